@@ -1,0 +1,110 @@
+"""Class distributions before and after sampling and mixing, in closed form. NumPy only."""
+
+import numpy as np
+
+from bmix_lite.errors import BmixError, require, require_alpha
+
+
+def count_classes(labels, num_classes=None):
+    """Images per class: labels (N,) integers 0..C-1, every class present; returns (C,) int64.
+
+    Raises BmixError naming the first bad row, or the classes without an image.
+    """
+    labels = np.asarray(labels)
+    require(labels.ndim == 1 and labels.size > 0, f"labels must be a non-empty (N,) array, got shape {labels.shape}")
+    require(np.issubdtype(labels.dtype, np.integer), f"labels must be integers 0..C-1, got dtype {labels.dtype}")
+    highest = int(labels.max()) if num_classes is None else num_classes - 1
+    bad = np.flatnonzero((labels < 0) | (labels > highest))
+    if bad.size:
+        raise BmixError(f"labels must lie in 0..{highest}, got {labels[bad[0]]} in row {bad[0]}")
+    counts = np.bincount(labels, minlength=highest + 1)
+    missing = np.flatnonzero(counts == 0)
+    require(missing.size == 0, f"every class needs at least one image, classes {missing.tolist()} have none")
+    return counts
+
+
+def class_probabilities(counts, q):
+    """Chance that a drawn image belongs to each class: p_j = n_j**q / sum_i n_i**q (Kang et al., ICLR 2020, eq. 1).
+
+    q=1 instance-balanced, q=1/2 square-root, q=0 class-balanced. The authors' code writes n**-q: their q is the
+    reverse of this one. counts (C,), each at least 1; returns (C,) summing to 1.
+    """
+    counts = _checked_counts(counts)
+    number = isinstance(q, (int, float)) and not isinstance(q, bool)
+    require(number and 0 <= q <= 1, f"q must be a number in [0, 1], got {q!r}")
+    weights = (counts / counts.max()) ** q
+    return weights / weights.sum()
+
+
+def progressive_probabilities(counts, epoch, epochs):
+    """From instance-balanced in the first epoch (1) to class-balanced in the last (Kang et al., ICLR 2020, eq. 2)."""
+    require(1 <= epoch <= epochs, f"epoch must lie in 1..{epochs}, got {epoch}")
+    balance = (epoch - 1) / (epochs - 1) if epochs > 1 else 1.0
+    return (1 - balance) * class_probabilities(counts, 1) + balance * class_probabilities(counts, 0)
+
+
+def imbalance_ratio(counts):
+    """Images of the largest class for each image of the smallest."""
+    counts = _checked_counts(counts)
+    return float(counts.max() / counts.min())
+
+
+def mean_lam(alpha):
+    """E[lam] = alpha / (1 + alpha) for lam ~ Beta(alpha, 1); 0 when alpha = 0."""
+    require_alpha(alpha)
+    return alpha / (1 + alpha)
+
+
+def median_lam(alpha):
+    """Half of all batches mix with a weight below 0.5**(1/alpha): 0.001 at alpha = 0.1."""
+    require_alpha(alpha)
+    return 0.5 ** (1 / alpha) if alpha > 0 else 0.0
+
+
+def lam_density(lam, alpha):
+    """Density of Beta(alpha, 1): alpha * lam**(alpha - 1), for lam in (0, 1] and alpha > 0."""
+    require_alpha(alpha)
+    lam = np.asarray(lam, dtype=float)
+    require(alpha > 0, "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density")
+    require(bool(np.all((lam > 0) & (lam <= 1))), "lam must lie in (0, 1]")
+    return alpha * lam ** (alpha - 1)
+
+
+def lam_cdf(lam, alpha):
+    """P(lambda <= lam) = lam**alpha for lam in [0, 1]; all mass at 0 when alpha = 0."""
+    require_alpha(alpha)
+    lam = np.asarray(lam, dtype=float)
+    require(bool(np.all((lam >= 0) & (lam <= 1))), "lam must lie in [0, 1]")
+    return lam**alpha  # numpy has 0**0 = 1, which is the right value for alpha = 0
+
+
+def mixed_class_probabilities(counts, q, alpha):
+    """Expected soft-label mass (C,) after Balanced-MixUp: (p_j + alpha / C) / (1 + alpha), p_j the base share."""
+    base = class_probabilities(counts, q)
+    weight = mean_lam(alpha)
+    return (1 - weight) * base + weight / len(base)
+
+
+def expected_draws(counts, q, draws):
+    """Expected draws of ONE image of each class among `draws` draws: draws * p_j / n_j, (C,).
+
+    With q=0: N / (C * n_j), the repeats of a rare image. Weighted by lam, multiply by `mean_lam(alpha)`.
+    """
+    return draws * class_probabilities(counts, q) / np.asarray(counts)
+
+
+def expected_distinct(counts, q, draws):
+    """Expected number of different images of each class seen in `draws` draws with replacement, (C,).
+
+    Each draw hits a given image of class j with chance p_j / n_j, so it is missed by all with (1 - p_j/n_j)**draws.
+    """
+    chance = class_probabilities(counts, q) / np.asarray(counts)
+    with np.errstate(divide="ignore"):  # one class with one image is drawn for certain: log1p(-1) = -inf is right
+        return np.asarray(counts) * -np.expm1(draws * np.log1p(-chance))
+
+
+def _checked_counts(counts):
+    counts = np.asarray(counts, dtype=float)
+    valid = counts.ndim == 1 and counts.size > 0 and np.isfinite(counts).all() and counts.min() >= 1
+    require(valid, f"counts must be (C,) with at least one image in every class, got {counts.tolist()}")
+    return counts

@@ -1,0 +1,67 @@
+"""Writing so that a file is either the old one or the new one, also after `kill -9` or a full disk."""
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+from pathlib import Path
+
+
+def write_atomic(path, content):
+    """Write bytes or text under a temporary name in the same folder, fsync it, then rename it to `path`."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def write_json(path, value):
+    """Write `value` as readable JSON; NaN has no place in JSON and is refused."""
+    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def append_line(path, line):
+    """Append one line and fsync it; a line cut short by a crash is ended first, so that it spoils only itself."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        size = os.fstat(handle).st_size
+        cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        os.write(handle, (b"\n" if cut else b"") + line.encode() + b"\n")  # one write: appends do not interleave
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sha256_of(path):
+    """Hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def remove_leftovers(folder):
+    """Delete the temporary files that a killed writer left in `folder`."""
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder):
+    with contextlib.suppress(OSError):  # some network file systems cannot fsync a folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

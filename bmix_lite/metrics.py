@@ -1,0 +1,168 @@
+"""Every number that is read off predictions, and intervals around it. scikit-learn and scipy do the arithmetic.
+
+A metric that is not defined for the data is NaN and `notes` says why in words; it is never a made-up number.
+The predicted class is the most probable one, the lowest class number where probabilities tie.
+"""
+
+import functools
+import warnings
+
+import numpy as np
+from scipy import stats
+from sklearn import metrics as sk
+
+from bmix_lite.errors import require, require_choice
+from bmix_lite.randomness import stream
+
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc", "ece")
+BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
+
+
+def score(labels, probabilities, metrics=METRICS):
+    """All metrics of one set of predictions.
+
+    labels (N,) integers 0..C-1, probabilities (N, C) with rows that sum to 1. Returns a dict of floats, one for each
+    of `metrics`, plus "recall", "precision" (C lists), "confusion" (C lists, rows are true classes), "notes".
+    `kappa` has quadratic weights; `kappa` and `kendall_tau` only mean something where classes are ordered.
+    """
+    labels, probabilities = check_predictions(labels, probabilities)
+    num_classes = probabilities.shape[1]
+    predicted = probabilities.argmax(axis=1)
+    matrix = confusion_matrix(labels, predicted, num_classes)
+    notes = []
+    absent = np.flatnonzero(matrix.sum(axis=1) == 0)
+    if absent.size:
+        notes.append(f"no image of class {', '.join(map(str, absent))}: left out of balanced_accuracy and macro_auc")
+    unseen = [j for j in absent if matrix[:, j].sum() == 0]
+    if unseen:
+        notes.append(f"class {', '.join(map(str, unseen))} neither present nor predicted: left out of macro_f1")
+    values = {name: _VALUES[name](labels, predicted, probabilities) for name in metrics}
+    for name, value in values.items():
+        if np.isnan(value):
+            notes.append(f"{name} is undefined: {_UNDEFINED[name]}")
+    with np.errstate(invalid="ignore"):
+        recall, precision = (np.diag(matrix) / matrix.sum(axis=axis) for axis in (1, 0))
+    return values | {
+        "recall": recall.tolist(),
+        "precision": precision.tolist(),
+        "confusion": matrix.tolist(),
+        "notes": notes,
+    }
+
+
+def confusion_matrix(labels, predicted, num_classes):
+    """Counts (C, C): row = true class, column = predicted class; always all C classes."""
+    return sk.confusion_matrix(labels, predicted, labels=range(num_classes))
+
+
+def bootstrap_intervals(labels, probabilities, metrics=METRICS, *, resamples=500, level=0.95, seed=0):
+    """Percentile intervals {metric: (low, high)} from resampling the images within each class.
+
+    Resampling within classes keeps every class present, so that no metric becomes undefined on the way.
+    It speaks of other test images, not of other training seeds: for those use `mean_interval` over runs.
+    """
+    labels, probabilities = check_predictions(labels, probabilities)
+    rng = stream(seed, "bootstrap")
+    members = [np.flatnonzero(labels == j) for j in np.unique(labels)]
+    values = {name: [] for name in metrics}
+    for _ in range(resamples):
+        rows = np.concatenate([rng.choice(rows, len(rows)) for rows in members])
+        resampled = labels[rows], probabilities[rows].argmax(axis=1), probabilities[rows]
+        for name in metrics:
+            values[name].append(_VALUES[name](*resampled))
+    tail = (1 - level) / 2
+    return {name: tuple(np.nanquantile(value, [tail, 1 - tail]).tolist()) for name, value in values.items()}
+
+
+def mean_interval(values, level=0.95):
+    """Mean and Student-t interval of one number per seed or fold: (mean, low, high); NaN bounds below two values."""
+    values = np.asarray(values, dtype=float)
+    require(values.ndim == 1 and values.size > 0, f"values must be a non-empty list, got shape {values.shape}")
+    if values.size < 2:
+        return float(values[0]), float("nan"), float("nan")
+    half = stats.sem(values) * stats.t.ppf((1 + level) / 2, values.size - 1)
+    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
+
+
+def check_predictions(labels, probabilities):
+    """Both as arrays, or a BmixError that names the row that cannot be scored."""
+    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
+    shapes = f"labels {labels.shape} and probabilities {probabilities.shape}"
+    require(probabilities.ndim == 2 and labels.shape == probabilities.shape[:1], f"need (N,) and (N, C), got {shapes}")
+    require(len(labels) > 0, "there is nothing to score: 0 predictions")
+    require(np.issubdtype(labels.dtype, np.integer), f"labels must be integers, got dtype {labels.dtype}")
+    bad = np.flatnonzero((labels < 0) | (labels >= probabilities.shape[1]))
+    require(bad.size == 0, f"row {bad[:1]}: label {labels[bad[:1]]} is not in 0..{probabilities.shape[1] - 1}")
+    valid = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
+    valid &= np.abs(probabilities.sum(axis=1) - 1) < 1e-4  # float32 softmax over 1,000 classes stays within 1e-5
+    bad = np.flatnonzero(~valid)
+    require(bad.size == 0, f"row {bad[:1]}: probabilities must be finite, >= 0 and sum to 1: {probabilities[bad[:1]]}")
+    return labels, probabilities
+
+
+def expected_calibration_error(labels, probabilities):
+    """Mean gap between confidence and accuracy over 15 equal bins of the top probability (Guo et al., ICML 2017)."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, weights=confidence - correct, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(labels))
+
+
+def per_class_auc(labels, probabilities):
+    """Area under the one-against-rest ROC curve of each class, (C,); NaN where a class has no or only positives."""
+    positives = [labels == j for j in range(probabilities.shape[1])]
+    values = [sk.roc_auc_score(p, s) if 0 < p.sum() < len(p) else np.nan for p, s in zip(positives, probabilities.T)]
+    return np.array(values)
+
+
+def _macro_auc(labels, predicted, probabilities):
+    values = per_class_auc(labels, probabilities)
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _agreement(function, labels, predicted, probabilities):
+    """An agreement coefficient; undefined when truth and prediction are the same single class (0/0)."""
+    if len(np.union1d(labels, predicted)) == 1:
+        return float("nan")
+    return float(function(labels, predicted, probabilities.shape[1]))
+
+
+def _quietly(function):
+    """scikit-learn warns about absent classes; the notes of `score` say it instead."""
+
+    @functools.wraps(function)
+    def quiet(*arguments):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return float(function(*arguments))
+
+    return quiet
+
+
+_VALUES = {
+    "accuracy": _quietly(lambda y, p, _: sk.accuracy_score(y, p)),
+    "balanced_accuracy": _quietly(lambda y, p, _: sk.balanced_accuracy_score(y, p)),
+    "macro_f1": _quietly(
+        lambda y, p, s: sk.f1_score(y, p, labels=range(s.shape[1]), average="macro", zero_division=np.nan)
+    ),
+    "mcc": functools.partial(_agreement, lambda y, p, _: sk.matthews_corrcoef(y, p)),
+    "kappa": functools.partial(
+        _agreement, lambda y, p, c: sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c))
+    ),
+    "kendall_tau": _quietly(lambda y, p, _: stats.kendalltau(y, p).statistic),
+    "macro_auc": _macro_auc,
+    "ece": lambda y, _, s: expected_calibration_error(y, s),
+}
+_SAME = "all labels and all predictions are one and the same class"
+_UNDEFINED = dict.fromkeys(METRICS, "no class can be scored") | {
+    "mcc": _SAME,
+    "kappa": _SAME,
+    "kendall_tau": "labels or predictions are all of one class",
+    "macro_auc": "no class has both positives and negatives",
+}
+
+
+def require_metric(name):
+    """Raise BmixError unless `name` is a metric of this module."""
+    require_choice("metric", name, METRICS)

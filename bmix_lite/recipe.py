@@ -1,0 +1,110 @@
+"""`Recipe`, one run completely described, and `METHODS`, the compared methods as rows. No torch."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from bmix_lite.errors import BmixError, require, require_alpha, require_choice
+
+CHOICES = {
+    "mixing": ("none", "mixup", "balanced"),
+    "lam_per": ("batch", "image"),
+    "balanced_draw": ("replacement", "deck"),
+    "loss": ("cross_entropy", "focal", "class_balanced"),
+    "model": ("small_cnn", "mobilenet_v2"),
+    "augment": ("none", "flips", "upright", "medical"),
+    "optimizer": ("sgd", "adamw"),
+    "schedule": ("cosine", "constant", "plateau"),
+    "monitor": ("balanced_accuracy", "accuracy", "macro_f1", "mcc", "kappa", "macro_auc"),
+    "precision": ("auto", "fp32", "bf16"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One run, completely. Wrong names, types and values raise BmixError when it is made."""
+
+    dataset: str = "digits_lt"  # a built-in name or a prepared folder
+    fold: int = 0
+    q: float | str = 1.0  # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or "progressive"
+    mixing: str = "none"
+    alpha: float = 0.0  # balanced: lam ~ Beta(alpha, 1); mixup: Beta(alpha, alpha); 0 never mixes
+    lam_per: str = "batch"
+    balanced_draw: str = "replacement"
+    loss: str = "cross_entropy"
+    model: str = "small_cnn"
+    weights: str = ""
+    augment: str = "upright"
+    epochs: int = 40
+    batch_size: int = 32
+    optimizer: str = "sgd"  # SGD with Nesterov momentum
+    lr: float = 0.05
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    schedule: str = "cosine"
+    warmup_epochs: int = 0
+    monitor: str = "balanced_accuracy"  # on validation: chooses the epoch that is kept
+    precision: str = "auto"  # bf16 on a GPU that has it, else fp32
+    threads: int = 1  # CPU threads; another number changes rounding, and so the run
+    seed: int = 0
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            object.__setattr__(self, field.name, _checked_type(field, getattr(self, field.name)))
+        for name, choices in CHOICES.items():
+            require_choice(name, getattr(self, name), choices)
+        in_range = self.q == "progressive" if isinstance(self.q, str) else 0 <= self.q <= 1
+        require(in_range, f"q must lie in [0, 1] or be 'progressive', got {self.q!r}")
+        require_alpha(self.alpha)
+        mixes = self.mixing != "none"
+        require(mixes or self.alpha == 0, f"alpha must be 0 where mixing is 'none', got {self.alpha!r}")
+        for name, lowest in _LOWEST.items():
+            value = getattr(self, name)
+            require(value >= lowest, f"{name} must be at least {lowest}, got {value!r}")
+        require(self.lr > 0, f"lr must be above 0, got {self.lr!r}")
+        require(self.momentum < 1, f"momentum must be below 1, got {self.momentum!r}")
+        require(self.warmup_epochs < self.epochs, f"warmup_epochs must be below epochs, got {self.warmup_epochs}")
+
+    @classmethod
+    def make(cls, method, **fields):
+        """The recipe of a row of METHODS with other fields set: Recipe.make("balanced_mixup", alpha=0.1, seed=3)."""
+        require_choice("method", method, METHODS)
+        known = {field.name for field in dataclasses.fields(cls)}
+        for name in fields:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            require(name in known, f"{name!r} is not a field of Recipe{hint}")
+        fixed = {k: v for k, v in METHODS[method].items() if k != "alpha" and fields.get(k, v) != v}
+        require(not fixed, f"method {method!r} fixes {fixed}, got {({k: fields[k] for k in fixed})}")
+        return cls(**METHODS[method] | fields)
+
+    def asdict(self):
+        """All fields as plain values."""
+        return dataclasses.asdict(self)
+
+
+METHODS = {
+    "instance": dict(q=1.0),
+    "class_balanced": dict(q=0.0),
+    "square_root": dict(q=0.5),
+    "progressive": dict(q="progressive"),
+    "mixup": dict(q=1.0, mixing="mixup", alpha=0.2),
+    "balanced_mixup": dict(q=1.0, mixing="balanced", alpha=0.2),
+    "focal": dict(q=1.0, loss="focal"),
+    "class_balanced_loss": dict(q=1.0, loss="class_balanced"),
+}
+
+_LOWEST = dict(fold=0, epochs=1, batch_size=2, weight_decay=0, momentum=0, warmup_epochs=0, threads=1, seed=0)
+
+
+def _checked_type(field, value):
+    """The value in its field's type: an integer may stand for a float, nothing else is converted."""
+    wanted = {"float": (float, int), "int": (int,), "str": (str,), "float | str": (float, int, str)}
+    name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+    if isinstance(value, bool) or not isinstance(value, wanted[name]):
+        raise BmixError(f"{field.name} must be of type {name}, got {value!r} ({type(value).__name__})")
+    if isinstance(value, (int, float)) and "float" in name:
+        require(math.isfinite(value), f"{field.name} must be finite, got {value!r}")
+        return float(value)
+    return value

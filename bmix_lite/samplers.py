@@ -1,0 +1,137 @@
+"""Index streams: which images an epoch is made of. NumPy arrays, for any framework.
+
+A stream is a pure function of (labels, q, seed, purpose, epoch): it has no state to lose.
+"""
+
+import numpy as np
+
+from bmix_lite.distribution import class_probabilities, count_classes, progressive_probabilities
+from bmix_lite.errors import require, require_choice
+from bmix_lite.randomness import stream
+
+CHUNK = 1 << 16  # draws made at a time: the first batch of a long epoch comes at once, memory stays bounded
+
+
+class IndexStream:
+    """Epochs of image indices, class j drawn with probability p_j(q).
+
+    labels : (N,) integers 0..C-1, every class present
+    q      : 1 is a shuffle, every image once; any other q in [0, 1] draws with replacement, the class first, then
+             an image of it (so there is no limit of 2**24 images). "progressive" moves from q=1 to q=0 over `epochs`.
+    replacement : False (q=0 only) deals each class from its own deck, reshuffled when it runs out
+    draws  : length of an epoch, N unless told
+    """
+
+    def __init__(self, labels, q=1.0, *, seed, purpose, replacement=True, epochs=None, draws=None, num_classes=None):
+        self.counts = count_classes(labels, num_classes)
+        self.q, self.seed, self.purpose, self.epochs = q, seed, purpose, epochs
+        self.draws = len(labels) if draws is None else draws
+        self.replacement = replacement
+        if q == "progressive":
+            require(isinstance(epochs, int) and epochs >= 1, f"q='progressive' needs epochs >= 1, got {epochs!r}")
+        else:
+            class_probabilities(self.counts, q)
+        require(replacement or q == 0, f"replacement=False needs q=0, got q={q!r}")
+        require(q != 1 or self.draws == len(labels), "q=1 is a shuffle: its epoch has exactly N draws")
+        # int32 and sorted by label: 4 bytes an image, and each class is one slice
+        self.by_class = np.argsort(labels, kind="stable").astype(np.int32 if len(labels) < 2**31 else np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(self.counts)])[:-1]
+
+    def __len__(self):
+        return self.draws
+
+    def probabilities(self, epoch):
+        """Class shares (C,) in this epoch, counted from 1."""
+        if self.q == "progressive":
+            return progressive_probabilities(self.counts, epoch, self.epochs)
+        return class_probabilities(self.counts, self.q)
+
+    def indices(self, epoch):
+        """All indices of one epoch, (draws,) int64."""
+        return np.concatenate(list(self._chunks(epoch)))
+
+    def batches(self, epoch, batch_size):
+        """Yield the epoch as index arrays of `batch_size`; a last lone image joins the batch before it."""
+        longest = batch_size + (batch_size > 1)
+        waiting, left = np.empty(0, dtype=np.int64), self.draws
+        for chunk in self._chunks(epoch):
+            waiting = np.concatenate([waiting, chunk])
+            while len(waiting) > longest or 0 < left == len(waiting):
+                size = left if left <= longest else batch_size
+                yield waiting[:size]
+                waiting, left = waiting[size:], left - size
+
+    def _chunks(self, epoch):
+        rng = stream(self.seed, self.purpose, epoch)
+        if self.q == 1:
+            order = rng.permutation(self.draws)
+            yield from (order[at : at + CHUNK] for at in range(0, self.draws, CHUNK))
+            return
+        cumulative = np.cumsum(self.probabilities(epoch))
+        decks = None if self.replacement else _Decks(self.counts, rng)
+        for at in range(0, self.draws, CHUNK):
+            size = min(CHUNK, self.draws - at)
+            classes = np.searchsorted(cumulative, rng.random(size) * cumulative[-1], side="right")
+            within = decks.deal(classes) if decks else rng.integers(0, self.counts[classes])
+            yield self.by_class[self.starts[classes] + within].astype(np.int64)
+
+
+class BatchSampler:
+    """One epoch of an IndexStream as a torch `batch_sampler` (or any loop): yields lists of indices.
+
+    rank, world_size : this process takes every world_size-th index of each global batch of
+                       batch_size * world_size, so that all ranks make the same number of steps and no image is
+                       lost or doubled. Call `set_epoch` before each epoch, as with torch's DistributedSampler.
+    """
+
+    def __init__(self, stream, batch_size, *, rank=0, world_size=1):
+        require(isinstance(batch_size, int) and batch_size >= 1, f"batch_size must be >= 1, got {batch_size!r}")
+        require(0 <= rank < world_size, f"rank must lie in 0..{world_size - 1}, got {rank}")
+        whole = batch_size * world_size
+        require(len(stream) >= whole, f"batch_size must fit {len(stream)} images, got {whole}")
+        rest = len(stream) % whole
+        require(rest < 2 or rest >= world_size, f"the last global batch has {rest} images for {world_size} ranks")
+        self.stream, self.batch_size, self.rank, self.world_size = stream, batch_size, rank, world_size
+        self.epoch = 1
+
+    def set_epoch(self, epoch):
+        """Choose the epoch, counted from 1."""
+        self.epoch = epoch
+
+    def __len__(self):
+        return count_batches(len(self.stream), self.batch_size * self.world_size)
+
+    def __iter__(self):
+        for batch in self.stream.batches(self.epoch, self.batch_size * self.world_size):
+            yield batch[self.rank :: self.world_size].tolist()
+
+
+def count_batches(draws, batch_size):
+    """Batches in an epoch; a remainder of one image joins the batch before it, since BatchNorm needs two."""
+    return max(1, draws // batch_size + (draws % batch_size > (batch_size > 1)))
+
+
+def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes=None):
+    """The class-balanced side of Balanced-MixUp: `draw` is "replacement" (as the authors) or "deck"."""
+    require_choice("balanced_draw", draw, ("replacement", "deck"))
+    return IndexStream(
+        labels, 0, seed=seed, purpose="balanced", replacement=draw == "replacement", draws=draws, num_classes=num_classes
+    )
+
+
+class _Decks:
+    """Each class's images dealt without replacement from a deck that is reshuffled when it runs out."""
+
+    def __init__(self, counts, rng):
+        self.counts, self.rng = counts, rng
+        self.cards = [np.empty(0, dtype=np.int64) for _ in counts]
+
+    def deal(self, classes):
+        within = np.empty(len(classes), dtype=np.int64)
+        for j, count in enumerate(self.counts):
+            places = np.flatnonzero(classes == j)
+            shuffles = -(-max(0, len(places) - len(self.cards[j])) // count)
+            fresh = [self.rng.permutation(count) for _ in range(shuffles)]
+            cards = np.concatenate([self.cards[j], *fresh])
+            within[places], self.cards[j] = cards[: len(places)], cards[len(places) :]
+        return within
