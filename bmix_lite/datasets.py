@@ -105,7 +105,8 @@ def digits_lt(*, imbalance_ratio=100, fold=0):
     labels = digits.target.astype(np.int64)
     rng = np.random.RandomState(derive_seed(fold, "digits_lt split") % 2**32)
     cut = StratifiedShuffleSplit(1, train_size=1000, test_size=797, random_state=rng)
-    order = np.concatenate(next(cut.split(labels[:, None], labels)))  # a stratified shuffle: the first images of a class are a random draw
+    # a stratified shuffle of all images: the first ones of a class are a random draw of it
+    order = np.concatenate(next(cut.split(labels[:, None], labels)))
     chosen, split = [], []
     sizes = np.maximum(1, np.round(100.0 * imbalance_ratio ** (-np.arange(10) / 9))).astype(int)
     for j, size in enumerate(sizes):
@@ -154,7 +155,7 @@ def assign_split(data, *, fold=0, folds=5, seed=0):
 
 
 def save_prepared(data, folder):
-    """Write an ImageSet as a prepared dataset: images.npy, table.csv, dataset.json (last, so that it means complete)."""
+    """Write an ImageSet as a prepared dataset: images.npy, table.csv and, last, dataset.json."""
     import pandas as pd
 
     folder = Path(folder)

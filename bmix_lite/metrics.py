@@ -112,8 +112,8 @@ def expected_calibration_error(labels, probabilities):
 def per_class_auc(labels, probabilities):
     """Area under the one-against-rest ROC curve of each class, (C,); NaN where a class has no or only positives."""
     positives = [labels == j for j in range(probabilities.shape[1])]
-    values = [sk.roc_auc_score(p, s) if 0 < p.sum() < len(p) else np.nan for p, s in zip(positives, probabilities.T)]
-    return np.array(values)
+    pairs = zip(positives, probabilities.T, strict=True)
+    return np.array([sk.roc_auc_score(p, s) if 0 < p.sum() < len(p) else np.nan for p, s in pairs])
 
 
 def _macro_auc(labels, predicted, probabilities):

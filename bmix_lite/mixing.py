@@ -40,7 +40,7 @@ def balanced_mixup(base, balanced, lam):
 def mixup(batch, lam, order):
     """MixUp inside one batch (Zhang et al., ICLR 2018): each image with the one at `order`, (B,) a permutation.
 
-        x = (1 - lam) * x + lam * x[order],    y likewise,    lam ~ Beta(alpha, alpha)
+    x = (1 - lam) * x + lam * x[order],    y likewise,    lam ~ Beta(alpha, alpha)
     """
     x, y = batch
     return balanced_mixup(batch, (x[order], y[order]), lam)

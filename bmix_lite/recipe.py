@@ -68,16 +68,27 @@ class Recipe:
 
     @classmethod
     def make(cls, method, **fields):
-        """The recipe of a row of METHODS with other fields set: Recipe.make("balanced_mixup", alpha=0.1, seed=3)."""
+        """The recipe of a row of METHODS with other fields set: Recipe.make("balanced_mixup", alpha=0.1, seed=3).
+
+        Fields that are None keep the method's value or the default. Contradicting the method raises BmixError.
+        """
         require_choice("method", method, METHODS)
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
             near = get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             require(name in known, f"{name!r} is not a field of Recipe{hint}")
-        fixed = {k: v for k, v in METHODS[method].items() if k != "alpha" and fields.get(k, v) != v}
-        require(not fixed, f"method {method!r} fixes {fixed}, got {({k: fields[k] for k in fixed})}")
-        return cls(**METHODS[method] | fields)
+        recipe = cls(**METHODS[method] | {name: value for name, value in fields.items() if value is not None})
+        found = {name: getattr(recipe, name) for name in _defining(method)}
+        require(found == _defining(method), f"method {method!r} means {_defining(method)}, got {found}")
+        return recipe
+
+    @property
+    def method(self):
+        """The row of METHODS that this recipe belongs to, or "custom"."""
+        fields = self.asdict()
+        rows = (name for name in METHODS if _defining(name).items() <= fields.items())
+        return next(rows, "custom")
 
     def asdict(self):
         """All fields as plain values."""
@@ -89,11 +100,18 @@ METHODS = {
     "class_balanced": dict(q=0.0),
     "square_root": dict(q=0.5),
     "progressive": dict(q="progressive"),
-    "mixup": dict(q=1.0, mixing="mixup", alpha=0.2),
-    "balanced_mixup": dict(q=1.0, mixing="balanced", alpha=0.2),
-    "focal": dict(q=1.0, loss="focal"),
-    "class_balanced_loss": dict(q=1.0, loss="class_balanced"),
+    "mixup": dict(mixing="mixup", alpha=0.2),
+    "balanced_mixup": dict(mixing="balanced", alpha=0.2),
+    "focal": dict(loss="focal"),
+    "class_balanced_loss": dict(loss="class_balanced"),
 }
+
+
+def _defining(method):
+    """What makes a recipe this method: base stream, mixing and loss; methods that mix leave the base stream free."""
+    row = dict(q=1.0, mixing="none", loss="cross_entropy") | METHODS[method]
+    return {name: row[name] for name in row if name != "alpha" and (name != "q" or row["mixing"] == "none")}
+
 
 _LOWEST = dict(fold=0, epochs=1, batch_size=2, weight_decay=0, momentum=0, warmup_epochs=0, threads=1, seed=0)
 

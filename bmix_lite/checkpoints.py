@@ -1,0 +1,90 @@
+"""Checkpoints that survive `kill -9` and notice a flipped bit; model files."""
+
+import hashlib
+import io
+import os
+import warnings
+from pathlib import Path
+
+import torch
+
+from bmix_lite.errors import BmixError
+from bmix_lite.files import remove_leftovers, write_atomic
+
+HEADER = b"bmix-lite checkpoint 1\n"  # the number is the format version
+
+
+def save_checkpoint(path, state):
+    """Write `state` (tensors and plain values) behind its sha256; the previous checkpoint stays beside it."""
+    path = Path(path)
+    body = _to_bytes(state)
+    fresh = path.with_suffix(".new")
+    write_atomic(fresh, HEADER + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    if path.exists():
+        os.replace(path, previous(path))
+    os.replace(fresh, path)
+
+
+def load_checkpoint(path):
+    """The newest state that is whole, or None if there is no checkpoint.
+
+    A damaged file is passed over with a warning if the previous one is whole, else raises BmixError.
+    """
+    path = Path(path)
+    remove_leftovers(path.parent)
+    found = [candidate for candidate in (path, previous(path)) if candidate.exists()]
+    faults = []
+    for candidate in found:
+        try:
+            state = _read(candidate)
+        except BmixError as error:
+            faults.append(str(error))
+            continue
+        for fault in faults:
+            warnings.warn(f"{fault}; going on from {candidate.name}", stacklevel=2)
+        return state
+    if faults:
+        raise BmixError(f"no usable checkpoint: {'; '.join(faults)}. Delete the folder to start again")
+    return None
+
+
+def remove_checkpoint(path):
+    """Delete a checkpoint and its previous one, once the run they belong to is complete."""
+    for candidate in (Path(path), previous(path), Path(path).with_suffix(".new")):
+        candidate.unlink(missing_ok=True)
+
+
+def previous(path):
+    """Where the last but one checkpoint lies."""
+    return Path(path).with_suffix(".previous")
+
+
+def save_model(model, path):
+    """Write the weights of `model`, on the CPU, so that equal weights give equal files."""
+    write_atomic(path, _to_bytes({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}))
+
+
+def load_model(model, path):
+    """Read weights into `model` in place."""
+    model.load_state_dict(torch.load(path, weights_only=True))
+    return model
+
+
+def _to_bytes(value):
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def _read(path):
+    content = path.read_bytes()
+    header, _, rest = content.partition(b"\n")
+    if header + b"\n" != HEADER:
+        raise BmixError(f"{path}: not a checkpoint of this version (expected {HEADER.decode().strip()!r})")
+    digest, _, body = rest.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != digest:
+        raise BmixError(f"{path}: damaged, its content does not match its sha256")
+    try:
+        return torch.load(io.BytesIO(body), weights_only=True)
+    except Exception as error:  # torch raises many kinds for content it will not unpickle
+        raise BmixError(f"{path}: refused, it holds more than tensors and plain values ({error})") from error

@@ -1,0 +1,185 @@
+"""The run folder: one run, complete or not, in plain files; and the ledger that says how each run ended."""
+
+import hashlib
+import json
+import math
+import platform
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+from bmix_lite import __version__
+from bmix_lite.errors import BmixError, require, require_choice
+from bmix_lite.files import append_line, remove_leftovers, sha256_of, write_atomic, write_json
+from bmix_lite.metrics import score
+
+ENDINGS = ("complete", "failed", "timed out", "killed")
+RESULTS = ("recipe.json", "history.csv", "predictions.csv")  # metrics.json is written last and holds their hashes
+REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
+
+
+def make_run_id(recipe, fingerprint, notebook=""):
+    """Readable parameters, then a hash of everything that makes runs differ.
+
+    recipe: a Recipe; fingerprint: of the dataset; notebook: hash of the notebook's content, "" without one.
+    """
+    identity = [recipe.asdict(), fingerprint, notebook, __version__]
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
+    alpha = f"-alpha{recipe.alpha:g}" if recipe.mixing != "none" else ""
+    return f"{recipe.method}{alpha}-{Path(recipe.dataset).name}-fold{recipe.fold}-seed{recipe.seed}-{digest}"
+
+
+def open_run(folder, recipe, data, *, device="cpu"):
+    """Create a run folder, or take up an interrupted one: writes recipe.json, refuses a folder of another run."""
+    folder = Path(folder)
+    about = {"recipe": recipe.asdict(), "fingerprint": data.fingerprint, "method": recipe.method}
+    about |= {"class_names": list(data.class_names), "train_counts": data.counts().tolist()}
+    if (folder / "recipe.json").exists():
+        there = _read_json(folder / "recipe.json")
+        differing = [key for key in about if there.get(key) != about[key]]
+        require(not differing, f"{folder} belongs to another run: its {', '.join(differing)} differ")
+    else:
+        write_json(folder / "recipe.json", about | {"environment": describe_environment(device)})
+    remove_leftovers(folder)
+    return folder
+
+
+def save_run(folder, data, history, predictions):
+    """Write the results of an opened run and mark it complete; returns its metrics.
+
+    history: the records that `train` yielded; predictions: {"val": (n, C) array, "test": ...}.
+    """
+    folder = Path(folder)
+    seconds = sum(record["seconds"] for record in history)
+    table = pd.DataFrame(history).drop(columns="seconds")  # equal runs leave equal files, whatever the clock said
+    write_atomic(folder / "history.csv", table.to_csv(index=False))
+    parts = [_prediction_table(data, split, probabilities) for split, probabilities in predictions.items()]
+    write_atomic(folder / "predictions.csv", pd.concat(parts).to_csv(index=False, float_format="%.9g"))
+    read = read_predictions(folder)
+    metrics = {split: score(*read[split]) for split in predictions}
+    if (folder / "model.pt").exists():
+        metrics["model_sha256"] = sha256_of(folder / "model.pt")
+    metrics["sha256"] = {name: sha256_of(folder / name) for name in RESULTS[1:]}
+    write_json(folder / "metrics.json", _nan_to_none(metrics))
+    for path in folder.glob("checkpoint.*"):
+        path.unlink()
+    append_ledger(folder.parent, folder.name, "complete", seconds=round(seconds, 3))
+    return metrics
+
+
+def is_complete(folder):
+    """True if the folder holds a whole result: every file there, and each with the content that was scored."""
+    folder = Path(folder)
+    try:
+        metrics = _read_json(folder / "metrics.json")
+        recipe = _read_json(folder / "recipe.json")
+        return "recipe" in recipe and all(
+            sha256_of(folder / name) == digest for name, digest in metrics["sha256"].items()
+        )
+    except (OSError, KeyError, BmixError):
+        return False
+
+
+def read_predictions(folder):
+    """{"val": (labels (n,), probabilities (n, C)), "test": ...} of a run."""
+    table = pd.read_csv(Path(folder) / "predictions.csv")
+    columns = [name for name in table if name.startswith("p_")]
+    groups = table.groupby("split", sort=False)
+    return {split: (rows["label"].to_numpy(), rows[columns].to_numpy()) for split, rows in groups}
+
+
+def read_run(folder):
+    """One complete run as a dict: run_id, recipe, method, class_names, train_counts, metrics, history (DataFrame)."""
+    folder = Path(folder)
+    require(is_complete(folder), f"{folder} holds no complete run")
+    history = pd.read_csv(folder / "history.csv")
+    about = _read_json(folder / "recipe.json")
+    return about | {"run_id": folder.name, "metrics": _read_json(folder / "metrics.json"), "history": history}
+
+
+def read_runs(experiment):
+    """Every complete run of an experiment, sorted by method, alpha and seed. Raises BmixError if there is none."""
+    folders = sorted(path.parent for path in Path(experiment).glob("*/recipe.json"))
+    runs = [read_run(folder) for folder in folders if is_complete(folder)]
+    require(bool(runs), f"{experiment} holds no complete run")
+    return sorted(runs, key=lambda run: [run["recipe"][k] for k in ("mixing", "loss")] + [_order(run)])
+
+
+def tabulate(runs, experiment):
+    """One row a run, for results.csv: what it was, val_... and test_... metrics, seconds of training."""
+    seconds = {line["run_id"]: line.get("seconds") for line in read_ledger(experiment) if line["status"] == "complete"}
+    rows = []
+    for run in runs:
+        recipe = run["recipe"]
+        row = {"run_id": run["run_id"], "dataset": recipe["dataset"], "method": run["method"]}
+        row |= {name: recipe[name] for name in ("q", "alpha", "loss", "seed")}
+        for split in ("val", "test"):
+            row |= {f"{split}_{name}": run["metrics"][split][name] for name in REPORTED}
+        rows.append(row | {"seconds": seconds.get(run["run_id"])})
+    return pd.DataFrame(rows)
+
+
+def append_ledger(experiment, run_id, status, **details):
+    """One fsynced line in the experiment's ledger for one ending of a run."""
+    require_choice("status", status, ENDINGS)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    line = {"run_id": run_id, "status": status, "when": when} | details
+    append_line(Path(experiment) / "ledger.jsonl", json.dumps(line, ensure_ascii=False))
+
+
+def read_ledger(experiment):
+    """The ledger's lines as dicts, oldest first; a line cut short by a crash is left out."""
+    path = Path(experiment) / "ledger.jsonl"
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    return [line for line in map(_parse, lines) if isinstance(line, dict) and "run_id" in line and "status" in line]
+
+
+def describe_environment(device="cpu"):
+    """Versions and machine, as far as they can change a run's last bits."""
+    environment = {"bmix_lite": __version__, "python": platform.python_version()}
+    for package in ("numpy", "torch", "torchvision", "scikit-learn", "pandas"):
+        try:
+            environment[package] = version(package)
+        except PackageNotFoundError:
+            environment[package] = None
+    return environment | {"machine": platform.machine(), "system": platform.system(), "device": str(device)}
+
+
+def _order(run):
+    recipe = run["recipe"]
+    q = recipe["q"] if isinstance(recipe["q"], float) else -1.0
+    return (-q, recipe["alpha"], recipe["fold"], recipe["seed"], run["run_id"])
+
+
+def _prediction_table(data, split, probabilities):
+    rows = data.rows(split)
+    table = pd.DataFrame(probabilities, columns=[f"p_{j}" for j in range(probabilities.shape[1])])
+    table = table.astype("float32")
+    table.insert(0, "label", data.labels[rows])
+    table.insert(0, "index", rows)
+    table.insert(0, "split", split)
+    return table
+
+
+def _read_json(path):
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BmixError(f"{path}: not valid JSON ({error})") from error
+
+
+def _parse(line):
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None
+
+
+def _nan_to_none(value):
+    if isinstance(value, dict):
+        return {key: _nan_to_none(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_nan_to_none(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

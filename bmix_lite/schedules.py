@@ -1,0 +1,34 @@
+"""Learning rates as a pure function of the recipe and the history, so that no scheduler state can be lost."""
+
+import math
+
+PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.1  # Galdran et al., MICCAI 2021, section 3.2
+PLATEAU_METRIC = "train_balanced_accuracy"  # on clean training images: the same number for every method
+
+
+def lr_at(recipe, epoch, history):
+    """Learning rate of `epoch` (from 1), given the records of the epochs before it.
+
+    cosine: from lr to nearly 0 over the epochs; constant; plateau: times 0.1 after 2 epochs without a better
+    clean training score. `warmup_epochs` rise linearly to lr first.
+    """
+    if epoch <= recipe.warmup_epochs:
+        return recipe.lr * epoch / (recipe.warmup_epochs + 1)
+    if recipe.schedule == "cosine":
+        done = (epoch - 1 - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
+        return recipe.lr * (1 + math.cos(math.pi * done)) / 2
+    if recipe.schedule == "plateau":
+        return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history[recipe.warmup_epochs :])
+    return recipe.lr
+
+
+def _count_plateaus(history):
+    best, waited, plateaus = -math.inf, 0, 0
+    for record in history:
+        if record[PLATEAU_METRIC] > best:
+            best, waited = record[PLATEAU_METRIC], 0
+        else:
+            waited += 1
+        if waited > PLATEAU_PATIENCE:
+            plateaus, waited = plateaus + 1, 0
+    return plateaus

@@ -1,0 +1,212 @@
+"""Training as a generator: a notebook draws between epochs, a widget stops by not asking for more."""
+
+import contextlib
+import math
+import time
+
+import numpy as np
+import torch
+
+from bmix_lite.augment import augment
+from bmix_lite.checkpoints import load_checkpoint, save_checkpoint
+from bmix_lite.errors import BmixError, require
+from bmix_lite.losses import make_loss
+from bmix_lite.metrics import score
+from bmix_lite.mixing import balanced_mixup, draw_lam, mixup
+from bmix_lite.models import seeded
+from bmix_lite.randomness import derive_seed, stream
+from bmix_lite.recipe import METHODS, Recipe
+from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
+from bmix_lite.schedules import PLATEAU_METRIC, lr_at
+
+__all__ = ["METHODS", "Recipe", "choose_device", "predict", "train"]
+
+
+def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
+    """Train `model` in place on the "train" rows of an ImageSet; yield one record (dict) after each epoch.
+
+    With `checkpoint` (a path) the state is saved after each epoch, and a later call goes on from there: it yields
+    the old records again, then the new ones, and ends bit for bit where an uninterrupted run ends (same machine).
+    Once exhausted, `model` holds the epoch that scored best on the "val" rows by `recipe.monitor`.
+    Raises BmixError, before the first step, if model, data and recipe do not fit; and at the step whose loss is
+    not finite, with the last checkpoint untouched.
+    """
+    device = choose_device(device)
+    model.to(device)
+    _check_fit(model, data, recipe, device)
+    run = _Epochs(model, data, recipe, device)
+    identity = {"recipe": recipe.asdict(), "fingerprint": data.fingerprint}
+    state = checkpoint and load_checkpoint(checkpoint)
+    history, best = run.restore(state, identity, checkpoint) if state else ([], None)
+    yield from history
+    epochs = range(len(history) + 1, recipe.epochs + 1)
+    for epoch in _with_progress(epochs, recipe, progress):
+        started = time.perf_counter()
+        with _arithmetic(recipe):
+            record = run.train_epoch(epoch, lr_at(recipe, epoch, history)) | run.validate()
+        name = f"val_{recipe.monitor}"
+        if best is None or record[name] > max((r[name] for r in history if not math.isnan(r[name])), default=-math.inf):
+            best = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
+        history.append(record | {"seconds": time.perf_counter() - started})
+        if checkpoint:
+            state = {"model": model.state_dict(), "optimizer": run.optimizer.state_dict()}
+            save_checkpoint(checkpoint, identity | state | {"best": best, "history": history})
+        yield history[-1]
+    model.load_state_dict(best)
+
+
+def predict(model, images, rows=None, *, device=None, precision="auto", threads=1, batch_size=256):
+    """Class probabilities (n, C) float32 of images (N, H, W, C) uint8, or of those in `rows`; nothing is drawn."""
+    device = choose_device(device)
+    rows = np.arange(len(images)) if rows is None else np.asarray(rows)
+    require(len(rows) > 0, "there are no images to predict")
+    was_training = model.training
+    model.to(device).eval()
+    with torch.inference_mode(), _threads(threads), _autocast(device, precision):
+        parts = [_to_tensor(images[rows[at : at + batch_size]], device) for at in range(0, len(rows), batch_size)]
+        logits = torch.cat([model(part).float() for part in parts])
+    model.train(was_training)
+    return logits.softmax(dim=1).cpu().numpy()
+
+
+def choose_device(device=None):
+    """The torch device asked for, or a GPU where there is one."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+class _Epochs:
+    """What stays the same from epoch to epoch: the streams, the optimiser, the loss."""
+
+    def __init__(self, model, data, recipe, device):
+        self.model, self.data, self.recipe, self.device = model, data, recipe, device
+        self.rows, self.val_rows = data.rows("train"), data.rows("val")
+        self.labels, num_classes = data.labels[self.rows], len(data.class_names)
+        self.eye = torch.eye(num_classes, device=device)
+        counts = np.bincount(self.labels, minlength=num_classes)
+        self.loss = make_loss(recipe.loss, counts, device)
+        weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        self.optimizer = _make_optimizer(weights, recipe)
+        base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
+        balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
+        self.base, self.balanced = (BatchSampler(side, recipe.batch_size) for side in (base, balanced))
+
+    def train_epoch(self, epoch, lr):
+        recipe, losses, seen = self.recipe, [], 0
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.base.set_epoch(epoch)
+        self.balanced.set_epoch(epoch)
+        self.rng = {side: stream(recipe.seed, f"augment {side}", epoch) for side in ("base", "balanced")}
+        lam_rng, order_rng = (stream(recipe.seed, purpose, epoch) for purpose in ("lam", "mixup order"))
+        self.model.train()
+        with seeded(derive_seed(recipe.seed, "dropout", epoch), self.device):
+            for step, (base, balanced) in enumerate(zip(self.base, self.balanced, strict=True), start=1):
+                batch = self.fetch(base, "base")
+                if recipe.alpha > 0:
+                    size = len(base) if recipe.lam_per == "image" else None
+                    batch = self.mix(batch, balanced, size, lam_rng, order_rng)
+                with _autocast(self.device, recipe.precision):
+                    logits = self.model(batch[0])
+                loss = self.loss(logits.float(), batch[1])
+                if not math.isfinite(loss.item()):
+                    raise BmixError(f"loss is {loss.item()} in epoch {epoch}, step {step}, at lr {lr:g}: lower lr")
+                self.optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                self.optimizer.step()
+                losses.append(loss.item() * len(base))
+                seen += len(base)
+        return {"epoch": epoch, "lr": lr, "train_loss": math.fsum(losses) / seen}
+
+    def mix(self, batch, balanced, size, lam_rng, order_rng):
+        alpha = self.recipe.alpha
+        if self.recipe.mixing == "mixup":
+            lam = lam_rng.beta(alpha, alpha, size)
+            return mixup(batch, lam, torch.as_tensor(order_rng.permutation(len(balanced)), device=self.device))
+        lam = draw_lam(alpha, size, rng=lam_rng)
+        return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
+
+    def fetch(self, places, side):
+        """Augmented images (B, C, H, W) and one-hot labels (B, num_classes) of places among the training rows."""
+        images = _to_tensor(self.data.images[self.rows[places]], self.device)
+        return augment(images, self.recipe.augment, rng=self.rng[side]), self.eye[self.labels[places]]
+
+    def validate(self):
+        """Scores on the whole validation split and, where the schedule asks, on the clean training images."""
+        recipe, labels = self.recipe, self.data.labels
+        shown = dict.fromkeys(["accuracy", "balanced_accuracy", recipe.monitor])
+        probabilities = self.predict(self.val_rows)
+        scores = score(labels[self.val_rows], probabilities, shown)
+        picked = probabilities[np.arange(len(self.val_rows)), labels[self.val_rows]].astype(float)
+        record = {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
+        record |= {f"val_{name}": scores[name] for name in shown}
+        if recipe.schedule == "plateau":
+            clean = score(self.labels, self.predict(self.rows), ["balanced_accuracy"])
+            record[PLATEAU_METRIC] = clean["balanced_accuracy"]
+        return record
+
+    def predict(self, rows):
+        recipe = self.recipe
+        settings = dict(device=self.device, precision=recipe.precision, threads=recipe.threads)
+        probabilities = predict(self.model, self.data.images, rows, **settings)
+        require(bool(np.isfinite(probabilities).all()), "the model predicts NaN: lower lr")
+        return probabilities
+
+    def restore(self, state, identity, path):
+        """Put model and optimiser where the checkpoint left them; returns (history, best weights)."""
+        theirs, ours = state["recipe"], identity["recipe"]
+        differing = [f"{k}: {theirs.get(k)!r} there, {ours.get(k)!r} here" for k in ours if theirs.get(k) != ours[k]]
+        require(not differing, f"{path} belongs to another run ({'; '.join(differing)})")
+        same = state["fingerprint"] == identity["fingerprint"]
+        require(same, f"{path} was made with other data than this {self.data.name!r}: fingerprints differ")
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        return state["history"], state["best"]
+
+
+def _check_fit(model, data, recipe, device):
+    rows, classes = data.rows("train"), len(data.class_names)
+    require(len(rows) >= recipe.batch_size, f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
+    require(len(data.rows("val")) > 0, f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
+    require(any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter")
+    found = predict(model, data.images, rows[:1], device=device).shape[1]
+    require(found == classes, f"the model must have {classes} outputs, one for each class, got {found}")
+
+
+def _make_optimizer(weights, recipe):
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    nesterov = recipe.momentum > 0
+    return torch.optim.SGD(weights, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=nesterov)
+
+
+def _to_tensor(images, device):
+    """uint8 (B, H, W, C) to float (B, C, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255)
+
+
+@contextlib.contextmanager
+def _threads(count):
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def _arithmetic(recipe):
+    """The recipe's number of threads, and cuDNN's repeatable kernels; both put back afterwards."""
+    with _threads(recipe.threads), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+        yield
+
+
+def _autocast(device, precision):
+    auto = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or auto)
+
+
+def _with_progress(epochs, recipe, progress):
+    from tqdm.auto import tqdm
+
+    return tqdm(epochs, desc=recipe.method, unit="epoch", disable=not progress)
