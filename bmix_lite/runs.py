@@ -16,7 +16,7 @@ from bmix_lite.files import append_line, remove_leftovers, sha256_of, write_atom
 from bmix_lite.metrics import score
 
 ENDINGS = ("complete", "failed", "timed out", "killed")
-RESULTS = ("recipe.json", "history.csv", "predictions.csv")  # metrics.json is written last and holds their hashes
+HASHED = ("history.csv", "predictions.csv")  # metrics.json is written last, with their hashes
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
 
 
@@ -61,7 +61,7 @@ def save_run(folder, data, history, predictions):
     metrics = {split: score(*read[split]) for split in predictions}
     if (folder / "model.pt").exists():
         metrics["model_sha256"] = sha256_of(folder / "model.pt")
-    metrics["sha256"] = {name: sha256_of(folder / name) for name in RESULTS[1:]}
+    metrics["sha256"] = {name: sha256_of(folder / name) for name in HASHED}
     write_json(folder / "metrics.json", _nan_to_none(metrics))
     for path in folder.glob("checkpoint.*"):
         path.unlink()
@@ -75,9 +75,8 @@ def is_complete(folder):
     try:
         metrics = _read_json(folder / "metrics.json")
         recipe = _read_json(folder / "recipe.json")
-        return "recipe" in recipe and all(
-            sha256_of(folder / name) == digest for name, digest in metrics["sha256"].items()
-        )
+        hashes = metrics["sha256"].items()
+        return "recipe" in recipe and all(sha256_of(folder / name) == digest for name, digest in hashes)
     except (OSError, KeyError, BmixError):
         return False
 

@@ -114,14 +114,9 @@ def count_batches(draws, batch_size):
 def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes=None):
     """The class-balanced side of Balanced-MixUp: `draw` is "replacement" (as the authors) or "deck"."""
     require_choice("balanced_draw", draw, ("replacement", "deck"))
+    replacement = draw == "replacement"
     return IndexStream(
-        labels,
-        0,
-        seed=seed,
-        purpose="balanced",
-        replacement=draw == "replacement",
-        draws=draws,
-        num_classes=num_classes,
+        labels, 0, seed=seed, purpose="balanced", replacement=replacement, draws=draws, num_classes=num_classes
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from bmix_lite.augment import augment
 from bmix_lite.checkpoints import load_checkpoint, save_checkpoint
 from bmix_lite.errors import BmixError, require
+from bmix_lite.inference import autocast, choose_device, predict, to_tensor, use_threads
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.mixing import balanced_mixup, draw_lam, mixup
@@ -55,25 +56,6 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
     model.load_state_dict(best)
 
 
-def predict(model, images, rows=None, *, device=None, precision="auto", threads=1, batch_size=256):
-    """Class probabilities (n, C) float32 of images (N, H, W, C) uint8, or of those in `rows`; nothing is drawn."""
-    device = choose_device(device)
-    rows = np.arange(len(images)) if rows is None else np.asarray(rows)
-    require(len(rows) > 0, "there are no images to predict")
-    was_training = model.training
-    model.to(device).eval()
-    with torch.inference_mode(), _threads(threads), _autocast(device, precision):
-        parts = [_to_tensor(images[rows[at : at + batch_size]], device) for at in range(0, len(rows), batch_size)]
-        logits = torch.cat([model(part).float() for part in parts])
-    model.train(was_training)
-    return logits.softmax(dim=1).cpu().numpy()
-
-
-def choose_device(device=None):
-    """The torch device asked for, or a GPU where there is one."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
 class _Epochs:
     """What stays the same from epoch to epoch: the streams, the optimiser, the loss."""
 
@@ -105,7 +87,7 @@ class _Epochs:
                 if recipe.alpha > 0:
                     size = len(base) if recipe.lam_per == "image" else None
                     batch = self.mix(batch, balanced, size, lam_rng, order_rng)
-                with _autocast(self.device, recipe.precision):
+                with autocast(self.device, recipe.precision):
                     logits = self.model(batch[0])
                 loss = self.loss(logits.float(), batch[1])
                 if not math.isfinite(loss.item()):
@@ -127,7 +109,7 @@ class _Epochs:
 
     def fetch(self, places, side):
         """Augmented images (B, C, H, W) and one-hot labels (B, num_classes) of places among the training rows."""
-        images = _to_tensor(self.data.images[self.rows[places]], self.device)
+        images = to_tensor(self.data.images[self.rows[places]], self.device)
         return augment(images, self.recipe.augment, rng=self.rng[side]), self.eye[self.labels[places]]
 
     def validate(self):
@@ -179,31 +161,11 @@ def _make_optimizer(weights, recipe):
     return torch.optim.SGD(weights, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay, nesterov=nesterov)
 
 
-def _to_tensor(images, device):
-    """uint8 (B, H, W, C) to float (B, C, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255)
-
-
-@contextlib.contextmanager
-def _threads(count):
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 @contextlib.contextmanager
 def _arithmetic(recipe):
     """The recipe's number of threads, and cuDNN's repeatable kernels; both put back afterwards."""
-    with _threads(recipe.threads), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+    with use_threads(recipe.threads), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
         yield
-
-
-def _autocast(device, precision):
-    auto = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or auto)
 
 
 def _with_progress(epochs, recipe, progress):

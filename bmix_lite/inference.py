@@ -1,0 +1,49 @@
+"""From images to probabilities, and where and how the arithmetic is done."""
+
+import contextlib
+
+import numpy as np
+import torch
+
+from bmix_lite.errors import require
+
+
+def predict(model, images, rows=None, *, device=None, precision="auto", threads=1, batch_size=256):
+    """Class probabilities (n, C) float32 of images (N, H, W, C) uint8, or of those in `rows`; nothing is drawn."""
+    device = choose_device(device)
+    rows = np.arange(len(images)) if rows is None else np.asarray(rows)
+    require(len(rows) > 0, "there are no images to predict")
+    was_training = model.training
+    model.to(device).eval()
+    with torch.inference_mode(), use_threads(threads), autocast(device, precision):
+        parts = [to_tensor(images[rows[at : at + batch_size]], device) for at in range(0, len(rows), batch_size)]
+        logits = torch.cat([model(part).float() for part in parts])
+    model.train(was_training)
+    return logits.softmax(dim=1).cpu().numpy()
+
+
+def choose_device(device=None):
+    """The torch device asked for, or a GPU where there is one."""
+    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def to_tensor(images, device):
+    """uint8 (B, H, W, C) to float (B, C, H, W) in [0, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255)
+
+
+@contextlib.contextmanager
+def use_threads(count):
+    """A number of CPU threads for torch, put back afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def autocast(device, precision):
+    """bfloat16 where the recipe asks for it, or leaves it open and the GPU has it."""
+    auto = precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" or auto)
