@@ -15,10 +15,12 @@ def predict(model, images, rows=None, *, device=None, precision="auto", threads=
     require(len(rows) > 0, "there are no images to predict")
     was_training = model.training
     model.to(device).eval()
-    with torch.inference_mode(), use_threads(threads), autocast(device, precision):
-        parts = [to_tensor(images[rows[at : at + batch_size]], device) for at in range(0, len(rows), batch_size)]
-        logits = torch.cat([model(part).float() for part in parts])
-    model.train(was_training)
+    try:
+        with torch.inference_mode(), use_threads(threads), autocast(device, precision):
+            batches = (images[rows[at : at + batch_size]] for at in range(0, len(rows), batch_size))
+            logits = torch.cat([model(to_tensor(batch, device)).float() for batch in batches])
+    finally:
+        model.train(was_training)
     return logits.softmax(dim=1).cpu().numpy()
 
 
