@@ -1,0 +1,58 @@
+"""The command line: python -m bmix_lite COMMAND."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from bmix_lite.errors import BmixError
+
+
+def main(arguments=None):
+    """Run one command; returns the exit status, 2 with the error in words for what the user can mend."""
+    parser = argparse.ArgumentParser(prog="python -m bmix_lite", description="Understand and use Balanced-MixUp.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    demo = commands.add_parser("demo", help="train five methods with five seeds on real digits, compare, report")
+    demo.add_argument("--out", default="build/demo", help="where runs, table and report go (default: %(default)s)")
+    demo.add_argument("--notebooks", default="notebooks", help="folder of the notebooks (default: %(default)s)")
+    demo.add_argument("--dataset", default="digits_lt", help="built-in name or prepared folder (default: %(default)s)")
+    demo.add_argument("--seeds", type=int, default=5, help="runs of each method (default: %(default)s)")
+    demo.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
+    html = commands.add_parser("html", help="an executed notebook as one page that works offline")
+    html.add_argument("notebook")
+    html.add_argument("--out", help="the page (default: the notebook's name with .html)")
+    refresh = commands.add_parser("refresh", help="execute notebooks in place and clean them for git")
+    refresh.add_argument("notebooks", nargs="+")
+    chosen = parser.parse_args(arguments)
+    try:
+        return {"demo": _demo, "html": _html, "refresh": _refresh}[chosen.command](chosen)
+    except BmixError as error:
+        print(f"bmix_lite {chosen.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _demo(chosen):
+    from bmix_lite.demo import run_demo, summarise
+
+    table = run_demo(chosen.notebooks, chosen.out, seeds=chosen.seeds, jobs=chosen.jobs, dataset=chosen.dataset)
+    print(summarise(table))
+    print(f"table: {chosen.out}/results.csv\nreport: {chosen.out}/report.html")
+    return 0
+
+
+def _html(chosen):
+    from bmix_lite.export import export_html
+
+    print(export_html(chosen.notebook, chosen.out or Path(chosen.notebook).with_suffix(".html")))
+    return 0
+
+
+def _refresh(chosen):
+    from bmix_lite.refresh import refresh
+
+    for notebook in chosen.notebooks:
+        print(f"{notebook}: {'changed' if refresh(notebook) else 'unchanged'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""A grid of parameters as papermill runs: checked first, resumed where interrupted, told truly in the ledger."""
+
+import ast
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from bmix_lite.datasets import load
+from bmix_lite.errors import BmixError, require, require_choice
+from bmix_lite.files import write_atomic
+from bmix_lite.recipe import Recipe
+from bmix_lite.runs import append_ledger, is_complete, make_run_id
+
+FOLDER = "run_folder"  # the notebook's parameter that says where its run lies
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one run ended: status is "reused", or one of the ledger's."""
+
+    folder: Path
+    status: str
+    error: str = ""
+
+
+def expand_grid(**values):
+    """All combinations as a list of dicts: expand_grid(alpha=[0.1, 0.2], seed=range(5)) has ten."""
+    return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
+
+
+def plan_runs(notebook, grid, out):
+    """{run folder: parameters} of every run of the grid, each checked before any kernel starts.
+
+    Raises BmixError for a parameter that the notebook does not have, and for values that `Recipe` refuses. A run
+    that stands twice in the grid is planned once.
+    """
+    defaults, content = read_parameters(notebook)
+    require(FOLDER in defaults, f"{notebook} has no parameter {FOLDER!r} in its cell tagged 'parameters'")
+    fingerprints, plan = {}, {}
+    for parameters in grid:
+        for name in parameters:
+            require_choice(f"a parameter of {Path(notebook).name}", name, tuple(defaults))
+        fields = {name: value for name, value in (defaults | parameters).items() if name != FOLDER}
+        recipe = Recipe.make(**fields)
+        key = (recipe.dataset, recipe.fold)
+        if key not in fingerprints:
+            fingerprints[key] = load(recipe.dataset, fold=recipe.fold).fingerprint
+        folder = Path(out).resolve() / make_run_id(recipe, fingerprints[key], content)
+        plan[folder] = parameters | {FOLDER: str(folder)}
+    return plan
+
+
+def run_grid(notebook, grid, out, *, jobs=2, timeout=None, progress=True):
+    """Run the notebook once for each parameter set, `jobs` at a time; returns an Ending for each, in grid order.
+
+    grid: dicts of parameters (`expand_grid`); out: the experiment's folder. Complete runs are reused, interrupted
+    ones go on from their checkpoint. A run that fails is in the ledger and never stops the others.
+    """
+    from tqdm.auto import tqdm
+
+    plan = plan_runs(notebook, grid, out)
+    endings = {folder: Ending(folder, "reused") for folder in plan if is_complete(folder)}
+    waiting = [folder for folder in plan if folder not in endings]
+    bar = tqdm(total=len(plan), initial=len(endings), desc="runs", unit="run", disable=not progress)
+    with bar, ThreadPoolExecutor(jobs) as pool:
+        tasks = [pool.submit(_run_one, notebook, folder, plan[folder], timeout) for folder in waiting]
+        try:
+            for task in as_completed(tasks):
+                ending = task.result()
+                endings[ending.folder] = ending
+                bar.update()
+                if ending.status != "complete":
+                    bar.write(f"{ending.folder.name}: {ending.status}: {ending.error}")
+        except BaseException:  # Ctrl-C: what has not begun need not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [endings[folder] for folder in plan]
+
+
+def read_parameters(notebook):
+    """(the literals of the cell tagged "parameters", a hash of the notebook's code and text)."""
+    import nbformat
+
+    path = Path(notebook)
+    require(path.is_file(), f"there is no notebook {str(notebook)!r}")
+    try:
+        cells = nbformat.read(path, as_version=4).cells
+    except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
+        raise BmixError(f"{notebook}: not a notebook ({error})") from error
+    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    require(len(tagged) == 1, f"{notebook} needs one cell tagged 'parameters', found {len(tagged)}")
+    parameters = {}
+    for statement in ast.parse(tagged[0].source).body:
+        simple = isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+        require(simple, f"{notebook}: the 'parameters' cell may only hold name = literal, line {statement.lineno}")
+        parameters[statement.targets[0].id] = ast.literal_eval(statement.value)
+    sources = "\0".join(cell.source for cell in cells)
+    return parameters, hashlib.sha256(sources.encode()).hexdigest()
+
+
+def execute(notebook, output, parameters, *, timeout=None):
+    """One papermill execution; `output` is replaced only once the notebook ran to its end."""
+    import papermill
+
+    output = Path(output)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    partial = output.with_suffix(".partial.ipynb")
+    settings = {"progress_bar": False, "log_output": False, "execution_timeout": timeout}
+    done = papermill.execute_notebook(str(notebook), str(partial), parameters, **settings)
+    done.metadata.pop("widgets", None)  # one FigureWidget stores 5 MB of plotly.js
+    import nbformat
+
+    write_atomic(output, nbformat.writes(done))
+    os.unlink(partial)
+
+
+def _run_one(notebook, folder, parameters, timeout):
+    status, error = "complete", ""
+    try:
+        execute(notebook, folder / "notebook.ipynb", parameters, timeout=timeout)
+        if not is_complete(folder):
+            status, error = "failed", "the notebook ended without writing a whole result"
+    except Exception as problem:  # whatever a notebook can raise, the other runs go on
+        status, error = _describe(problem)
+    if status != "complete":
+        append_ledger(folder.parent, folder.name, status, error=error)
+    return Ending(folder, status, error)
+
+
+def _describe(problem):
+    """(status, text) of what papermill or nbclient raised."""
+    kind = type(problem).__name__
+    if kind == "PapermillExecutionError":
+        return "failed", f"cell {problem.exec_count}: {problem.ename}: {problem.evalue}"
+    named = {"CellTimeoutError": "timed out", "DeadKernelError": "killed"}
+    return named.get(kind, "failed"), f"{kind}: {problem}".splitlines()[0]

@@ -1,0 +1,79 @@
+"""Committed notebooks: executed by one program, so that a second run changes nothing in git (`make notebooks`)."""
+
+import base64
+import re
+from pathlib import Path
+
+from bmix_lite.errors import BmixError
+from bmix_lite.export import WIDGET_MIME
+from bmix_lite.files import write_atomic
+from bmix_lite.widgets import PLOTLY_MIME
+
+PNG_SIZE = {"width": 700, "scale": 1}  # small: a picture for readers without a kernel, not for print
+
+
+def refresh(path):
+    """Execute the notebook at `path` in its folder and write it back clean; True if its content changed.
+
+    Widget views, times and ids of machines are dropped; each figure gets a PNG beside its plotly JSON, the old one
+    where the figure is the same. Raises BmixError naming the cell that failed; the file is then left as it was.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+
+    path = Path(path)
+    before = path.read_text(encoding="utf-8")
+    old = nbformat.reads(before, as_version=4)
+    fresh = nbformat.reads(before, as_version=4)
+    try:
+        client = NotebookClient(fresh, timeout=600, kernel_name="python3", record_timing=False)
+        client.execute(cwd=str(path.parent.resolve()))
+    except CellExecutionError as error:
+        raise BmixError(f"{path}: {error}") from error
+    clean(fresh, old)
+    after = nbformat.writes(fresh) + "\n"
+    write_atomic(path, after)
+    return after != before
+
+
+def clean(notebook, old=None):
+    """Drop from an executed notebook, in place, what differs from machine to machine; add PNGs to figures."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    pictures = _known_pictures(old)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        cell.metadata.pop("papermill", None)
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # progress bars
+        for output in cell.outputs:
+            data = output.get("data", {})
+            data.pop(WIDGET_MIME, None)
+            if PLOTLY_MIME in data:
+                key = _key(data[PLOTLY_MIME])
+                data["image/png"] = pictures.get(key) or _draw(data[PLOTLY_MIME])
+
+
+def _known_pictures(notebook):
+    pictures = {}
+    for cell in notebook.cells if notebook else []:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            if PLOTLY_MIME in data and "image/png" in data:
+                pictures[_key(data[PLOTLY_MIME])] = data["image/png"]
+    return pictures
+
+
+def _key(figure):
+    return re.sub(r"\s", "", str(figure))
+
+
+def _draw(figure):
+    import plotly.graph_objects as go
+
+    shown = go.Figure({"data": figure["data"], "layout": figure["layout"]})
+    return base64.b64encode(shown.to_image("png", **PNG_SIZE)).decode()

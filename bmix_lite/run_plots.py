@@ -1,0 +1,120 @@
+"""Figures of runs: learning curves, metrics of every seed, confusion matrices, recall against class size."""
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from bmix_lite.metrics import mean_interval
+from bmix_lite.theme import COLOURS, DASHES, MARKERS, dress, make_figure, name_classes
+
+
+def plot_history(history, monitor="balanced_accuracy"):
+    """Learning curves of one run. history: the records that `train` yields, or their DataFrame; may be empty."""
+    table = pd.DataFrame(history)
+    columns = {"train_loss": "training loss (mixed labels)", "val_loss": "validation loss"}
+    columns |= {f"val_{monitor}": f"validation {monitor.replace('_', ' ')}"}
+    figure = make_subplots(rows=1, cols=2, subplot_titles=("loss", monitor.replace("_", " ")))
+    for j, (column, name) in enumerate(columns.items()):
+        y = table.get(column, [])
+        x = table["epoch"] if column in table else []
+        line = {"color": COLOURS[j], "dash": DASHES[j], "width": 2}
+        figure.add_scatter(x=x, y=y, name=name, mode="lines", line=line, row=1, col=1 if "loss" in column else 2)
+    figure = dress(figure, height=340)
+    figure.update_xaxes(title="epoch", rangemode="tozero")
+    return figure.update_yaxes(rangemode="tozero", row=1, col=1)
+
+
+def plot_metric_dots(table, metric="test_balanced_accuracy", group="name"):
+    """Every run as a dot, mean and 95 % interval as a bar beside it. table: one row a run (`tabulate`)."""
+    figure = make_figure(title="", height=80 + 60 * table[group].nunique())
+    for j, (name, rows) in enumerate(table.groupby(group, sort=False)):
+        values = rows[metric].dropna().to_numpy()
+        colour, symbol = COLOURS[j % 5], MARKERS[j % 5]
+        figure.add_scatter(
+            x=values,
+            y=[j + 0.15] * len(values),
+            mode="markers",
+            name=name,
+            marker={"color": colour, "size": 9, "symbol": symbol},
+        )
+        if len(values):
+            mean, low, high = mean_interval(values)
+            error = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low]}
+            bar = {"color": colour, "size": 14, "symbol": "line-ns-open", "line": {"width": 3}}
+            figure.add_scatter(x=[mean], y=[j - 0.15], mode="markers", marker=bar, error_x=error | {"color": colour})
+    names = [f"{name} (n={len(rows)})" for name, rows in table.groupby(group, sort=False)]
+    axis = {
+        "tickvals": list(range(len(names))),
+        "ticktext": names,
+        "range": [len(names) - 0.5, -0.5],
+        "zeroline": False,
+    }
+    split, _, metric_name = metric.partition("_")
+    title = f"{metric_name.replace('_', ' ')} on {split}: every run, mean and 95 % interval over runs"
+    return figure.update_layout(
+        showlegend=False,
+        yaxis=axis,
+        xaxis={"title": metric_name.replace("_", " ")},
+        title={"text": title},
+        margin={"l": 200},
+    )
+
+
+def plot_confusions(matrices, class_names, *, normalise=False):
+    """Confusion matrices side by side. matrices: {name: (C, C)}, rows true, columns predicted.
+
+    normalise: each row as fractions of its class (the diagonal is recall) instead of counts
+    """
+    names = name_classes(class_names)
+    figure = make_subplots(cols=len(matrices), subplot_titles=list(matrices), horizontal_spacing=0.12)
+    for j, matrix in enumerate(matrices.values()):
+        shown = _by_row(matrix) if normalise else np.asarray(matrix, dtype=float)
+        text = "%{z:.2f}" if normalise else "%{z:.4~g}"
+        top = 1.0 if normalise else max(np.max(m) for m in matrices.values())
+        heat = go.Heatmap(z=shown, x=names, y=names, texttemplate=text, colorscale="cividis", zmin=0, zmax=top)
+        figure.add_trace(heat.update(showscale=j == len(matrices) - 1, hovertemplate=_HOVER), row=1, col=j + 1)
+    what = "fraction of the true class" if normalise else "number of images"
+    return _dress_matrices(figure, f"Confusion matrices: {what}", len(class_names))
+
+
+def plot_confusion_difference(one, other, names, class_names):
+    """Second matrix minus first, row-normalised: blue where the second has more, vermillion where it has fewer."""
+    difference = _by_row(other) - _by_row(one)
+    axis = name_classes(class_names)
+    colours = [[0, COLOURS[1]], [0.5, "#FFFFFF"], [1, COLOURS[0]]]
+    reach = max(0.01, np.nanmax(np.abs(difference)))
+    heat = go.Heatmap(z=difference, x=axis, y=axis, texttemplate="%{z:+.2f}", colorscale=colours, hovertemplate=_HOVER)
+    figure = go.Figure([heat.update(zmin=-reach, zmax=reach)])
+    return _dress_matrices(figure, f"{names[1]} minus {names[0]}: fraction of the true class", len(class_names))
+
+
+def plot_recall_by_size(recalls, counts, class_names):
+    """Recall of each class against its number of training images. recalls: {name: (runs, C) array}."""
+    figure = make_figure(title="Recall against class size: mean over runs, bars from lowest to highest run", height=420)
+    for j, (name, values) in enumerate(recalls.items()):
+        values = np.atleast_2d(np.asarray(values, dtype=float))
+        mean = values.mean(axis=0)
+        shift = 1.03 ** (j - (len(recalls) - 1) / 2)  # side by side, so that the bars do not cover each other
+        error = {"type": "data", "symmetric": False, "array": values.max(0) - mean, "arrayminus": mean - values.min(0)}
+        style = {"marker": {"symbol": MARKERS[j % 5], "size": 9, "color": COLOURS[j % 5]}}
+        style |= {"line": {"color": COLOURS[j % 5], "dash": DASHES[j % 5], "width": 1.5}, "mode": "lines+markers"}
+        x = np.asarray(counts) * shift
+        figure.add_scatter(x=x, y=mean, name=name, error_y=error | {"thickness": 1}, text=list(class_names), **style)
+    figure.update_xaxes(title="training images of the class (log scale)", type="log")
+    return figure.update_layout(yaxis={"title": "recall on test", "range": [-0.02, 1.02]})
+
+
+_HOVER = "true %{y}<br>predicted %{x}<br>%{z}<extra></extra>"
+
+
+def _by_row(matrix):
+    matrix = np.asarray(matrix, dtype=float)
+    totals = matrix.sum(axis=1, keepdims=True)
+    return np.divide(matrix, totals, out=np.full_like(matrix, np.nan), where=totals > 0)
+
+
+def _dress_matrices(figure, title, classes):
+    figure.update_xaxes(title="predicted", type="category", showgrid=False)
+    figure.update_yaxes(title="true", type="category", autorange="reversed", showgrid=False)
+    return dress(figure, title=title, height=max(360, 190 + 32 * classes), margin={"l": 80, "t": 80})

@@ -1,0 +1,46 @@
+"""Colours, marks and layout that all figures share: Okabe-Ito, always with a second cue."""
+
+import html
+
+import plotly.graph_objects as go
+
+# Okabe and Ito 2008; contrast on white at least 3:1
+BLUE, VERMILLION, GREEN, PURPLE, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, BLACK)
+PATTERNS = ("", "/", "x", ".", "-")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
+GREY = "#666666"
+
+
+def as_text(value):
+    """A name as plotly shows it literally: neither HTML tags nor LaTeX are interpreted."""
+    escaped = html.escape(str(value), quote=False)
+    return escaped.replace("$", "&#36;") or "(no name)"
+
+
+def name_classes(class_names, counts=None):
+    """Class names for an axis, each with its n, made unique so that no bar hides another."""
+    names = [as_text(name if len(str(name)) <= 40 else f"{str(name)[:37]}...") for name in class_names]
+    names = [name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)]
+    return names if counts is None else [f"{name} (n={n:,})" for name, n in zip(names, counts, strict=True)]
+
+
+def make_figure(traces=(), *, title="", height=380, **layout):
+    """A Figure in the kit's dress."""
+    return dress(go.Figure(list(traces)), title=title, height=height, **layout)
+
+
+def dress(figure, *, title="", height=380, **layout):
+    """Give a figure, subplots included, the kit's layout: a white card, so that it also reads on a dark page."""
+    figure.update_layout(
+        template="plotly_white",
+        title={"text": title, "x": 0, "xref": "paper", "font": {"size": 16}},
+        height=height,
+        margin={"l": 60, "r": 20, "t": 60, "b": 60},
+        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "xanchor": "left"},
+        font={"family": "Helvetica, Arial, sans-serif", "size": 13, "color": "#222222"},
+        paper_bgcolor="white",
+        plot_bgcolor="white",
+    )
+    return figure.update_layout(**layout)
