@@ -31,11 +31,12 @@ def main(arguments=None):
 
 
 def _demo(chosen):
-    from bmix_lite.demo import run_demo, summarise
+    from bmix_lite.demo import run_demo
 
-    table = run_demo(chosen.notebooks, chosen.out, seeds=chosen.seeds, jobs=chosen.jobs, dataset=chosen.dataset)
-    print(summarise(table))
-    print(f"table: {chosen.out}/results.csv\nreport: {chosen.out}/report.html")
+    summary = run_demo(chosen.notebooks, chosen.out, seeds=chosen.seeds, jobs=chosen.jobs, dataset=chosen.dataset)
+    print("balanced accuracy on test: mean and 95 % interval over runs, then every run")
+    print(summary.to_string(float_format="%.3f"))
+    print(f"table:  {chosen.out}/results.csv\nreport: {chosen.out}/report.html")
     return 0
 
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from bmix_lite.batch import execute, run_grid
+from bmix_lite.comparison import summarise, tabulate
 from bmix_lite.errors import BmixError
 from bmix_lite.export import export_html
 from bmix_lite.files import write_atomic
-from bmix_lite.metrics import mean_interval
-from bmix_lite.runs import read_runs, tabulate
+from bmix_lite.runs import read_runs
 
 # the methods of the comparison: the paper's two baselines of sampling, its MixUp, and the method at two alphas
 ROWS = (
@@ -20,7 +20,7 @@ ROWS = (
 
 
 def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
-    """Train every row of ROWS with every seed, compare, report; returns the table of results, one row a run.
+    """Train every row of ROWS with every seed, compare, report; returns a summary, one row a method.
 
     notebooks: the folder with 05_train and 06_compare; out: gets runs/, results.csv, 06_compare.ipynb, report.html
     fields: further `Recipe` fields for all runs. Finished runs are reused. Raises BmixError if any run failed.
@@ -39,13 +39,4 @@ def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
     write_atomic(out / "results.csv", table.to_csv(index=False))
     execute(notebooks / "06_compare.ipynb", out / "06_compare.ipynb", {"runs": str((out / "runs").resolve())})
     export_html(out / "06_compare.ipynb", out / "report.html", title="bmix-lite: comparison")
-    return table
-
-
-def summarise(table, metric="test_balanced_accuracy"):
-    """The table's methods as text lines: runs, mean and 95 % interval over runs of one metric."""
-    lines = [f"{'method':<16}{'alpha':>6}{'runs':>6}   {metric}: mean, 95 % interval over runs"]
-    for (method, alpha), rows in table.groupby(["method", "alpha"], sort=False):
-        mean, low, high = mean_interval(rows[metric])
-        lines.append(f"{method:<16}{alpha:>6.2g}{len(rows):>6}   {mean:.3f}  ({low:.3f} to {high:.3f})")
-    return "\n".join(lines)
+    return summarise(runs)

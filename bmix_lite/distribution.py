@@ -78,6 +78,17 @@ def lam_cdf(lam, alpha):
     return lam**alpha  # numpy has 0**0 = 1, which is the right value for alpha = 0
 
 
+def draw_lam(alpha, size=None, *, rng):
+    """Weights lam ~ Beta(alpha, 1) of the balanced batch, by inverse CDF: P(lam < t) = t**alpha.
+
+    One float, or an array of `size`; alpha = 0 gives lam = 0, no mixing. rng: a numpy Generator (`stream`).
+    Source: Galdran et al., MICCAI 2021, section 2.2. Raises BmixError if alpha is negative or not finite.
+    """
+    require_alpha(alpha)
+    uniform = rng.random(size)
+    return uniform ** (1 / alpha) if alpha > 0 else uniform * 0.0
+
+
 def mixed_class_probabilities(counts, q, alpha):
     """Expected soft-label mass (C,) after Balanced-MixUp: (p_j + alpha / C) / (1 + alpha), p_j the base share."""
     base = class_probabilities(counts, q)

@@ -2,18 +2,10 @@
 
 import torch
 
-from bmix_lite.errors import BmixError, require, require_alpha
+from bmix_lite.distribution import draw_lam
+from bmix_lite.errors import BmixError, require
 
-
-def draw_lam(alpha, size=None, *, rng):
-    """Weights lam ~ Beta(alpha, 1) of the balanced batch, by inverse CDF: P(lam < t) = t**alpha.
-
-    One float, or an array of `size`; alpha = 0 gives lam = 0, no mixing. rng: a numpy Generator (`stream`).
-    Source: Galdran et al., MICCAI 2021, section 2.2. Raises BmixError if alpha is negative or not finite.
-    """
-    require_alpha(alpha)
-    uniform = rng.random(size)
-    return uniform ** (1 / alpha) if alpha > 0 else uniform * 0.0
+__all__ = ["balanced_mixup", "draw_lam", "mixup"]
 
 
 def balanced_mixup(base, balanced, lam):

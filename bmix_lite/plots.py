@@ -14,7 +14,7 @@ from bmix_lite.distribution import (
     mixed_class_probabilities,
 )
 from bmix_lite.errors import require
-from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, PATTERNS, VERMILLION, make_figure, name_classes
+from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, PATTERNS, VERMILLION, as_text, make_figure, name_classes
 
 
 def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, highest=None):
@@ -89,7 +89,7 @@ def plot_mixed_strip(base, balanced, mixed, lams, captions):
     for row, name in enumerate(("base", "balanced", "mixed")):
         figure.add_annotation(x=-6, y=(row + 0.5) * step_y, text=name, xanchor="right", showarrow=False)
     for column, (lam, caption) in enumerate(zip(lams, captions, strict=True)):
-        text = f"<b>lam {lam:.2f}</b><br>{caption}"
+        text = f"<b>lam {lam:.2f}</b><br>{as_text(caption).replace(chr(10), '<br>')}"
         place = {"x": (column + 0.5) * step_x, "y": 3 * step_y, "yanchor": "top"}
         figure.add_annotation(text=text, showarrow=False, font={"size": 12}, **place)
     return figure

@@ -5,7 +5,6 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from bmix_lite.metrics import mean_interval
 from bmix_lite.theme import COLOURS, DASHES, MARKERS, dress, make_figure, name_classes
 
 
@@ -25,40 +24,22 @@ def plot_history(history, monitor="balanced_accuracy"):
     return figure.update_yaxes(rangemode="tozero", row=1, col=1)
 
 
-def plot_metric_dots(table, metric="test_balanced_accuracy", group="name"):
-    """Every run as a dot, mean and 95 % interval as a bar beside it. table: one row a run (`tabulate`)."""
-    figure = make_figure(title="", height=80 + 60 * table[group].nunique())
-    for j, (name, rows) in enumerate(table.groupby(group, sort=False)):
-        values = rows[metric].dropna().to_numpy()
+def plot_metric_dots(summary, metric):
+    """Every run as a dot, mean and 95 % interval above. summary: as `comparison.summarise` gives it."""
+    figure = make_figure(title=f"{metric}: every run, mean and 95 % interval over runs", height=120 + 60 * len(summary))
+    runs = [column for column in summary if column not in ("runs", "mean", "low", "high")]
+    for j, (name, row) in enumerate(summary.iterrows()):
         colour, symbol = COLOURS[j % 5], MARKERS[j % 5]
-        figure.add_scatter(
-            x=values,
-            y=[j + 0.15] * len(values),
-            mode="markers",
-            name=name,
-            marker={"color": colour, "size": 9, "symbol": symbol},
-        )
-        if len(values):
-            mean, low, high = mean_interval(values)
-            error = {"type": "data", "symmetric": False, "array": [high - mean], "arrayminus": [mean - low]}
-            bar = {"color": colour, "size": 14, "symbol": "line-ns-open", "line": {"width": 3}}
-            figure.add_scatter(x=[mean], y=[j - 0.15], mode="markers", marker=bar, error_x=error | {"color": colour})
-    names = [f"{name} (n={len(rows)})" for name, rows in table.groupby(group, sort=False)]
-    axis = {
-        "tickvals": list(range(len(names))),
-        "ticktext": names,
-        "range": [len(names) - 0.5, -0.5],
-        "zeroline": False,
-    }
-    split, _, metric_name = metric.partition("_")
-    title = f"{metric_name.replace('_', ' ')} on {split}: every run, mean and 95 % interval over runs"
-    return figure.update_layout(
-        showlegend=False,
-        yaxis=axis,
-        xaxis={"title": metric_name.replace("_", " ")},
-        title={"text": title},
-        margin={"l": 200},
-    )
+        dots = {"color": colour, "size": 9, "symbol": symbol}
+        figure.add_scatter(x=row[runs], y=[j + 0.15] * len(runs), mode="markers", name=name, text=runs, marker=dots)
+        reach = {"type": "data", "symmetric": False, "array": [row["high"] - row["mean"]], "color": colour}
+        reach["arrayminus"] = [row["mean"] - row["low"]]
+        bar = {"color": colour, "size": 14, "symbol": "line-ns-open", "line": {"width": 3}}
+        figure.add_scatter(x=[row["mean"]], y=[j - 0.15], mode="markers", name="mean", marker=bar, error_x=reach)
+    names = [f"{name} (n={n})" for name, n in summary["runs"].items()]
+    ticks = {"tickvals": list(range(len(names))), "ticktext": names, "zeroline": False}
+    figure.update_yaxes(range=[len(names) - 0.5, -0.5], **ticks)
+    return figure.update_layout(showlegend=False, xaxis={"title": metric}, margin={"l": 210})
 
 
 def plot_confusions(matrices, class_names, *, normalise=False):

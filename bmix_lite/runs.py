@@ -14,10 +14,10 @@ from bmix_lite import __version__
 from bmix_lite.errors import BmixError, require, require_choice
 from bmix_lite.files import append_line, remove_leftovers, sha256_of, write_atomic, write_json
 from bmix_lite.metrics import score
+from bmix_lite.recipe import METHODS
 
 ENDINGS = ("complete", "failed", "timed out", "killed")
 HASHED = ("history.csv", "predictions.csv")  # metrics.json is written last, with their hashes
-REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
 
 
 def make_run_id(recipe, fingerprint, notebook=""):
@@ -103,21 +103,7 @@ def read_runs(experiment):
     folders = sorted(path.parent for path in Path(experiment).glob("*/recipe.json"))
     runs = [read_run(folder) for folder in folders if is_complete(folder)]
     require(bool(runs), f"{experiment} holds no complete run")
-    return sorted(runs, key=lambda run: [run["recipe"][k] for k in ("mixing", "loss")] + [_order(run)])
-
-
-def tabulate(runs, experiment):
-    """One row a run, for results.csv: what it was, val_... and test_... metrics, seconds of training."""
-    seconds = {line["run_id"]: line.get("seconds") for line in read_ledger(experiment) if line["status"] == "complete"}
-    rows = []
-    for run in runs:
-        recipe = run["recipe"]
-        row = {"run_id": run["run_id"], "dataset": recipe["dataset"], "method": run["method"]}
-        row |= {name: recipe[name] for name in ("q", "alpha", "loss", "seed")}
-        for split in ("val", "test"):
-            row |= {f"{split}_{name}": run["metrics"][split][name] for name in REPORTED}
-        rows.append(row | {"seconds": seconds.get(run["run_id"])})
-    return pd.DataFrame(rows)
+    return sorted(runs, key=_order)
 
 
 def append_ledger(experiment, run_id, status, **details):
@@ -147,9 +133,9 @@ def describe_environment(device="cpu"):
 
 
 def _order(run):
-    recipe = run["recipe"]
-    q = recipe["q"] if isinstance(recipe["q"], float) else -1.0
-    return (-q, recipe["alpha"], recipe["fold"], recipe["seed"], run["run_id"])
+    recipe, methods = run["recipe"], list(METHODS)
+    place = methods.index(run["method"]) if run["method"] in methods else len(methods)
+    return (place, recipe["alpha"], recipe["fold"], recipe["seed"], run["run_id"])
 
 
 def _prediction_table(data, split, probabilities):
