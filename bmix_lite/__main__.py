@@ -22,9 +22,12 @@ def main(arguments=None):
     html.add_argument("--out", help="the page (default: the notebook's name with .html)")
     refresh = commands.add_parser("refresh", help="execute notebooks in place and clean them for git")
     refresh.add_argument("notebooks", nargs="+")
+    keep = commands.add_parser("keep", help="copy the complete runs of a folder without weights and notebooks")
+    keep.add_argument("runs")
+    keep.add_argument("target", help="replaced if it exists")
     chosen = parser.parse_args(arguments)
     try:
-        return {"demo": _demo, "html": _html, "refresh": _refresh}[chosen.command](chosen)
+        return {"demo": _demo, "html": _html, "refresh": _refresh, "keep": _keep}[chosen.command](chosen)
     except BmixError as error:
         print(f"bmix_lite {chosen.command}: {error}", file=sys.stderr)
         return 2
@@ -44,6 +47,13 @@ def _html(chosen):
     from bmix_lite.export import export_html
 
     print(export_html(chosen.notebook, chosen.out or Path(chosen.notebook).with_suffix(".html")))
+    return 0
+
+
+def _keep(chosen):
+    from bmix_lite.runs import copy_results
+
+    print(f"{len(copy_results(chosen.runs, chosen.target))} runs kept in {chosen.target}")
     return 0
 
 

@@ -14,7 +14,7 @@ from bmix_lite.files import write_atomic
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import append_ledger, is_complete, make_run_id
 
-FOLDER = "run_folder"  # the notebook's parameter that says where its run lies
+FOLDER, LIVE = "run_folder", "live"  # the notebook's parameters: where its run lies, whether it draws while it trains
 
 
 @dataclass(frozen=True)
@@ -43,13 +43,14 @@ def plan_runs(notebook, grid, out):
     for parameters in grid:
         for name in parameters:
             require_choice(f"a parameter of {Path(notebook).name}", name, tuple(defaults))
-        fields = {name: value for name, value in (defaults | parameters).items() if name != FOLDER}
+        fields = {name: value for name, value in (defaults | parameters).items() if name not in (FOLDER, LIVE)}
         recipe = Recipe.make(**fields)
         key = (recipe.dataset, recipe.fold)
         if key not in fingerprints:
             fingerprints[key] = load(recipe.dataset, fold=recipe.fold).fingerprint
         folder = Path(out).resolve() / make_run_id(recipe, fingerprints[key], content)
-        plan[folder] = parameters | {FOLDER: str(folder)}
+        quiet = {LIVE: False} if LIVE in defaults else {}  # nobody watches, and papermill would store the widgets
+        plan[folder] = quiet | parameters | {FOLDER: str(folder)}
     return plan
 
 
@@ -109,6 +110,7 @@ def execute(notebook, output, parameters, *, timeout=None):
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.ipynb")
     settings = {"progress_bar": False, "log_output": False, "execution_timeout": timeout}
+    settings["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # else each kernel prints two lines of warnings
     done = papermill.execute_notebook(str(notebook), str(partial), parameters, **settings)
     done.metadata.pop("widgets", None)  # one FigureWidget stores 5 MB of plotly.js
     import nbformat

@@ -41,7 +41,6 @@ def export_html(notebook, page, *, title=None):
     The page makes no request to anywhere. Raises BmixError if there is no such notebook or it cannot be read.
     """
     import nbformat
-    from nbconvert import HTMLExporter
     from plotly.offline import get_plotlyjs
 
     notebook = Path(notebook)
@@ -52,7 +51,7 @@ def export_html(notebook, page, *, title=None):
         raise BmixError(f"{notebook}: not a notebook ({error})") from error
     content.metadata.pop("widgets", None)
     figures = sum(_prepare_cell(cell, number) for number, cell in enumerate(content.cells))
-    exporter = HTMLExporter(exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
+    exporter = _make_exporter()(exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
     exporter.raw_template = TEMPLATE
     scripts = {"plotly_script": f"<script>{get_plotlyjs()}</script>", "drawing_script": DRAWING}
     resources = (scripts if figures else dict.fromkeys(scripts, "")) | {"metadata": {"name": title or notebook.stem}}
@@ -62,9 +61,7 @@ def export_html(notebook, page, *, title=None):
 
 
 def _prepare_cell(cell, number):
-    """Formulas to MathML, figures to data that the page draws; returns how many figures."""
-    if cell.cell_type == "markdown":
-        cell.source = math_to_mathml(cell.source)
+    """Plotly outputs to figures that the page draws, live widgets to their static twin; returns how many figures."""
     figures = 0
     for output in cell.get("outputs", []):
         data = output.get("data", {})
@@ -86,15 +83,28 @@ def _figure_html(figure, name):
     )
 
 
-def math_to_mathml(markdown):
-    """Markdown with $...$ and $$...$$ outside code replaced by MathML, which browsers draw by themselves."""
+def _make_exporter():
+    """nbconvert's exporter with formulas as MathML; made on first use, because nbconvert takes a second to import."""
+    from jinja2 import pass_context
+    from nbconvert import HTMLExporter
+
+    class Page(HTMLExporter):
+        @pass_context
+        def markdown2html(self, context, source):
+            return math_to_mathml(super().markdown2html(context, source))
+
+    return Page
+
+
+def math_to_mathml(page):
+    """HTML with $...$ and $$...$$ outside code replaced by MathML, which browsers draw by themselves."""
     from latex2mathml.converter import convert
 
     def replace(match):
         if match["code"]:
             return match["code"]
-        block, inline = match["block"], match["inline"]
-        return convert(block or inline, display="block" if block else "inline").replace("\n", " ")
+        formula = html.unescape(match["block"] or match["inline"])
+        return convert(formula, display="block" if match["block"] else "inline")
 
-    pattern = r"(?P<code>```.*?```|`[^`]*`)|\$\$(?P<block>.+?)\$\$|(?<!\\)\$(?P<inline>[^$\n]+?)(?<!\\)\$"
-    return re.sub(pattern, replace, markdown, flags=re.S)
+    code = r"(?P<code><pre.*?</pre>|<code.*?</code>)"
+    return re.sub(code + r"|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", replace, page, flags=re.S)

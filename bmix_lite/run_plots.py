@@ -51,9 +51,10 @@ def plot_confusions(matrices, class_names, *, normalise=False):
     figure = make_subplots(cols=len(matrices), subplot_titles=list(matrices), horizontal_spacing=0.12)
     for j, matrix in enumerate(matrices.values()):
         shown = _by_row(matrix) if normalise else np.asarray(matrix, dtype=float)
-        text = "%{z:.2f}" if normalise else "%{z:.4~g}"
+        text = _label_cells(shown, "{:.2f}" if normalise else "{:.0f}")
         top = 1.0 if normalise else max(np.max(m) for m in matrices.values())
-        heat = go.Heatmap(z=shown, x=names, y=names, texttemplate=text, colorscale="cividis", zmin=0, zmax=top)
+        heat = go.Heatmap(z=shown, x=names, y=names, text=text, colorscale="cividis", zmin=0, zmax=top)
+        heat.update(texttemplate="%{text}")
         figure.add_trace(heat.update(showscale=j == len(matrices) - 1, hovertemplate=_HOVER), row=1, col=j + 1)
     what = "fraction of the true class" if normalise else "number of images"
     return _dress_matrices(figure, f"Confusion matrices: {what}", len(class_names))
@@ -65,7 +66,9 @@ def plot_confusion_difference(one, other, names, class_names):
     axis = name_classes(class_names)
     colours = [[0, COLOURS[1]], [0.5, "#FFFFFF"], [1, COLOURS[0]]]
     reach = max(0.01, np.nanmax(np.abs(difference)))
-    heat = go.Heatmap(z=difference, x=axis, y=axis, texttemplate="%{z:+.2f}", colorscale=colours, hovertemplate=_HOVER)
+    text = _label_cells(difference, "{:+.2f}")
+    heat = go.Heatmap(z=difference, x=axis, y=axis, text=text, texttemplate="%{text}", colorscale=colours)
+    heat.update(hovertemplate=_HOVER)
     figure = go.Figure([heat.update(zmin=-reach, zmax=reach)])
     return _dress_matrices(figure, f"{names[1]} minus {names[0]}: fraction of the true class", len(class_names))
 
@@ -82,7 +85,8 @@ def plot_recall_by_size(recalls, counts, class_names):
         style |= {"line": {"color": COLOURS[j % 5], "dash": DASHES[j % 5], "width": 1.5}, "mode": "lines+markers"}
         x = np.asarray(counts) * shift
         figure.add_scatter(x=x, y=mean, name=name, error_y=error | {"thickness": 1}, text=list(class_names), **style)
-    figure.update_xaxes(title="training images of the class (log scale)", type="log")
+    ticks = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
+    figure.update_xaxes(title="training images of the class (log scale)", type="log", tickvals=ticks)
     return figure.update_layout(yaxis={"title": "recall on test", "range": [-0.02, 1.02]})
 
 
@@ -93,6 +97,12 @@ def _by_row(matrix):
     matrix = np.asarray(matrix, dtype=float)
     totals = matrix.sum(axis=1, keepdims=True)
     return np.divide(matrix, totals, out=np.full_like(matrix, np.nan), where=totals > 0)
+
+
+def _label_cells(matrix, form):
+    """The numbers printed in the cells; cells that round to zero stay empty, so that the others are seen."""
+    zeros = {form.format(0.0), form.format(-0.0)}
+    return [["" if form.format(value) in zeros else form.format(value) for value in row] for row in matrix]
 
 
 def _dress_matrices(figure, title, classes):

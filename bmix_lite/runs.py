@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import platform
+import shutil
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -56,7 +57,7 @@ def save_run(folder, data, history, predictions):
     table = pd.DataFrame(history).drop(columns="seconds")  # equal runs leave equal files, whatever the clock said
     write_atomic(folder / "history.csv", table.to_csv(index=False))
     parts = [_prediction_table(data, split, probabilities) for split, probabilities in predictions.items()]
-    write_atomic(folder / "predictions.csv", pd.concat(parts).to_csv(index=False, float_format="%.9g"))
+    write_atomic(folder / "predictions.csv", pd.concat(parts).to_csv(index=False, float_format="%.6g"))
     read = read_predictions(folder)
     metrics = {split: score(*read[split]) for split in predictions}
     if (folder / "model.pt").exists():
@@ -104,6 +105,22 @@ def read_runs(experiment):
     runs = [read_run(folder) for folder in folders if is_complete(folder)]
     require(bool(runs), f"{experiment} holds no complete run")
     return sorted(runs, key=_order)
+
+
+def copy_results(experiment, target):
+    """Copy the complete runs of an experiment without weights and notebooks; replaces what lay in `target`."""
+    experiment, target = Path(experiment), Path(target)
+    require(experiment.resolve() != target.resolve(), f"cannot copy {experiment} onto itself")
+    shutil.rmtree(target, ignore_errors=True)
+    names = [run["run_id"] for run in read_runs(experiment)]
+    for name in names:
+        (target / name).mkdir(parents=True)
+        for file in ("recipe.json", *HASHED, "metrics.json"):
+            shutil.copyfile(experiment / name / file, target / name / file)
+    for line in read_ledger(experiment):
+        if line["run_id"] in names and line["status"] == "complete":
+            append_line(target / "ledger.jsonl", json.dumps(line))
+    return names
 
 
 def append_ledger(experiment, run_id, status, **details):

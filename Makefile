@@ -1,0 +1,55 @@
+# make demo, make test, make lab: each installs what it needs on the first call.
+.PHONY: install demo test lab notebooks example html lint clean
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+STAMP := $(VENV)/installed
+export PYTHONHASHSEED := 0
+
+help:
+	@echo "make install    the environment in .venv (once, 1 to 3 minutes)"
+	@echo "make demo       train and compare on real digits: table and build/demo/report.html (2 to 4 minutes)"
+	@echo "make lab        JupyterLab on the notebooks"
+	@echo "make test       all tests, notebooks included (5 to 8 minutes)"
+	@echo "make notebooks  execute the notebooks and clean them for git"
+	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
+	@echo "make html       the notebooks as pages that work offline, in build/html"
+	@echo "make clean      delete .venv and build"
+
+install: $(STAMP)
+
+# uv installs in a third of pip's time; constraints.txt names the versions known to work together
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(PYTHON) || python3 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
+	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[dev]"
+	touch $(STAMP)
+
+demo: install
+	$(PYTHON) -m bmix_lite demo
+
+test: install
+	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest --nbval notebooks
+
+lab: install
+	$(PYTHON) -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb
+
+notebooks: install
+	$(PYTHON) -m bmix_lite refresh notebooks/*.ipynb
+
+example: demo
+	$(PYTHON) -m bmix_lite keep build/demo/runs notebooks/example_runs
+
+html: install
+	for notebook in notebooks/*.ipynb; do \
+	  $(PYTHON) -m bmix_lite html $$notebook --out build/html/$$(basename $$notebook .ipynb).html || exit 1; \
+	done
+
+lint: install
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

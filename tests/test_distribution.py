@@ -1,0 +1,229 @@
+import itertools
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate, stats
+
+from bmix_lite.distribution import (
+    class_probabilities,
+    count_classes,
+    expected_distinct,
+    expected_draws,
+    imbalance_ratio,
+    lam_cdf,
+    lam_density,
+    mean_lam,
+    median_lam,
+    mixed_class_probabilities,
+    progressive_probabilities,
+)
+from bmix_lite.errors import BmixError, require_choice
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+ALPHAS = [0.1, 0.2, 0.3, 1.0, 2.5]
+counts_lists = st.lists(st.integers(1, 10**7), min_size=1, max_size=12)
+shares = st.floats(0, 1)
+few = settings(deadline=None, max_examples=60)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, list])
+def test_images_are_counted_by_class_number(dtype):
+    labels = [2, 0, 0, 1, 2, 2]
+    labels = labels if dtype is list else np.array(labels, dtype)
+    assert count_classes(labels).tolist() == [2, 1, 3]
+    assert count_classes(labels, 3).tolist() == [2, 1, 3]
+
+
+@pytest.mark.parametrize(
+    ("labels", "num_classes", "message"),
+    [
+        ([0, 1, -1, -2], None, r"labels must lie in 0\.\.1, got -1 in row 2"),
+        ([0, 1, 2], 2, r"labels must lie in 0\.\.1, got 2 in row 2"),
+        ([0, 2, 2, 4], None, r"classes \[1, 3\] have none"),
+        ([0, 1], 4, r"classes \[2, 3\] have none"),
+        ([1, 2, 3], None, r"classes \[0\] have none"),
+        ([0.0, 1.0], None, "labels must be integers .* got dtype float64"),
+        ([True, False], None, "labels must be integers .* got dtype bool"),
+        (["0", "1"], None, "labels must be integers .* got dtype <U1"),
+        ([], None, r"labels must be a non-empty \(N,\) array, got shape \(0,\)"),
+        ([[0, 1]], None, r"got shape \(1, 2\)"),
+    ],
+)
+def test_labels_that_cannot_be_counted_are_refused_in_words(labels, num_classes, message):
+    with pytest.raises(BmixError, match=message):
+        count_classes(labels, num_classes)
+
+
+@pytest.mark.parametrize(
+    ("q", "expected"),
+    [
+        (1, [0.90, 0.09, 0.01]),
+        (0.5, [30 / (40 + math.sqrt(90)), math.sqrt(90) / (40 + math.sqrt(90)), 10 / (40 + math.sqrt(90))]),
+        (0, [1 / 3, 1 / 3, 1 / 3]),
+    ],
+)
+def test_class_shares_of_900_90_and_10_images_with_10_times_100_as_hand_computed(q, expected):
+    counts = [900, 90, 10] if q != 0.5 else [900, 90, 100]
+    assert class_probabilities(counts, q) == pytest.approx(expected, abs=1e-15)
+
+
+@few
+@given(counts_lists, shares, st.integers(1, 1000))
+def test_class_shares_sum_to_one_follow_n_to_the_q_and_ignore_the_scale(counts, q, factor):
+    p = class_probabilities(counts, q)
+    assert p.sum() == pytest.approx(1, abs=1e-12)
+    assert p / p[0] == pytest.approx([(n / counts[0]) ** q for n in counts], rel=1e-9)
+    assert class_probabilities([n * factor for n in counts], q) == pytest.approx(p, rel=1e-9)
+
+
+@pytest.mark.parametrize("q", [-0.1, 1.1, float("nan"), float("inf"), "0.5", "progressive", None, True])
+def test_q_outside_zero_to_one_is_refused_with_its_value(q):
+    with pytest.raises(BmixError, match=r"q must be a number in \[0, 1\], got ") as caught:
+        class_probabilities([3, 2], q)
+    assert repr(q) in str(caught.value)
+
+
+@pytest.mark.parametrize("counts", [[3, 0], [3, -1], [3, 0.5], [3, float("nan")], [3, float("inf")], [], [[3, 2]]])
+@pytest.mark.parametrize("function", [lambda c: class_probabilities(c, 0), imbalance_ratio])
+def test_counts_need_an_image_in_every_class(function, counts):
+    with pytest.raises(BmixError, match=r"counts must be .* at least one image in every class, got "):
+        function(counts)
+
+
+def test_progressive_shares_go_from_instance_to_class_balanced_in_equal_steps():
+    counts = [70, 20, 10]
+    steps = [progressive_probabilities(counts, epoch, 5) for epoch in range(1, 6)]
+    assert steps[0] == pytest.approx([0.7, 0.2, 0.1])
+    assert steps[1] == pytest.approx([0.75 * p + 0.25 / 3 for p in (0.7, 0.2, 0.1)])
+    assert steps[4] == pytest.approx([1 / 3] * 3)
+    assert np.diff(steps, 2, axis=0) == pytest.approx(0, abs=1e-15)
+    assert progressive_probabilities(counts, 1, 1) == pytest.approx([1 / 3] * 3)
+
+
+@pytest.mark.parametrize("epoch", [0, 6, -1])
+def test_a_progressive_epoch_outside_the_run_is_refused(epoch):
+    with pytest.raises(BmixError, match=rf"epoch must lie in 1\.\.5, got {epoch}"):
+        progressive_probabilities([3, 1], epoch, 5)
+
+
+def test_imbalance_ratio_is_largest_over_smallest():
+    assert imbalance_ratio([20, 5, 500]) == 100.0
+
+
+@pytest.mark.parametrize("alpha", ALPHAS)
+def test_lam_has_the_mean_median_density_and_cdf_of_a_beta_alpha_1(alpha):
+    beta, lam = stats.beta(alpha, 1), np.linspace(0.001, 1, 50)
+    assert mean_lam(alpha) == pytest.approx(beta.mean(), rel=1e-12)
+    assert median_lam(alpha) == pytest.approx(beta.median(), rel=1e-9)
+    assert lam_density(lam, alpha) == pytest.approx(beta.pdf(lam), rel=1e-9)
+    assert lam_cdf(lam, alpha) == pytest.approx(beta.cdf(lam), rel=1e-9)
+    assert lam_cdf([0, 1], alpha).tolist() == [0, 1]
+
+
+def test_half_of_all_weights_lie_below_a_thousandth_at_alpha_one_tenth():
+    assert median_lam(0.1) == pytest.approx(1 / 1024)
+
+
+def test_without_alpha_all_mass_of_lam_sits_at_zero():
+    assert mean_lam(0) == median_lam(0) == 0
+    assert lam_cdf([0, 0.5, 1], 0).tolist() == [1, 1, 1]
+    with pytest.raises(BmixError, match="alpha must be above 0"):
+        lam_density(0.5, 0)
+
+
+@pytest.mark.parametrize("alpha", [1e-300, 1e-8, 1e6, 1e300])
+def test_extreme_alpha_gives_shares_not_nan(alpha):
+    mixed = mixed_class_probabilities([9, 1], 1, alpha)
+    assert mixed == pytest.approx([0.9, 0.1] if alpha < 1 else [0.5, 0.5], abs=1e-5)
+    assert 0 <= median_lam(alpha) <= 1
+
+
+@pytest.mark.parametrize("alpha", [-0.2, float("nan"), float("inf"), "0.5", None, True])
+@pytest.mark.parametrize("function", [mean_lam, median_lam, lambda a: lam_density(0.5, a), lambda a: lam_cdf(0.5, a)])
+def test_alpha_that_is_no_finite_number_from_zero_is_refused_with_its_value(function, alpha):
+    with pytest.raises(BmixError, match="alpha must be a finite number >= 0, got ") as caught:
+        function(alpha)
+    assert repr(alpha) in str(caught.value)
+
+
+@pytest.mark.parametrize("lam", [-0.1, 1.1, float("nan"), [0.5, 2]])
+@pytest.mark.parametrize("function", [lam_density, lam_cdf])
+def test_lam_outside_its_range_is_refused(function, lam):
+    with pytest.raises(BmixError, match="lam must lie in"):
+        function(lam, 0.2)
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 1.0])
+@pytest.mark.parametrize("q", [0, 0.5, 1])
+def test_mixed_shares_are_the_mean_over_beta_of_the_mixture(q, alpha):
+    base, beta = class_probabilities([900, 90, 10], q), stats.beta(alpha, 1)
+    mixtures = [lambda u, p=p: (1 - beta.ppf(u)) * p + beta.ppf(u) / 3 for p in base]
+    expected = [integrate.quad(mixture, 0, 1)[0] for mixture in mixtures]
+    assert mixed_class_probabilities([900, 90, 10], q, alpha) == pytest.approx(expected, rel=1e-6)
+
+
+@few
+@given(counts_lists, shares, st.floats(0, 1e6))
+def test_mixed_shares_are_base_shares_plus_alpha_over_c_over_one_plus_alpha(counts, q, alpha):
+    base, mixed = class_probabilities(counts, q), mixed_class_probabilities(counts, q, alpha)
+    assert mixed == pytest.approx((base + alpha / len(counts)) / (1 + alpha), rel=1e-9)
+    assert mixed.sum() == pytest.approx(1, abs=1e-12)
+
+
+def test_rarest_class_of_900_90_10_gets_hand_computed_shares():
+    assert mixed_class_probabilities([900, 90, 10], 1, 0.2)[2] == pytest.approx(0.0638888888888889)
+    assert mixed_class_probabilities([900, 90, 10], 1, 0).tolist() == class_probabilities([900, 90, 10], 1).tolist()
+
+
+@pytest.mark.parametrize(("counts", "q", "draws"), [([2, 1], 0, 3), ([2, 1], 0.5, 4), ([3, 1, 1], 1, 4), ([1], 0, 5)])
+def test_expected_draws_and_distinct_images_equal_the_sum_over_every_possible_epoch(counts, q, draws):
+    images = np.repeat(np.arange(len(counts)), counts)
+    chance = (class_probabilities(counts, q) / counts)[images]
+    drawn, distinct = np.zeros(len(images)), np.zeros(len(counts))
+    for epoch in itertools.product(range(len(images)), repeat=draws):
+        weight = np.prod(chance[list(epoch)])
+        drawn += weight * np.bincount(epoch, minlength=len(images))
+        distinct += weight * np.bincount(images[list(set(epoch))], minlength=len(counts))
+    assert expected_draws(counts, q, draws)[images] == pytest.approx(drawn, rel=1e-12)
+    assert expected_distinct(counts, q, draws) == pytest.approx(distinct, rel=1e-12)
+
+
+def test_a_balanced_epoch_repeats_one_of_10_images_in_1000_over_33_times():
+    assert expected_draws([900, 90, 10], 0, 1000) == pytest.approx([1000 / 2700, 1000 / 270, 1000 / 30])
+    assert expected_draws([900, 90, 10], 1, 1000) == pytest.approx([1, 1, 1])
+
+
+def test_expected_distinct_agrees_with_simulated_draws():
+    counts, draws, rng = np.array([60, 9, 2]), 50, np.random.default_rng(0)
+    images = np.repeat([0, 1, 2], counts)
+    chance = (class_probabilities(counts, 0.5) / counts)[images]
+    epochs = rng.choice(len(images), (20_000, draws), p=chance)
+    hit = np.zeros((len(epochs), len(images)))
+    hit[np.arange(len(epochs))[:, None], epochs] = 1
+    distinct = np.stack([hit[:, images == j].sum(axis=1) for j in range(3)], axis=1)
+    error = distinct.std(axis=0) / np.sqrt(len(epochs))
+    assert (np.abs(distinct.mean(axis=0) - expected_distinct(counts, 0.5, draws)) < 5 * error + 1e-9).all()
+
+
+def test_expected_distinct_keeps_its_digits_for_huge_classes():
+    assert expected_distinct([10**12, 10**12], 0, 10) == pytest.approx([5, 5], rel=1e-9)
+
+
+def test_an_unknown_choice_names_the_argument_the_choices_and_the_nearest_one():
+    with pytest.raises(BmixError, match=r"loss must be one of focal, none, got 'fokal'; did you mean 'focal'\?"):
+        require_choice("loss", "fokal", ("focal", "none"))
+    with pytest.raises(BmixError, match=r"got 3$"):
+        require_choice("loss", 3, ("focal", "none"))
+
+
+def test_arguments_are_also_checked_under_python_minus_o():
+    code = "from bmix_lite.distribution import mean_lam; mean_lam(-1)"
+    ran = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert "BmixError: alpha must be a finite number >= 0, got -1" in ran.stderr

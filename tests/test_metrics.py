@@ -1,0 +1,288 @@
+import warnings
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from bmix_lite.errors import BmixError
+from bmix_lite.metrics import (
+    METRICS,
+    bootstrap_intervals,
+    confusion_matrix,
+    expected_calibration_error,
+    mean_interval,
+    per_class_auc,
+    require_metric,
+    score,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def one_hot(predicted, num_classes):
+    return np.eye(num_classes)[predicted]
+
+
+def random_case(seed):
+    """All classes present; every second case has probabilities in 64ths, which tie in rows and columns."""
+    rng = np.random.default_rng(seed)
+    c = int(rng.integers(2, 7))
+    n = int(rng.integers(c + 3, 80))
+    labels = rng.permutation(np.concatenate([np.arange(c), rng.choice(c, n - c, p=rng.dirichlet(np.ones(c)))]))
+    probabilities = rng.dirichlet(np.ones(c), n)
+    if seed % 2:
+        probabilities = rng.multinomial(64, probabilities) / 64
+    return labels, probabilities
+
+
+def by_hand(y, s):
+    n, c = s.shape
+    p = np.array([row.tolist().index(max(row)) for row in s])
+    m = np.zeros((c, c))
+    np.add.at(m, (y, p), 1)
+    true, predicted, hit = m.sum(1), m.sum(0), np.diag(m)
+    weights = (np.arange(c)[:, None] - np.arange(c)) ** 2
+    sign_y, sign_p = (np.sign(a[:, None] - a) for a in (y, p))
+    spread = np.sqrt((n**2 - (true**2).sum()) * (n**2 - (predicted**2).sum()))
+    greater = [s[y == j, j][:, None] - s[y != j, j] for j in range(c)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "accuracy": hit.sum() / n,
+            "balanced_accuracy": (hit / true).mean(),
+            "macro_f1": (2 * hit / (true + predicted)).mean(),
+            "mcc": (hit.sum() * n - true @ predicted) / spread if spread else 0.0,
+            "kappa": 1 - n * (weights * m).sum() / (true @ weights @ predicted),
+            "kendall_tau": (sign_y * sign_p).sum() / np.sqrt((sign_y**2).sum() * (sign_p**2).sum()),
+            "macro_auc": np.mean([(g > 0).mean() + (g == 0).mean() / 2 for g in greater]),
+            "recall": hit / true,
+            "precision": hit / predicted,
+            "confusion": m,
+        }
+
+
+def by_library(y, s):
+    c, p = s.shape[1], s.argmax(1)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(y, p, labels=range(c), zero_division=np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.ConstantInputWarning)
+        tau = stats.kendalltau(y, p, variant="b").statistic
+    return {
+        "accuracy": sk.accuracy_score(y, p),
+        "balanced_accuracy": recall.mean(),
+        "macro_f1": f1.mean(),
+        "mcc": sk.matthews_corrcoef(y, p),
+        "kappa": sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c)),
+        "kendall_tau": tau,
+        "macro_auc": sk.roc_auc_score(y, s if c > 2 else s[:, 1], multi_class="ovr", labels=range(c)),
+        "recall": recall,
+        "precision": precision,
+        "confusion": sk.confusion_matrix(y, p, labels=range(c)),
+    }
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_metrics_equal_scikit_learn_scipy_and_hand_on_1000_random_cases(part):
+    for seed in range(part * 250, part * 250 + 250):
+        labels, probabilities = random_case(seed)
+        ours = score(labels, probabilities)
+        for oracle in (by_library, by_hand):
+            for name, expected in oracle(labels, probabilities).items():
+                np.testing.assert_allclose(ours[name], expected, rtol=0, atol=1e-12, err_msg=f"{name}, case {seed}")
+
+
+def test_the_confusion_matrix_has_true_classes_in_rows_and_all_classes():
+    assert confusion_matrix([0, 0, 1, 1], [0, 1, 1, 1], 3).tolist() == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
+
+
+def test_an_absent_class_is_left_out_and_named():  # H01
+    labels, predicted = [0, 0, 1, 1], [0, 2, 1, 1]
+    result = score(labels, one_hot(predicted, 4))
+    assert result["balanced_accuracy"] == pytest.approx((1 / 2 + 1) / 2)
+    assert result["macro_f1"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert result["macro_auc"] == pytest.approx((0.75 + 1) / 2)
+    assert np.isnan(result["recall"]).tolist() == [False, False, True, True]
+    assert np.isnan(result["precision"]).tolist() == [False, False, False, True]
+    assert np.shape(result["confusion"]) == (4, 4)
+    assert result["notes"] == [
+        "no image of class 2, 3: left out of balanced_accuracy and macro_auc",
+        "class 3 neither present nor predicted: left out of macro_f1",
+    ]
+
+
+def test_one_against_rest_auc_is_nan_only_for_the_absent_class():
+    values = per_class_auc(np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0.4, 0.5, 0.1], [0.3, 0.5, 0.2]]))
+    assert values == pytest.approx([1, 0.75, np.nan], nan_ok=True)
+
+
+def test_kappa_counts_the_distance_over_a_class_that_nobody_has():  # H02
+    labels, predicted = [0, 0, 1, 3, 3, 3], [0, 1, 1, 3, 1, 0]
+    weights = sum((a - b) ** 2 for a, b in zip(labels, predicted, strict=True))
+    chance = sum((a - b) ** 2 for a in labels for b in predicted) / 6
+    assert score(labels, one_hot(predicted, 4))["kappa"] == pytest.approx(1 - weights / chance)
+    assert sk.cohen_kappa_score(labels, predicted, weights="quadratic") != pytest.approx(1 - weights / chance)
+
+
+def test_a_constant_prediction_agrees_no_better_than_chance():  # H03
+    result = score([0, 0, 1, 2], one_hot([0, 0, 0, 0], 3))
+    assert (result["mcc"], result["kappa"]) == (0, 0)
+    assert result["balanced_accuracy"] == pytest.approx(1 / 3)
+    assert result["macro_f1"] == pytest.approx((4 / 6) / 3)
+    assert np.isnan(result["kendall_tau"])
+    assert result["notes"] == ["kendall_tau is undefined: labels or predictions are all of one class"]
+    assert np.isnan(result["precision"]).tolist() == [False, True, True]
+
+
+@pytest.mark.parametrize("n", [1, 5])
+def test_constant_truth_and_prediction_leave_agreement_undefined_in_words(n):  # H04, H06
+    result = score([1] * n, one_hot([1] * n, 3))
+    assert [result[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "ece")] == [1, 1, 1, 0]
+    for name in ("mcc", "kappa", "kendall_tau", "macro_auc"):
+        assert np.isnan(result[name])
+        assert sum(f"{name} is undefined: " in note for note in result["notes"]) == 1
+
+
+def test_one_wrong_prediction_alone_scores_zero():  # H06
+    result = score([1], one_hot([2], 3))
+    assert [result[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")] == [0] * 5
+    assert result["ece"] == 1
+
+
+@pytest.mark.parametrize("scorer", [score, bootstrap_intervals])
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ([0.5, np.nan], r"row \[1\]: probabilities must be finite, >= 0 and sum to 1"),
+        ([np.inf, 0], r"row \[1\]: probabilities must be finite"),
+        ([1.5, -0.5], r"row \[1\]: probabilities must be finite, >= 0"),
+        ([0.5, 0.6], r"row \[1\]: .* sum to 1: \[\[0\.5 0\.6\]\]"),
+        ([0.4, 0.5], r"row \[1\]: .* sum to 1: \[\[0\.4 0\.5\]\]"),
+    ],
+)
+def test_a_row_that_is_no_distribution_is_refused_by_its_number(scorer, row, message):  # H05
+    with pytest.raises(BmixError, match=message):
+        scorer([0, 1, 0], [[1, 0], row, [np.nan, 0]])
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "message"),
+    [
+        (np.zeros(0, int), np.zeros((0, 3)), "nothing to score: 0 predictions"),
+        ([0, 2], np.eye(2), r"row \[1\]: label \[2\] is not in 0\.\.1"),
+        ([0, -1], np.eye(2), r"row \[1\]: label \[-1\] is not in 0\.\.1"),
+        ([0, 1.0], np.eye(2), "labels must be integers, got dtype float64"),
+        ([0, 1, 1], np.eye(2), r"got labels \(3,\) and probabilities \(2, 2\)"),
+        ([0, 1], [1, 0], r"got labels \(2,\) and probabilities \(2,\)"),
+    ],
+)
+def test_predictions_that_cannot_be_scored_are_refused_in_words(labels, probabilities, message):  # H06
+    with pytest.raises(BmixError, match=message):
+        score(labels, probabilities)
+
+
+def test_float32_softmax_of_a_thousand_classes_is_accepted():
+    logits = np.random.default_rng(0).normal(0, 3, (50, 1000)).astype(np.float32)
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True, dtype=np.float32)
+    assert score(np.arange(50), probabilities, ("accuracy",))["accuracy"] == np.mean(logits.argmax(1) == np.arange(50))
+
+
+def test_of_tied_probabilities_the_lowest_class_is_predicted():  # H07
+    result = score([0, 1, 2, 1], [[0.5, 0.5, 0], [0.25, 0.375, 0.375], [0.25, 0.375, 0.375], [0.5, 0.5, 0]])
+    assert result["confusion"] == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]
+
+
+def test_only_the_metrics_asked_for_are_computed():
+    result = score([0, 1], np.eye(2), ("mcc",))
+    assert set(result) == {"mcc", "recall", "precision", "confusion", "notes"}
+    assert set(METRICS) <= set(score([0, 1], np.eye(2)))
+
+
+@pytest.mark.parametrize("call", [require_metric, lambda name: score([0, 1], np.eye(2), (name,))])
+def test_an_unknown_metric_is_refused_with_the_nearest_one(call):
+    with pytest.raises(BmixError, match=r"metric must be one of accuracy, .* got 'macro_fi'; did you mean 'macro_f1'"):
+        call("macro_fi")
+
+
+@pytest.mark.parametrize(
+    ("labels", "confidence", "expected"),
+    [
+        ([0, 1, 0], [0.9, 0.9, 0.6], (0.8 + 0.4) / 3),
+        ([0, 1], [0.6, 0.58], 0.18 / 2),  # 0.6 is the upper edge of the ninth bin
+        ([0, 1], [0.61, 0.58], (0.39 + 0.58) / 2),
+        ([0, 0], [1, 1], 0),
+        ([1, 1], [1, 1], 1),
+        ([0] * 3 + [1], [0.75] * 4, 0),
+    ],
+)
+def test_calibration_error_of_hand_computed_bins(labels, confidence, expected):
+    probabilities = np.array([[c, 1 - c] for c in confidence])
+    assert expected_calibration_error(np.array(labels), probabilities) == pytest.approx(expected, abs=1e-12)
+    assert score(labels, probabilities)["ece"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_calibration_error_equals_a_sum_over_fifteen_bins():
+    labels, probabilities = random_case(0)
+    confidence, correct = probabilities.max(1), probabilities.argmax(1) == labels
+    expected = 0
+    for low in np.arange(15) / 15:
+        inside = (confidence > low) & (confidence <= low + 1 / 15)
+        if inside.any():
+            expected += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
+    assert expected_calibration_error(labels, probabilities) == pytest.approx(expected)
+
+
+def test_bootstrap_limits_are_the_quantiles_of_the_binomial():
+    labels, predicted = np.zeros(100, int), np.repeat([0, 1], [80, 20])
+    low, high = bootstrap_intervals(labels, one_hot(predicted, 2), ("accuracy",), resamples=2000)["accuracy"]
+    assert [low, high] == pytest.approx(stats.binom.ppf([0.025, 0.975], 100, 0.8) / 100, abs=0.011)
+    narrow = bootstrap_intervals(labels, one_hot(predicted, 2), ("accuracy",), resamples=2000, level=0.5)["accuracy"]
+    assert narrow == pytest.approx(stats.binom.ppf([0.25, 0.75], 100, 0.8) / 100, abs=0.011)
+
+
+def test_bootstrap_intervals_cover_the_true_accuracy():
+    rng, covered = np.random.default_rng(0), 0
+    labels = np.repeat([0, 1], [90, 60])
+    for seed in range(40):
+        right = rng.random(150) < np.where(labels == 0, 0.9, 0.6)
+        probabilities = one_hot(np.where(right, labels, 1 - labels), 2)
+        low, high = bootstrap_intervals(labels, probabilities, ("accuracy",), resamples=150, seed=seed)["accuracy"]
+        covered += low <= 0.78 <= high
+    assert covered >= 34
+
+
+def test_bootstrap_keeps_every_class_in_every_resample():
+    labels, predicted = [0] * 20 + [1], [0] * 21
+    assert bootstrap_intervals(labels, one_hot(predicted, 2), ("balanced_accuracy",), resamples=50) == {
+        "balanced_accuracy": (0.5, 0.5)
+    }
+
+
+@pytest.mark.parametrize("seed", [200, 201])
+def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed(seed):
+    labels, probabilities = random_case(seed)
+    names = [name for name in METRICS if name != "ece"]  # resampling adds noise to the gaps: ece is biased upwards
+    values = score(labels, probabilities, names)
+    intervals = bootstrap_intervals(labels, probabilities, names, resamples=60, seed=1)
+    for name, (low, high) in intervals.items():
+        assert low < values[name] < high, name
+    assert intervals == bootstrap_intervals(labels, probabilities, names, resamples=60, seed=1)
+    assert intervals != bootstrap_intervals(labels, probabilities, names, resamples=60, seed=2)
+
+
+def test_the_interval_of_an_undefined_metric_is_undefined_without_a_warning():
+    intervals = bootstrap_intervals([0] * 5, one_hot([0] * 5, 2), resamples=5)
+    assert intervals["accuracy"] == (1, 1)
+    assert np.isnan([intervals[name] for name in ("mcc", "kappa", "kendall_tau", "macro_auc")]).all()
+
+
+@pytest.mark.parametrize("level", [0.95, 0.5])
+@pytest.mark.parametrize("values", [[0.8, 0.9], [0.81, 0.79, 0.84, 0.8, 0.77]])
+def test_the_interval_over_runs_is_student_t(values, level):
+    expected = stats.t.interval(level, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
+    assert mean_interval(values, level) == pytest.approx((np.mean(values), *expected))
+
+
+def test_one_run_has_a_mean_but_no_interval():
+    assert mean_interval([0.8]) == pytest.approx((0.8, np.nan, np.nan), nan_ok=True)
+    with pytest.raises(BmixError, match=r"values must be a non-empty list, got shape \(0,\)"):
+        mean_interval([])

@@ -1,0 +1,132 @@
+import random
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from examples import digest
+
+from bmix_lite.errors import BmixError
+from bmix_lite.models import IMAGENET, MODELS, Normalise, make_model, seeded, small_cnn
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """A file of weights for 1,000 classes, as torchvision gives them, and the network they belong to."""
+    with seeded(99):
+        net = torchvision.models.mobilenet_v2(weights=None)
+    path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.pt"
+    torch.save(net.state_dict(), path)
+    return str(path), net
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_seed_alone_decides_the_initial_weights(name):
+    made = [make_model(name, 3, 1, seed=0)]
+    torch.manual_seed(1234)
+    made += [make_model(name, 3, 1, seed=seed) for seed in (0, 1)]
+    first, again, other = map(digest, made)
+    assert first == again != other
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_making_a_model_leaves_the_global_generators_alone(name):
+    def states():
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
+
+    before = states()
+    make_model(name, 3, 1, seed=0)
+    assert states() == before
+
+
+def test_the_generator_is_put_back_also_after_an_error():
+    before = torch.get_rng_state()
+    with pytest.raises(ZeroDivisionError), seeded(0):
+        torch.rand(3)
+        raise ZeroDivisionError
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (9, 13), (28, 28), (64, 64)])
+def test_small_cnn_takes_images_of_8_to_64_pixels(height, width, channels):
+    model = make_model("small_cnn", 5, channels, seed=0)
+    assert model(torch.rand(2, channels, height, width)).shape == (2, 5)
+
+
+def test_small_cnn_has_a_tenth_of_a_million_weights():
+    assert 90_000 < sum(weights.numel() for weights in small_cnn(10, 1).parameters()) < 110_000
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_mobilenet_takes_colour_and_grey_images(channels):
+    model = make_model("mobilenet_v2", 4, channels, seed=0).eval()
+    with torch.inference_mode():
+        images = torch.rand(2, channels, 64, 64)
+        logits = model(images)
+        assert logits.shape == (2, 4)
+        assert torch.isfinite(logits).all()
+        torch.testing.assert_close(model(images.expand(2, 3, 64, 64)), logits)
+
+
+def test_normalise_subtracts_the_mean_of_a_channel_and_divides_by_its_deviation():
+    ours = Normalise(*IMAGENET)(torch.full((1, 3, 2, 2), 0.5))
+    theirs = torchvision.transforms.Normalize(*IMAGENET)(torch.full((3, 2, 2), 0.5))
+    torch.testing.assert_close(ours[0], theirs)
+    presets = torchvision.models.MobileNet_V2_Weights.IMAGENET1K_V1.transforms()
+    assert (list(IMAGENET[0]), list(IMAGENET[1])) == (presets.mean, presets.std)
+
+
+def test_weights_are_read_from_a_file_and_the_last_layer_is_new(pretrained):
+    path, net = pretrained
+    ours = [make_model("mobilenet_v2", 3, 3, seed=seed, weights=path)[-1] for seed in (0, 1)]
+    assert digest(ours[0].features) == digest(ours[1].features) == digest(net.features)
+    assert digest(ours[0].classifier) != digest(ours[1].classifier)
+    assert ours[0].classifier[1].out_features == 3
+
+
+def test_a_file_of_other_weights_is_refused_by_name(tmp_path):
+    path = str(tmp_path / "other.pt")
+    torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(BmixError, match=r"weights '.*other\.pt' do not fit the network"):
+        make_model("mobilenet_v2", 3, 3, seed=0, weights=path)
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (self.path, "w")
+
+
+def test_weights_that_would_run_code_are_refused_and_do_not(tmp_path):
+    path, trace = str(tmp_path / "hostile.pt"), tmp_path / "trace"
+    torch.save(Payload(str(trace)), path)
+    with pytest.raises(BmixError, match=r"hostile\.pt"):
+        make_model("mobilenet_v2", 3, 3, seed=0, weights=path)
+    assert not trace.exists()
+
+
+def test_a_missing_file_of_weights_is_refused_by_name():
+    with pytest.raises(BmixError, match=r"weights must be '', 'imagenet' or a file, and there is no file 'imagnet'"):
+        make_model("mobilenet_v2", 3, 3, seed=0, weights="imagnet")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("smal_cnn", 3, 1), r"model must be one of small_cnn, mobilenet_v2, got 'smal_cnn'; did you mean 'small_cnn'"),
+        (("small_cnn", 1, 1), r"num_classes must be at least 2, got 1"),
+        (("small_cnn", 3, 2), r"images must have 1 or 3 channels, got 2"),
+        (("mobilenet_v2", 3, 4), r"images must have 1 or 3 channels, got 4"),
+    ],
+)
+def test_models_that_cannot_be_made_are_refused(arguments, message):
+    with pytest.raises(BmixError, match=message):
+        make_model(*arguments, seed=0)
+
+
+def test_small_cnn_refuses_pretrained_weights():
+    with pytest.raises(BmixError, match=r"small_cnn has no pretrained weights, got weights='imagenet'"):
+        make_model("small_cnn", 3, 1, seed=0, weights="imagenet")

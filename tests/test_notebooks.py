@@ -1,0 +1,148 @@
+"""The committed notebooks: executed, clean, readable without a kernel, and runnable by papermill."""
+
+import ast
+import re
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+from conftest import ROOT
+
+from bmix_lite.batch import read_parameters
+from bmix_lite.recipe import Recipe
+from bmix_lite.widgets import PLOTLY_MIME
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_there_are_notebooks():
+    assert len(NOTEBOOKS) >= 4
+
+
+@each_notebook
+def test_every_code_cell_was_executed_in_order_without_error(notebook):
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+
+
+@each_notebook
+def test_every_figure_cell_holds_a_figure_a_picture_and_a_caption_below(notebook):
+    cells = notebook.cells
+    figures = [k for k, cell in enumerate(cells) if "figure" in tags(cell)]
+    assert figures
+    for k in figures:
+        data = cells[k].outputs[-1].data
+        assert PLOTLY_MIME in data
+        assert "image/png" in data
+        assert re.match(r"\*\*Figure \d+\.\d+\.\*\* \*", cells[k + 1].source), f"no caption below {cells[k].source}"
+
+
+@each_notebook
+def test_no_output_holds_what_differs_between_machines(path, notebook):
+    text = path.read_text()
+    assert len(text) < 500_000
+    assert "widgets" not in notebook.metadata
+    assert "widget-view" not in text
+    assert not re.search(r"/(home|root|work|Users|tmp)/|0x[0-9a-f]{8}|ipykernel_\d", text)
+    assert [cell.metadata.keys() - {"tags"} for cell in notebook.cells] == [set()] * len(notebook.cells)
+    assert sum("nbval-ignore-output" in tags(cell) for cell in notebook.cells) <= IGNORED_CELLS
+
+
+@each_notebook
+def test_code_cells_are_short_and_imports_stand_in_one_cell(notebook):
+    cells = code_cells(notebook)
+    long = [c.source for c in cells if "parameters" not in tags(c) and len(c.source.splitlines()) > 12]
+    assert long == []
+    importing = [cell for cell in cells if re.search(r"^(import|from) ", cell.source, re.M)]
+    assert len(importing) == 1
+
+
+@each_notebook
+def test_cells_have_unique_ids_and_the_title_is_a_question(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert re.match(r"# .*\?\n", notebook.cells[0].source)
+
+
+@each_notebook
+def test_the_parameters_are_literals_with_the_recipes_names(path):
+    parameters, _ = read_parameters(path)
+    own = {"method", "live", "run_folder", "runs", "metric", "first", "second"}
+    assert parameters.keys() - Recipe().asdict().keys() <= own
+
+
+def test_training_takes_every_field_of_the_recipe():
+    parameters, _ = read_parameters(ROOT / "notebooks/05_train.ipynb")
+    defaults = Recipe().asdict()
+    assert defaults.keys() <= parameters.keys()
+    from_method = {"q", "mixing", "alpha", "loss"}
+    assert {k: parameters[k] for k in defaults.keys() - from_method} == {
+        k: v for k, v in defaults.items() if k not in from_method
+    }
+
+
+@each_notebook
+def test_links_lead_to_files_that_exist(path, notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_lessons_assert_what_they_state():
+    asserting = {
+        path.stem
+        for path in NOTEBOOKS
+        if any("assert " in c.source for c in code_cells(nbformat.read(path, as_version=4)))
+    }
+    assert {"03_mixing", "05_train"} <= asserting
+
+
+@each_notebook
+def test_papermill_runs_it_with_another_setting(path, tmp_path):
+    cut = {"00": {}, "03": {"alpha": 0.3, "q": 0.5}, "05": {"epochs": 1, "live": False}, "06": {"metric": "mcc"}}
+    parameters = cut[path.stem[:2]]
+    if path.stem == "05_train":
+        parameters |= {"run_folder": str(tmp_path / "runs/one")}
+    if path.stem == "06_compare":
+        parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
+    settings = {"progress_bar": False, "extra_arguments": ["--IPKernelApp.log_level=50"]}
+    done = papermill.execute_notebook(path, tmp_path / "out.ipynb", parameters, **settings)
+    assert all(cell.execution_count for cell in code_cells(done))
+    injected = next(cell for cell in done.cells if "injected-parameters" in tags(cell)) if parameters else None
+    assert injected is None or len(ast.parse(injected.source).body) == len(parameters)
+
+
+@pytest.mark.parametrize(
+    ("stated", "mutant"),
+    [("0.1667", "0.1767"), ("(1 - lam) * base + lam * balanced", "lam * base + (1 - lam) * balanced")],
+    ids=["a stated number", "lam swapped"],
+)
+def test_nbval_notices_a_changed_lesson(stated, mutant, tmp_path):
+    source = (ROOT / "notebooks/03_mixing.ipynb").read_text()
+    assert source.count(stated) == 1
+    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    (tmp_path / "mutant.ipynb").write_text(source.replace(stated, mutant))
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "mutant.ipynb"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 1, result.stdout[-2000:]
+    assert "1 failed" in result.stdout

@@ -1,0 +1,63 @@
+"""The files around the package agree with each other."""
+
+import re
+import subprocess
+import tomllib
+
+import yaml
+from conftest import ROOT
+from packaging.requirements import Requirement
+
+CONDA_NAMES = {"pytorch": "torch"}
+PIP_ONLY = {"latex2mathml"}  # pip installs it through `-e .`
+
+
+def project():
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_environment_and_pyproject_list_the_same_packages_and_ranges():
+    listed = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    assert {"pip": ["-e ."]} in listed
+    conda = [Requirement(line) for line in listed if isinstance(line, str) and line != "pip"]
+    conda = {CONDA_NAMES.get(item.name, item.name): str(item.specifier) for item in conda}
+    assert conda.pop("python") == project()["requires-python"]
+    wanted = {item.name: str(item.specifier) for item in map(Requirement, project()["dependencies"])}
+    assert conda == {name: versions for name, versions in wanted.items() if name not in PIP_ONLY}
+
+
+def test_the_card_packages_are_there():
+    names = {Requirement(line).name for line in project()["dependencies"]}
+    card = "jupyterlab torch torchvision ipywidgets plotly pandas scikit-learn papermill nbval"
+    assert set(card.split()) <= names
+
+
+def test_constraints_pin_every_dependency_exactly_and_within_its_range():
+    lines = (ROOT / "constraints.txt").read_text().split()
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
+    pins = dict(line.lower().split("==") for line in lines)
+    wanted = project()["dependencies"] + project()["optional-dependencies"]["dev"]
+    for item in map(Requirement, wanted):
+        assert item.specifier.contains(pins[item.name]), item
+
+
+def test_every_make_target_that_the_readme_names_exists():
+    makefile, readme = (ROOT / "Makefile").read_text(), (ROOT / "README.md").read_text()
+    named = set(re.findall(r"make ([a-z]+)\b", "\n".join(re.findall(r"`[^`]*`|^make .*", readme, re.M))))
+    assert {"demo", "test", "lab"} <= named
+    assert named <= set(re.findall(r"^([a-z]+):", makefile, re.M))
+
+
+def test_jupyterlab_listens_on_this_machine_only_and_keeps_its_token():
+    makefile = (ROOT / "Makefile").read_text()
+    assert "--ip=127.0.0.1" in makefile
+    assert not re.search(r"token=|allow_origin|allow-root", makefile)
+
+
+def test_no_source_evaluates_text_or_unpickles():
+    found = subprocess.run(
+        ["git", "grep", "-nE", r"\b(eval|exec|os\.system)\(|shell=True|yaml\.load\(|weights_only=False|allow_pickle=True"]
+        + ["--", "bmix_lite", "notebooks", "data_scripts", "benchmarks"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert [line for line in found.stdout.splitlines() if ".eval()" not in line] == []

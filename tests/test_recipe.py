@@ -1,0 +1,170 @@
+import dataclasses
+import json
+
+import pytest
+
+from bmix_lite import augment, losses, metrics, models
+from bmix_lite.errors import BmixError
+from bmix_lite.recipe import CHOICES, METHODS, Recipe
+
+FIELDS = {field.name: field.default for field in dataclasses.fields(Recipe)}
+TEXTS, WHOLE = ({name for name, value in FIELDS.items() if type(value) is kind} for kind in (str, int))
+NUMBERS = {name for name, value in FIELDS.items() if type(value) is float}
+
+
+def with_alpha(name, value):
+    """`alpha` only means something where a recipe mixes."""
+    return {name: value} | ({"mixing": "balanced"} if name == "alpha" else {})
+
+
+@pytest.mark.parametrize("name", sorted(TEXTS))
+@pytest.mark.parametrize("value", [3, None, True, ["cosine"]])
+def test_a_text_must_be_a_text(name, value):
+    with pytest.raises(BmixError, match=rf"{name} must be of type str, got .* \({type(value).__name__}\)"):
+        Recipe(**{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(WHOLE))
+@pytest.mark.parametrize("value", [1.5, 2.0, "three", None, True])
+def test_a_whole_number_must_be_a_whole_number(name, value):
+    with pytest.raises(BmixError, match=rf"{name} must be of type int, got {value!r} \({type(value).__name__}\)"):
+        Recipe(**{name: value})
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS - {"q"}))
+@pytest.mark.parametrize("value", ["0.5", None, True, 1j])
+def test_a_number_must_be_a_number(name, value):
+    with pytest.raises(BmixError, match=rf"{name} must be of type float, got"):
+        Recipe(**with_alpha(name, value))
+
+
+@pytest.mark.parametrize("name", sorted(NUMBERS))
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_must_be_finite(name, value):
+    with pytest.raises(BmixError, match=rf"{name} must be finite, got {value}"):
+        Recipe(**with_alpha(name, value))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("q", -0.1, r"q must lie in \[0, 1\] or be 'progressive', got -0\.1"),
+        ("q", 1.01, r"q must lie in \[0, 1\] or be 'progressive', got 1\.01"),
+        ("q", "progresive", r"q must lie in \[0, 1\] or be 'progressive', got 'progresive'"),
+        ("q", None, r"q must be of type float \| str, got None"),
+        ("q", True, r"q must be of type float \| str, got True"),
+        ("alpha", -0.2, r"alpha must be a finite number >= 0, got -0\.2"),
+        ("fold", -1, r"fold must be at least 0, got -1"),
+        ("epochs", 0, r"epochs must be at least 1, got 0"),
+        ("epochs", -3, r"epochs must be at least 1, got -3"),
+        ("batch_size", 1, r"batch_size must be at least 2, got 1"),
+        ("lr", 0, r"lr must be above 0, got 0"),
+        ("lr", -0.1, r"lr must be above 0, got -0\.1"),
+        ("momentum", -0.1, r"momentum must be at least 0, got -0\.1"),
+        ("momentum", 1, r"momentum must be below 1, got 1"),
+        ("weight_decay", -1e-4, r"weight_decay must be at least 0, got -0\.0001"),
+        ("warmup_epochs", -1, r"warmup_epochs must be at least 0, got -1"),
+        ("warmup_epochs", FIELDS["epochs"], r"warmup_epochs must be below epochs, got \d+"),
+        ("threads", 0, r"threads must be at least 1, got 0"),
+        ("seed", -1, r"seed must be at least 0, got -1"),
+    ],
+)
+def test_a_value_out_of_range_is_refused_with_the_rule(name, value, rule):
+    with pytest.raises(BmixError, match=rule):
+        Recipe(**with_alpha(name, value))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_choice_misspelt_is_refused_with_the_nearest_one(name):
+    right = next(choice for choice in CHOICES[name] if len(choice) > 3)
+    with pytest.raises(BmixError, match=rf"{name} must be one of .*, got '{right}x'; did you mean '{right}'\?"):
+        Recipe(**{name: right + "x"})
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_choice_makes_a_recipe(name):
+    assert [getattr(Recipe(**{name: choice}), name) for choice in CHOICES[name]] == list(CHOICES[name])
+
+
+def test_the_choices_are_what_the_modules_offer():
+    assert CHOICES["loss"] == losses.LOSSES
+    assert CHOICES["model"] == models.MODELS
+    assert CHOICES["augment"] == tuple(augment.AUGMENTATIONS)
+    assert set(CHOICES["monitor"]) <= set(metrics.METRICS)
+
+
+def test_alpha_without_mixing_is_refused_since_it_would_do_nothing():
+    with pytest.raises(BmixError, match=r"alpha must be 0 where mixing is 'none', got 0\.2"):
+        Recipe(alpha=0.2)
+
+
+def test_an_integer_may_stand_for_a_float():
+    assert Recipe(q=0, lr=1) == Recipe(q=0.0, lr=1.0)
+    assert type(Recipe(q=0).q) is float
+    assert json.dumps(Recipe(lr=1).asdict()) == json.dumps(Recipe(lr=1.0).asdict())
+
+
+def test_a_recipe_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().lr = 1.0
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_recipe_survives_json(method):
+    recipe = Recipe.make(method)
+    assert Recipe(**json.loads(json.dumps(recipe.asdict()))) == recipe
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_a_row_and_finds_itself(method):
+    recipe = Recipe.make(method, seed=3, epochs=7)
+    assert recipe == Recipe(**METHODS[method], seed=3, epochs=7)
+    assert recipe.method == method
+
+
+@pytest.mark.parametrize(
+    ("fields", "method"),
+    [
+        (dict(), "instance"),
+        (dict(lr=0.3, model="mobilenet_v2", fold=2), "instance"),
+        (dict(mixing="balanced", alpha=0.0), "balanced_mixup"),
+        (dict(mixing="balanced", alpha=0.7, q=0.5), "balanced_mixup"),
+        (dict(mixing="mixup", alpha=1.0, q=0.0), "mixup"),
+        (dict(q=0.3), "custom"),
+        (dict(q=0.0, loss="focal"), "custom"),
+        (dict(mixing="balanced", alpha=0.1, loss="class_balanced"), "custom"),
+    ],
+)
+def test_a_recipe_belongs_to_the_method_that_its_stream_mixing_and_loss_define(fields, method):
+    assert Recipe(**fields).method == method
+
+
+def test_make_sets_other_fields_and_keeps_the_rest_where_none_is_given():
+    recipe = Recipe.make("balanced_mixup", alpha=0.1, q=None, lr=None, epochs=5)
+    assert recipe == Recipe(mixing="balanced", alpha=0.1, epochs=5)
+
+
+@pytest.mark.parametrize(("wrong", "right"), [("alhpa", "alpha"), ("Alpha", "alpha"), ("batchsize", "batch_size")])
+def test_a_misspelt_field_is_refused_with_the_nearest_one(wrong, right):
+    with pytest.raises(BmixError, match=rf"'{wrong}' is not a field of Recipe; did you mean '{right}'\?"):
+        Recipe.make("balanced_mixup", **{wrong: 0.5})
+
+
+def test_a_field_like_no_other_is_refused_without_a_hint():
+    with pytest.raises(BmixError, match=r"'zzz' is not a field of Recipe$"):
+        Recipe.make("instance", zzz=1)
+
+
+def test_an_unknown_method_is_refused_with_the_nearest_one():
+    with pytest.raises(BmixError, match=r"method must be one of instance, .*got 'balanced_mix_up'.*'balanced_mixup'"):
+        Recipe.make("balanced_mix_up")
+
+
+@pytest.mark.parametrize(
+    ("method", "fields"),
+    [("instance", dict(q=0.5)), ("mixup", dict(mixing="balanced")), ("focal", dict(loss="cross_entropy"))],
+)
+def test_a_field_that_contradicts_the_method_is_refused(method, fields):
+    name, value = next(iter(fields.items()))
+    with pytest.raises(BmixError, match=rf"method '{method}' means .*, got .*'{name}': {value!r}"):
+        Recipe.make(method, **fields)
