@@ -1,6 +1,7 @@
 """Committed notebooks: executed by one program, so that a second run changes nothing in git (`make notebooks`)."""
 
 import base64
+import io
 import re
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from bmix_lite.files import write_atomic
 from bmix_lite.widgets import PLOTLY_MIME
 
 PNG_SIZE = {"width": 700, "scale": 1}  # small: a picture for readers without a kernel, not for print
+COLOURS = 128  # a palette takes a third of the bytes, and nobody sees it
 
 
 def refresh(path):
@@ -28,6 +30,7 @@ def refresh(path):
     fresh = nbformat.reads(before, as_version=4)
     try:
         client = NotebookClient(fresh, timeout=600, kernel_name="python3", record_timing=False)
+        client.extra_arguments = ["--IPKernelApp.log_level=50"]
         client.execute(cwd=str(path.parent.resolve()))
     except CellExecutionError as error:
         raise BmixError(f"{path}: {error}") from error
@@ -74,6 +77,10 @@ def _key(figure):
 
 def _draw(figure):
     import plotly.graph_objects as go
+    from PIL import Image
 
     shown = go.Figure({"data": figure["data"], "layout": figure["layout"]})
-    return base64.b64encode(shown.to_image("png", **PNG_SIZE)).decode()
+    picture = Image.open(io.BytesIO(shown.to_image("png", **PNG_SIZE))).convert("RGB")
+    small = io.BytesIO()
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return base64.b64encode(small.getvalue()).decode()

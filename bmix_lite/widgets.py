@@ -15,12 +15,14 @@ class LiveFigure(ipywidgets.VBox):
 
     def __init__(self, figures, controls=(), name="LiveFigure"):
         self.figures = [go.FigureWidget(figure) for figure in figures]
+        self._static = figures[0]  # not the live one: each of its traces gets a random uid
         self.message = ipywidgets.HTML()
         self._name = name
         super().__init__([*controls, *self.figures, self.message])
 
     def redraw(self, figures):
         """Put the content of new figures in place of the old; one message to the page for each figure."""
+        self._static = figures[0]
         for shown, fresh in zip(self.figures, figures, strict=True):
             with shown.batch_update():
                 if [trace.type for trace in shown.data] == [trace.type for trace in fresh.data]:
@@ -39,7 +41,7 @@ class LiveFigure(ipywidgets.VBox):
     def _repr_mimebundle_(self, **keywords):
         # beside the live view a static one: notebooks are also read where no kernel runs
         bundle = super()._repr_mimebundle_(**keywords)
-        return bundle | {"text/plain": self._name, PLOTLY_MIME: go.Figure(self.figures[0]).to_plotly_json()}
+        return bundle | {"text/plain": self._name, PLOTLY_MIME: self._static.to_plotly_json()}
 
 
 def explore(figure_functions, **arguments):

@@ -1,6 +1,7 @@
 """Fixtures shared by all tests."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,37 @@ def shared():
 def root():
     """The repository."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Path of a Chromium, the system's or playwright's own; in CI its absence is a failure."""
+    from playwright.sync_api import sync_playwright
+
+    path = shutil.which("chromium")
+    if path is None:
+        with sync_playwright() as play:
+            path = play.chromium.executable_path
+    if not Path(path).is_file():
+        message = "there is no Chromium on this machine"
+        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    return path
+
+
+@pytest.fixture
+def browser_page(chromium):
+    """A page of a headless Chromium without network; its `problems` are requests that would leave, and errors."""
+    from playwright.sync_api import sync_playwright
+
+    switches = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=chromium, args=[f"--{name}" for name in switches.split()])
+        page = browser.new_context(offline=True).new_page()
+        page.problems = []
+        inside = ("file:", "data:", "blob:")
+        page.on("request", lambda request: request.url.startswith(inside) or page.problems.append(request.url))
+        page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+        page.on("pageerror", lambda error: page.problems.append(str(error)))
+        page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
+        yield page
+        browser.close()

@@ -16,7 +16,11 @@ from bmix_lite.recipe import Recipe
 
 
 def make_state(number):
-    return {"number": number, "weights": {"a": torch.full((50,), float(number)), "b": torch.arange(3)}, "notes": ["é", None]}
+    return {
+        "number": number,
+        "weights": {"a": torch.full((50,), float(number)), "b": torch.arange(3)},
+        "notes": ["é", None],
+    }
 
 
 def assert_state(state, number):
@@ -108,7 +112,9 @@ def test_a_damaged_checkpoint_gives_way_to_the_previous_one_and_says_so(path, fa
 def test_two_damaged_checkpoints_are_refused_by_name(path, fault, words):
     damage(path, fault)
     damage(previous(path), cut_to_half)
-    with pytest.raises(BmixError, match=rf"no usable checkpoint: .*checkpoint\.pt: {words}.*checkpoint\.previous: damaged"):
+    with pytest.raises(
+        BmixError, match=rf"no usable checkpoint: .*checkpoint\.pt: {words}.*checkpoint\.previous: damaged"
+    ):
         load_checkpoint(path)
 
 
@@ -219,7 +225,8 @@ def test_every_torch_load_in_the_package_asks_for_weights_only():
         (source.name, call)
         for source in Path(bmix_lite.__file__).parent.glob("*.py")
         for call in ast.walk(ast.parse(source.read_text()))
-        if isinstance(call, ast.Call) and ast.unparse(call.func) in ("torch.load", "load", "pickle.load", "pickle.loads")
+        if isinstance(call, ast.Call)
+        and ast.unparse(call.func) in ("torch.load", "load", "pickle.load", "pickle.loads")
     ]
     torch_loads = [(name, call) for name, call in loads if ast.unparse(call.func) == "torch.load"]
     assert len(torch_loads) >= 3

@@ -152,5 +152,7 @@ def test_beta_outside_zero_to_one_is_refused(beta):
 
 
 def test_an_unknown_loss_is_refused_with_the_names_there_are():
-    with pytest.raises(BmixError, match=r"loss must be one of cross_entropy, focal, class_balanced, got 'focla'.*'focal'"):
+    with pytest.raises(
+        BmixError, match=r"loss must be one of cross_entropy, focal, class_balanced, got 'focla'.*'focal'"
+    ):
         make_loss("focla", COUNTS)

@@ -250,10 +250,12 @@ print(digest(model), without_seconds(history))
 
 def test_fresh_processes_with_any_hash_seed_give_the_same_run():
     tests, started = Path(__file__).parent, []
-    for hash_seed in ("0", "1", "random"):
+    for hash_seed in ("0", "1"):  # and this process
         environment = os.environ | {"PYTHONHASHSEED": hash_seed}
         started.append(
-            subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=tests, env=environment, stdout=-1, stderr=-1, text=True)
+            subprocess.Popen(
+                [sys.executable, "-c", SCRIPT], cwd=tests, env=environment, stdout=-1, stderr=-1, text=True
+            )
         )
     model, history = run(Recipe(**QUICK, **BALANCED))
     for process in started:
@@ -326,7 +328,7 @@ def test_records_hold_what_scikit_learn_says_of_the_model_of_that_epoch(data, fi
         on_train = predict(model, data.images, clean, device="cpu").argmax(axis=1)
         expected = {
             "epoch": epoch,
-            "val_loss": sk.log_loss(labels, probabilities.astype(float), labels=range(3)),
+            "val_loss": -np.log(probabilities[np.arange(len(labels)), labels].astype(float)).mean(),
             "val_accuracy": sk.accuracy_score(labels, predicted),
             "val_balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
         }
@@ -406,13 +408,13 @@ def stop_after(epochs, folder, recipe, data):
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_run_resumed_after_any_epoch_leaves_the_same_files_as_an_uninterrupted_one(data, tmp_path, setting):
     recipe = make_recipe(setting)
-    expected_metrics = run_in_folder(tmp_path / "whole", recipe, data)
+    run_in_folder(tmp_path / "whole", recipe, data)
     expected = file_contents(tmp_path / "whole")
     assert set(expected) == {"recipe.json", "history.csv", "predictions.csv", "metrics.json", "model.pt"}
     for epochs in range(recipe.epochs + 1):
         folder = tmp_path / f"stopped after {epochs}"
         stop_after(epochs, folder, recipe, data)
-        assert run_in_folder(folder, recipe, data) == expected_metrics
+        run_in_folder(folder, recipe, data)
         assert file_contents(folder) == expected
     if recipe.schedule == "plateau":
         rates = [float(line.split(",")[1]) for line in expected["history.csv"].decode().splitlines()[1:]]
@@ -601,9 +603,7 @@ def freeze(model):
     ],
     ids=["batch too large", "no validation", "no split", "frozen", "too few outputs", "too many outputs"],
 )
-def test_what_does_not_fit_is_refused_before_the_first_step(
-    data, tmp_path, fields, change_data, change_model, message
-):
+def test_what_does_not_fit_is_refused_before_the_first_step(data, tmp_path, fields, change_data, change_model, message):
     recipe = Recipe(**QUICK | fields)
     model = make_net(recipe, data)
     model = change_model(model) if change_model else model
