@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo test lab notebooks example html lint clean
+.PHONY: install demo test lab notebooks example pictures html lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -14,6 +14,7 @@ help:
 	@echo "make test       all tests, notebooks included (5 to 8 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
+	@echo "make pictures   the README's picture and table, from notebooks/example_runs"
 	@echo "make html       the notebooks as pages that work offline, in build/html"
 	@echo "make clean      delete .venv and build"
 
@@ -46,6 +47,9 @@ html: install
 	for notebook in notebooks/*.ipynb; do \
 	  $(PYTHON) -m bmix_lite html $$notebook --out build/html/$$(basename $$notebook .ipynb).html || exit 1; \
 	done
+
+pictures: install
+	$(PYTHON) .ci/pictures.py
 
 lint: install
 	$(PYTHON) -m ruff check .

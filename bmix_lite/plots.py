@@ -81,9 +81,9 @@ def plot_mixed_strip(base, balanced, mixed, lams, captions):
     figure = make_figure(
         [go.Image(source=to_data_uri(mosaic), hoverinfo="skip")],
         title="Mixed images: x = (1 - lam) · base + lam · balanced",
-        height=470,
+        height=430,
         xaxis={"visible": False},
-        yaxis={"visible": False, "scaleanchor": "x"},
+        yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "top"},
     )
     figure.update_layout(margin={"l": 80, "r": 10, "t": 50, "b": 80})
     for row, name in enumerate(("base", "balanced", "mixed")):

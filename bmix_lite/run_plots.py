@@ -48,7 +48,9 @@ def plot_confusions(matrices, class_names, *, normalise=False):
     normalise: each row as fractions of its class (the diagonal is recall) instead of counts
     """
     names = name_classes(class_names)
-    figure = make_subplots(cols=len(matrices), subplot_titles=list(matrices), horizontal_spacing=0.12)
+    figure = make_subplots(
+        cols=len(matrices), subplot_titles=list(matrices), shared_yaxes=True, horizontal_spacing=0.05
+    )
     for j, matrix in enumerate(matrices.values()):
         shown = _by_row(matrix) if normalise else np.asarray(matrix, dtype=float)
         text = _label_cells(shown, "{:.2f}" if normalise else "{:.0f}")
@@ -107,5 +109,6 @@ def _label_cells(matrix, form):
 
 def _dress_matrices(figure, title, classes):
     figure.update_xaxes(title="predicted", type="category", showgrid=False)
-    figure.update_yaxes(title="true", type="category", autorange="reversed", showgrid=False)
+    figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
+    figure.layout.yaxis.title = "true"
     return dress(figure, title=title, height=max(360, 190 + 32 * classes), margin={"l": 80, "t": 80})

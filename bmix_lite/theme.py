@@ -23,7 +23,7 @@ def name_classes(class_names, counts=None):
     """Class names for an axis, each with its n, made unique so that no bar hides another."""
     names = [as_text(name if len(str(name)) <= 40 else f"{str(name)[:37]}...") for name in class_names]
     names = [name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)]
-    return names if counts is None else [f"{name} (n={n:,})" for name, n in zip(names, counts, strict=True)]
+    return names if counts is None else [f"{name}<br>n={n:,}" for name, n in zip(names, counts, strict=True)]
 
 
 def make_figure(traces=(), *, title="", height=380, **layout):
@@ -35,10 +35,11 @@ def dress(figure, *, title="", height=380, **layout):
     """Give a figure, subplots included, the kit's layout: a white card, so that it also reads on a dark page."""
     figure.update_layout(
         template="plotly_white",
-        title={"text": title, "x": 0, "xref": "paper", "font": {"size": 16}},
+        title={"text": title, "x": 0.01, "xref": "container", "font": {"size": 16}},
         height=height,
         margin={"l": 60, "r": 20, "t": 60, "b": 60},
-        legend={"orientation": "h", "y": -0.22, "yanchor": "top", "x": 0, "xanchor": "left"},
+        # at the card's lower edge, so that long class names on the axis push it down instead of running into it
+        legend={"orientation": "h", "yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0, "xanchor": "left"},
         font={"family": "Helvetica, Arial, sans-serif", "size": 13, "color": "#222222"},
         paper_bgcolor="white",
         plot_bgcolor="white",

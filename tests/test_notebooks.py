@@ -8,11 +8,11 @@ import sys
 import nbformat
 import papermill
 import pytest
-from conftest import ROOT
 
 from bmix_lite.batch import read_parameters
 from bmix_lite.recipe import Recipe
 from bmix_lite.widgets import PLOTLY_MIME
+from conftest import ROOT
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
