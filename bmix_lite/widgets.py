@@ -56,7 +56,7 @@ def explore(figure_functions, **arguments):
     require(bool(controls), "explore needs at least one ipywidget among its arguments")
     for name, control in controls.items():
         control.description = control.description or name
-        control.style.description_width = "initial"
+        control.style.description_width, control.layout.width = "initial", "30rem"
 
     def draw():
         values = arguments | {name: control.value for name, control in controls.items()}
