@@ -33,7 +33,7 @@ class ImageSet:
     split: np.ndarray | None = None
     name: str = "unnamed"
     source: str = ""
-    stored_fingerprint: str = ""
+    images_sha256: str = ""  # of the pixels, where it is known from their preparation
 
     def __post_init__(self):
         images, n = self.images, len(self.labels)
@@ -47,7 +47,7 @@ class ImageSet:
             value = getattr(self, field)
             require(value is None or len(value) == n, f"{field} must have {n} entries, one for each image")
         if self.split is not None:
-            unknown = sorted(set(np.unique(self.split)) - set(SPLITS))
+            unknown = sorted(set(np.unique(self.split).tolist()) - set(SPLITS))
             require(not unknown, f"split must be one of {SPLITS}, got {unknown}")
             absent = set(range(len(self.class_names))) - set(self.labels[self.rows("train")].tolist())
             names = [self.class_names[j] for j in sorted(absent)]
@@ -66,15 +66,19 @@ class ImageSet:
     @functools.cached_property
     def fingerprint(self):
         """Hash of everything that training sees: pixels, labels, names, groups and split."""
-        digest = hashlib.sha256(self.stored_fingerprint.encode())
-        if not self.stored_fingerprint:
-            digest.update(repr(self.images.shape).encode())
-            for at in range(0, len(self.images), 1024):
-                digest.update(np.ascontiguousarray(self.images[at : at + 1024]))
+        digest = hashlib.sha256((self.images_sha256 or hash_images(self.images)).encode())
         digest.update(self.labels.tobytes())
         for texts in (self.class_names, self.groups, self.split):
             digest.update(json.dumps(None if texts is None else [str(text) for text in texts]).encode())
         return digest.hexdigest()
+
+
+def hash_images(images):
+    """sha256 of shape and pixels, read a thousand images at a time."""
+    digest = hashlib.sha256(repr(images.shape).encode())
+    for at in range(0, len(images), 1024):
+        digest.update(np.ascontiguousarray(images[at : at + 1024]))
+    return digest.hexdigest()
 
 
 def load(name_or_path, *, fold=0):
@@ -142,6 +146,8 @@ def assign_split(data, *, fold=0, folds=5, seed=0):
     counts = count_classes(labels, len(data.class_names))
     small = [f"{data.class_names[j]!r} ({n})" for j, n in enumerate(counts) if n < folds]
     require(not small, f"each class needs at least {folds} images for {folds} folds, too few in {', '.join(small)}")
+    alone = len(labels) if groups is None else len(set(groups.tolist()))
+    require(alone >= folds, f"there must be at least {folds} groups for {folds} folds, got {alone}")
     splitter = (StratifiedKFold if groups is None else StratifiedGroupKFold)(
         folds, shuffle=True, random_state=derive_seed(seed, "folds") % 2**32
     )
@@ -165,7 +171,8 @@ def save_prepared(data, folder):
     table = pd.DataFrame({"label": data.labels, "group": data.groups, "split": data.split})
     write_atomic(folder / "table.csv", table.to_csv(index=False))
     about = {"format": FORMAT, "name": data.name, "class_names": list(data.class_names), "source": data.source}
-    write_json(folder / "dataset.json", about | {"shape": list(data.images.shape), "fingerprint": data.fingerprint})
+    about |= {"shape": list(data.images.shape), "images_sha256": data.images_sha256 or hash_images(data.images)}
+    write_json(folder / "dataset.json", about | {"fingerprint": data.fingerprint})
 
 
 def load_prepared(folder):
@@ -173,12 +180,14 @@ def load_prepared(folder):
     import pandas as pd
 
     folder = Path(folder)
-    about = json.loads((folder / "dataset.json").read_text())
+    about = _read(folder / "dataset.json", lambda path: json.loads(path.read_text(encoding="utf-8")))
     found = about.get("format")
     require(found == FORMAT, f"{folder / 'dataset.json'}: format must be {FORMAT}, got {found!r}")
-    images = np.load(folder / "images.npy", mmap_mode="r", allow_pickle=False)
+    images = _read(folder / "images.npy", lambda path: np.load(path, mmap_mode="r", allow_pickle=False))
     text = {"group": str, "split": str}
-    table = pd.read_csv(folder / "table.csv", dtype=text, keep_default_na=False)
+    table = _read(folder / "table.csv", lambda path: pd.read_csv(path, dtype=text, keep_default_na=False))
+    missing = [name for name in ("label", *text) if name not in table]
+    require(not missing, f"{folder / 'table.csv'}: no column {', '.join(missing)}, found {', '.join(table)}")
     if list(images.shape) != about["shape"] or len(table) != len(images):
         raise BmixError(f"{folder}: dataset.json promises {about['shape']}, found {images.shape} and {len(table)} rows")
     columns = {name: None if (table[name] == "").all() else table[name].to_numpy(object) for name in text}
@@ -190,5 +199,13 @@ def load_prepared(folder):
         split=columns["split"],
         name=about["name"],
         source=about["source"],
-        stored_fingerprint=about["fingerprint"],
+        images_sha256=about["images_sha256"],
     )
+
+
+def _read(path, reader):
+    """What `reader` makes of a file, or a BmixError that names the file."""
+    try:
+        return reader(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise BmixError(f"{path}: cannot be read ({error})") from error

@@ -18,7 +18,7 @@ from bmix_lite.metrics import score
 from bmix_lite.recipe import METHODS
 
 ENDINGS = ("complete", "failed", "timed out", "killed")
-HASHED = ("history.csv", "predictions.csv")  # metrics.json is written last, with their hashes
+HASHED = ("recipe.json", "history.csv", "predictions.csv")  # metrics.json is written last, with their hashes
 
 
 def make_run_id(recipe, fingerprint, notebook=""):
@@ -60,9 +60,8 @@ def save_run(folder, data, history, predictions):
     write_atomic(folder / "predictions.csv", pd.concat(parts).to_csv(index=False, float_format="%.6g"))
     read = read_predictions(folder)
     metrics = {split: score(*read[split]) for split in predictions}
-    if (folder / "model.pt").exists():
-        metrics["model_sha256"] = sha256_of(folder / "model.pt")
-    metrics["sha256"] = {name: sha256_of(folder / name) for name in HASHED}
+    names = [*HASHED, "model.pt"] if (folder / "model.pt").exists() else HASHED
+    metrics["sha256"] = {name: sha256_of(folder / name) for name in names}
     write_json(folder / "metrics.json", _nan_to_none(metrics))
     for path in folder.glob("checkpoint.*"):
         path.unlink()
@@ -74,11 +73,10 @@ def is_complete(folder):
     """True if the folder holds a whole result: every file there, and each with the content that was scored."""
     folder = Path(folder)
     try:
-        metrics = _read_json(folder / "metrics.json")
-        recipe = _read_json(folder / "recipe.json")
-        hashes = metrics["sha256"].items()
-        return "recipe" in recipe and all(sha256_of(folder / name) == digest for name, digest in hashes)
-    except (OSError, KeyError, BmixError):
+        hashes = dict(_read_json(folder / "metrics.json")["sha256"])
+        there = [name for name in hashes if name in HASHED or (folder / name).exists()]  # model.pt may be deleted
+        return set(HASHED) <= set(there) and all(sha256_of(folder / name) == hashes[name] for name in there)
+    except (OSError, KeyError, TypeError, ValueError):  # ValueError: also JSON that is none
         return False
 
 
@@ -115,7 +113,7 @@ def copy_results(experiment, target):
     names = [run["run_id"] for run in read_runs(experiment)]
     for name in names:
         (target / name).mkdir(parents=True)
-        for file in ("recipe.json", *HASHED, "metrics.json"):
+        for file in (*HASHED, "metrics.json"):
             shutil.copyfile(experiment / name / file, target / name / file)
     for line in read_ledger(experiment):
         if line["run_id"] in names and line["status"] == "complete":
@@ -128,13 +126,13 @@ def append_ledger(experiment, run_id, status, **details):
     require_choice("status", status, ENDINGS)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     line = {"run_id": run_id, "status": status, "when": when} | details
-    append_line(Path(experiment) / "ledger.jsonl", json.dumps(line, ensure_ascii=False))
+    append_line(Path(experiment) / "ledger.jsonl", json.dumps(line))
 
 
 def read_ledger(experiment):
     """The ledger's lines as dicts, oldest first; a line cut short by a crash is left out."""
     path = Path(experiment) / "ledger.jsonl"
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
     return [line for line in map(_parse, lines) if isinstance(line, dict) and "run_id" in line and "status" in line]
 
 

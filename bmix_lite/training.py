@@ -39,12 +39,13 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
     identity = {"recipe": recipe.asdict(), "fingerprint": data.fingerprint}
     state = checkpoint and load_checkpoint(checkpoint)
     history, best = run.restore(state, identity, checkpoint) if state else ([], None)
-    yield from history
+    yield from map(dict, history)
     epochs = range(len(history) + 1, recipe.epochs + 1)
     for epoch in _with_progress(epochs, recipe, progress):
         started = time.perf_counter()
         with _arithmetic(recipe):
-            record = run.train_epoch(epoch, lr_at(recipe, epoch, history)) | run.validate()
+            record = run.train_epoch(epoch, lr_at(recipe, epoch, history))
+            run.validate(record)
         name = f"val_{recipe.monitor}"
         if best is None or record[name] > max((r[name] for r in history if not math.isnan(r[name])), default=-math.inf):
             best = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
@@ -52,7 +53,7 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
         if checkpoint:
             state = {"model": model.state_dict(), "optimizer": run.optimizer.state_dict()}
             save_checkpoint(checkpoint, identity | state | {"best": best, "history": history})
-        yield history[-1]
+        yield dict(history[-1])
     model.load_state_dict(best)
 
 
@@ -112,26 +113,25 @@ class _Epochs:
         images = to_tensor(self.data.images[self.rows[places]], self.device)
         return augment(images, self.recipe.augment, rng=self.rng[side]), self.eye[self.labels[places]]
 
-    def validate(self):
-        """Scores on the whole validation split and, where the schedule asks, on the clean training images."""
+    def validate(self, record):
+        """Add scores on the whole validation split and, where the schedule asks, on the clean training images."""
         recipe, labels = self.recipe, self.data.labels
         shown = dict.fromkeys(["accuracy", "balanced_accuracy", recipe.monitor])
         probabilities = self.predict(self.val_rows)
+        broken = f"after epoch {record['epoch']}, at lr {record['lr']:g}, the model predicts NaN: lower lr"
+        require(bool(np.isfinite(probabilities).all()), broken)
         scores = score(labels[self.val_rows], probabilities, shown)
         picked = probabilities[np.arange(len(self.val_rows)), labels[self.val_rows]].astype(float)
-        record = {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
+        record |= {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
         record |= {f"val_{name}": scores[name] for name in shown}
         if recipe.schedule == "plateau":
             clean = score(self.labels, self.predict(self.rows), ["balanced_accuracy"])
             record[PLATEAU_METRIC] = clean["balanced_accuracy"]
-        return record
 
     def predict(self, rows):
         recipe = self.recipe
         settings = dict(device=self.device, precision=recipe.precision, threads=recipe.threads)
-        probabilities = predict(self.model, self.data.images, rows, **settings)
-        require(bool(np.isfinite(probabilities).all()), "the model predicts NaN: lower lr")
-        return probabilities
+        return predict(self.model, self.data.images, rows, **settings)
 
     def restore(self, state, identity, path):
         """Put model and optimiser where the checkpoint left them; returns (history, best weights)."""
@@ -140,8 +140,11 @@ class _Epochs:
         require(not differing, f"{path} belongs to another run ({'; '.join(differing)})")
         same = state["fingerprint"] == identity["fingerprint"]
         require(same, f"{path} was made with other data than this {self.data.name!r}: fingerprints differ")
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise BmixError(f"{path} was made with another network than this one: {error}") from error
         return state["history"], state["best"]
 
 
