@@ -41,10 +41,10 @@ def run(recipe=None, data=None, model=None, **options):
     return model, list(train(model, data, recipe, device="cpu", **options))
 
 
-def run_in_folder(folder, recipe, data):
+def run_in_folder(folder, recipe, data, model=None):
     """One run as a notebook does it: train with checkpoints, then write model and results."""
     open_run(folder, recipe, data)
-    model, history = run(recipe, data, checkpoint=folder / "checkpoint.pt")
+    model, history = run(recipe, data, model, checkpoint=folder / "checkpoint.pt")
     save_model(model, folder / "model.pt")
     predictions = {split: predict(model, data.images, data.rows(split), device="cpu") for split in ("val", "test")}
     return save_run(folder, data, history, predictions)

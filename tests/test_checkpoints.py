@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from examples import digest, make_images, make_net
 
 import bmix_lite
 from bmix_lite import checkpoints
 from bmix_lite.checkpoints import HEADER, load_checkpoint, load_model, previous, save_checkpoint, save_model
 from bmix_lite.errors import BmixError
 from bmix_lite.recipe import Recipe
+from examples import digest, make_images, make_net
 
 
 def make_state(number):
@@ -203,7 +203,7 @@ def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(tmp_path):
 
 def test_a_model_file_that_would_run_code_is_refused_by_name_and_does_not(tmp_path):
     path, trace = tmp_path / "model.pt", tmp_path / "trace"
-    path.write_bytes(pickle.dumps(Payload(trace)))
+    path.write_bytes(pickle.dumps(Payload(trace), protocol=2))
     with pytest.raises(BmixError, match=r"model\.pt"):
         load_model(torch.nn.Linear(2, 2), path)
     assert not trace.exists()

@@ -1,5 +1,6 @@
 import ast
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,19 +13,37 @@ PACKAGE = Path(bmix_lite.__file__).parent
 NAMES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__init__")
 
 # from the bottom up; a module imports only from lines above its own, or from its left
-ORDER = """
-errors files randomness
-distribution metrics recipe
-samplers datasets prepare simulate
-mixing losses augment models
-inference schedules checkpoints
-training
-theme plots run_plots widgets
-runs comparison
-export refresh
-batch demo
-__main__
-""".split()
+ORDER = [
+    "errors",
+    "files",
+    "randomness",
+    "distribution",
+    "metrics",
+    "recipe",
+    "samplers",
+    "datasets",
+    "prepare",
+    "simulate",
+    "mixing",
+    "losses",
+    "augment",
+    "models",
+    "inference",
+    "schedules",
+    "checkpoints",
+    "training",
+    "theme",
+    "plots",
+    "run_plots",
+    "widgets",
+    "runs",
+    "comparison",
+    "export",
+    "refresh",
+    "batch",
+    "demo",
+    "__main__",
+]
 TORCH = {"mixing", "losses", "augment", "models", "inference", "checkpoints", "training"}
 NO_TORCH = [name for name in NAMES if name not in TORCH]
 
@@ -44,7 +63,8 @@ def read_imports(name):
 
 
 def run_python(script, *arguments):
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True, timeout=60)
+    command, environment = [sys.executable, "-c", script, *arguments], os.environ | {"PYTHONPATH": str(PACKAGE.parent)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -82,7 +102,7 @@ def test_no_module_but_those_of_the_torch_layer_brings_in_torch():
     assert set(arrays) <= set(NO_TORCH)
     others = [name for name in NO_TORCH if name not in (*arrays, "__main__")]
     loaded = run_python(IMPORT_ALL, *arrays, *others)
-    assert loaded == dict.fromkeys([*arrays, *others], [])
+    assert loaded == {name: [] for name in (*arrays, *others)}
 
 
 def test_the_closed_forms_need_numpy_alone():

@@ -30,7 +30,7 @@ def summary(**columns):
 
 def says_what_it_shows(figure):
     axes = [*figure.select_xaxes(), *figure.select_yaxes()]
-    return bool(figure.layout.title.text) and all(axis.title.text or axis.ticktext for axis in axes)
+    return bool(figure.layout.title.text) and all(axis.title.text or axis.ticktext or axis.matches for axis in axes)
 
 
 @pytest.mark.parametrize("history", [HISTORY, pd.DataFrame(HISTORY)])

@@ -57,7 +57,7 @@ def test_no_two_classes_share_a_place_on_an_axis(class_names):
 
 def test_different_names_stay_as_they_are_and_carry_their_n():
     assert name_classes(["wbc", "rbc"]) == ["wbc", "rbc"]
-    assert name_classes(["wbc", 3], [372, 4155]) == ["wbc (n=372)", "3 (n=4,155)"]
+    assert name_classes(["wbc", 3], [372, 4155]) == ["wbc<br>n=372", "3<br>n=4,155"]
 
 
 def test_a_long_name_is_shortened_to_forty_characters():

@@ -9,7 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
+from sklearn import metrics as sk
+from torch import nn
+
+import bmix_lite
+from bmix_lite import schedules
+from bmix_lite.checkpoints import load_checkpoint
+from bmix_lite.datasets import ImageSet
+from bmix_lite.distribution import draw_lam
+from bmix_lite.errors import BmixError
+from bmix_lite.models import seeded
+from bmix_lite.randomness import stream
+from bmix_lite.recipe import Recipe
+from bmix_lite.samplers import IndexStream, balanced_stream
+from bmix_lite.schedules import lr_at
+from bmix_lite.training import predict, train
 from examples import (
     COUNTS,
     QUICK,
@@ -21,19 +35,6 @@ from examples import (
     run_in_folder,
     without_seconds,
 )
-from sklearn import metrics as sk
-from torch import nn
-
-from bmix_lite.checkpoints import load_checkpoint
-from bmix_lite.datasets import ImageSet
-from bmix_lite.distribution import draw_lam
-from bmix_lite.errors import BmixError
-from bmix_lite.models import seeded
-from bmix_lite.randomness import stream
-from bmix_lite.recipe import Recipe
-from bmix_lite.samplers import IndexStream, balanced_stream
-from bmix_lite.schedules import lr_at
-from bmix_lite.training import predict, train
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -188,13 +189,11 @@ def last_state(recipe, data, folder):
 
 
 def test_training_does_not_depend_on_the_validation_images(data, tmp_path):
+    rows = np.concatenate([data.rows("train"), data.rows("val")[:6], data.rows("test")])
+    fewer = replace(data, images=data.images[rows], labels=data.labels[rows], split=data.split[rows])
     states = [
-        last_state(Recipe(**QUICK, **BALANCED), other, tmp_path / str(place))
-        for place, other in enumerate((data, make_images(held_out=(2, 2, 2))))
+        last_state(Recipe(**QUICK, **BALANCED), other, tmp_path / str(len(other.labels))) for other in (data, fewer)
     ]
-    train_rows = [other.images[other.rows("train")] for other in (data, make_images(held_out=(2, 2, 2)))]
-    if not np.array_equal(*train_rows):
-        pytest.fail("the two datasets must share their training images")
     assert digest(states[0]) == digest(states[1])
 
 
@@ -249,17 +248,14 @@ print(digest(model), without_seconds(history))
 
 
 def test_fresh_processes_with_any_hash_seed_give_the_same_run():
-    tests, started = Path(__file__).parent, []
+    paths, started = [str(Path(__file__).parent), str(Path(bmix_lite.__file__).parents[1])], []
     for hash_seed in ("0", "1"):  # and this process
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed}
-        started.append(
-            subprocess.Popen(
-                [sys.executable, "-c", SCRIPT], cwd=tests, env=environment, stdout=-1, stderr=-1, text=True
-            )
-        )
+        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(paths)}
+        command = [sys.executable, "-c", SCRIPT]
+        started.append(subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True))
     model, history = run(Recipe(**QUICK, **BALANCED))
     for process in started:
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=120)
         assert out.strip() == f"{digest(model)} {without_seconds(history)}", err
 
 
@@ -359,8 +355,9 @@ def test_a_validation_split_without_one_class_is_scored_on_the_others():
     assert all(0 <= record["val_balanced_accuracy"] <= 1 for record in history)
 
 
-def test_changing_a_record_does_not_change_the_run(data):
-    recipe = Recipe(epochs=7, batch_size=16, schedule="plateau", lr=1e-4)
+def test_changing_a_record_does_not_change_the_run(data, monkeypatch):
+    monkeypatch.setattr(schedules, "PLATEAU_PATIENCE", 0)
+    recipe = Recipe(epochs=6, batch_size=16, schedule="plateau", lr=1e-4)
     expected, history = run(recipe, data)
     model = make_net(recipe, data)
     for record in train(model, data, recipe, device="cpu"):
@@ -406,7 +403,10 @@ def stop_after(epochs, folder, recipe, data):
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_run_resumed_after_any_epoch_leaves_the_same_files_as_an_uninterrupted_one(data, tmp_path, setting):
+def test_a_run_resumed_after_any_epoch_leaves_the_same_files_as_an_uninterrupted_one(
+    data, tmp_path, monkeypatch, setting
+):
+    monkeypatch.setattr(schedules, "PLATEAU_PATIENCE", 0)  # so that a few epochs lower the rate
     recipe = make_recipe(setting)
     run_in_folder(tmp_path / "whole", recipe, data)
     expected = file_contents(tmp_path / "whole")
@@ -418,11 +418,12 @@ def test_a_run_resumed_after_any_epoch_leaves_the_same_files_as_an_uninterrupted
         assert file_contents(folder) == expected
     if recipe.schedule == "plateau":
         rates = [float(line.split(",")[1]) for line in expected["history.csv"].decode().splitlines()[1:]]
-        assert rates[-1] == pytest.approx(rates[0] / 10)
+        assert rates[-1] < 0.2 * rates[0]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_run_stopped_after_every_epoch_has_the_same_history_and_weights(data, tmp_path, setting):
+def test_a_run_stopped_after_every_epoch_has_the_same_history_and_weights(data, tmp_path, monkeypatch, setting):
+    monkeypatch.setattr(schedules, "PLATEAU_PATIENCE", 0)
     recipe, checkpoint = make_recipe(setting), tmp_path / "checkpoint.pt"
     expected, expected_history = run(recipe, data)
     for epochs in range(1, recipe.epochs + 1):

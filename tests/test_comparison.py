@@ -1,0 +1,161 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bmix_lite.comparison import (
+    REPORTED,
+    collect_recalls,
+    group_runs,
+    name_run,
+    sum_confusions,
+    summarise,
+    tabulate,
+)
+from bmix_lite.errors import BmixError
+from bmix_lite.recipe import Recipe
+from bmix_lite.runs import append_ledger
+
+
+def make_run(method="instance", *, value=0.5, confusion=((3, 1), (2, 2)), recall=(0.75, 0.5), **fields):
+    recipe = Recipe.make(method, **fields)
+    test = dict.fromkeys(REPORTED, value) | {"confusion": [list(row) for row in confusion], "recall": list(recall)}
+    return {
+        "run_id": f"{method}-{recipe.alpha:g}-{recipe.fold}-{recipe.seed}",
+        "recipe": recipe.asdict(),
+        "method": recipe.method,
+        "fingerprint": f"digits, fold {recipe.fold}",
+        "metrics": {"test": test, "val": test | dict.fromkeys(REPORTED, value and value / 2)},
+    }
+
+
+def seeds(method, values, **fields):
+    return [make_run(method, value=value, seed=seed, **fields) for seed, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("method", "fields", "name"),
+    [
+        ("instance", {}, "instance"),
+        ("class_balanced_loss", {}, "class_balanced_loss"),
+        ("mixup", {"alpha": 0.2}, "mixup, alpha 0.2"),
+        ("balanced_mixup", {"alpha": 1}, "balanced_mixup, alpha 1"),
+        ("balanced_mixup", {"alpha": 0.1, "q": 0.5}, "balanced_mixup, alpha 0.1, q 0.5"),
+        ("balanced_mixup", {"alpha": 0.1, "q": "progressive"}, "balanced_mixup, alpha 0.1, q progressive"),
+    ],
+)
+def test_a_run_is_named_by_its_method_its_alpha_and_an_unusual_q(method, fields, name):
+    assert name_run(make_run(method, **fields)) == name
+
+
+def test_a_summary_has_mean_student_interval_and_every_run_of_each_method():
+    values = [0.80, 0.84, 0.82, 0.90, 0.79]
+    table = summarise(seeds("instance", values) + seeds("balanced_mixup", [0.9, 0.9, 0.9, 0.9, 0.9], alpha=0.1))
+    assert list(table.index) == ["instance", "balanced_mixup, alpha 0.1"]
+    row = table.loc["instance"]
+    assert [row[f"seed {seed}"] for seed in range(5)] == values
+    interval = stats.t.interval(0.95, 4, loc=np.mean(values), scale=stats.sem(values))
+    assert [row["runs"], row["mean"], row["low"], row["high"]] == pytest.approx([5, np.mean(values), *interval])
+    assert table.loc["balanced_mixup, alpha 0.1", ["mean", "low", "high"]].tolist() == pytest.approx([0.9] * 3)
+
+
+def test_a_summary_can_be_of_validation_and_of_any_reported_metric():
+    for metric in REPORTED:
+        assert summarise(seeds("instance", [0.4, 0.6]), metric, "val").loc["instance", "mean"] == pytest.approx(0.25)
+
+
+def test_one_run_has_no_interval():
+    row = summarise(seeds("instance", [0.7])).loc["instance"]
+    assert (row["runs"], row["mean"]) == (1, 0.7)
+    assert np.isnan(row[["low", "high"]].astype(float)).all()
+
+
+def test_an_undefined_metric_lowers_n_and_is_averaged_neither_as_zero_nor_as_nan():
+    table = summarise(seeds("instance", [0.4, None, 0.6]) + seeds("focal", [None, None, None]), "kappa")
+    assert table["runs"].tolist() == [2, 0]
+    assert table.loc["instance", "mean"] == pytest.approx(0.5)
+    assert pd.isna(table.loc["instance", "seed 1"])
+    assert pd.isna(table.loc["focal", ["mean", "low", "high", "seed 0"]]).all()
+
+
+def test_folds_stand_beside_seeds_where_there_are_several():
+    runs = [make_run(value=0.1 * fold + 0.01 * seed, fold=fold, seed=seed) for fold in (0, 1) for seed in (0, 1)]
+    row = summarise(runs).loc["instance"]
+    assert row["runs"] == 4
+    columns = [f"fold {fold} seed {seed}" for fold in (0, 1) for seed in (0, 1)]
+    assert row[columns].tolist() == pytest.approx([0, 0.01, 0.1, 0.11])
+
+
+def test_an_unknown_metric_is_refused_with_the_nearest_one():
+    with pytest.raises(BmixError, match=r"metric must be one of accuracy, .* got 'mc'; did you mean 'mcc'\?"):
+        summarise(seeds("instance", [0.5]), "mc")
+
+
+def test_confusion_matrices_are_summed_over_the_runs_of_each_method():
+    runs = [make_run(seed=0), make_run(seed=1, confusion=((4, 0), (1, 3))), make_run("focal")]
+    sums = sum_confusions(runs)
+    assert {name: matrix.tolist() for name, matrix in sums.items()} == {
+        "instance": [[7, 1], [3, 5]],
+        "focal": [[3, 1], [2, 2]],
+    }
+
+
+def test_recalls_are_one_row_a_run_and_nan_where_a_class_has_no_image():
+    recalls = collect_recalls([make_run(seed=0), make_run(seed=1, recall=(None, 1.0)), make_run("focal")])
+    assert recalls["instance"].shape == (2, 2)
+    assert np.array_equal(recalls["instance"], [[0.75, 0.5], [np.nan, 1.0]], equal_nan=True)
+    assert recalls["focal"].tolist() == [[0.75, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("field", "values"),
+    [("epochs", (1, 2)), ("lr", (0.01, 0.02)), ("batch_size", (8, 16)), ("augment", ("none", "flips"))],
+)
+def test_runs_that_differ_in_more_than_seed_and_fold_are_not_pooled(field, values):
+    runs = [make_run(seed=seed, **{field: value}) for seed, value in enumerate(values)]
+    for pool in (group_runs, summarise, sum_confusions, collect_recalls):
+        with pytest.raises(BmixError, match=f"runs of 'instance' differ in {field} and cannot be pooled"):
+            pool(runs)
+
+
+def test_all_differing_fields_are_named_at_once():
+    with pytest.raises(BmixError, match="differ in batch_size, epochs and"):
+        group_runs([make_run(seed=0, epochs=1), make_run(seed=1, epochs=2, batch_size=8)])
+
+
+def test_runs_on_different_datasets_are_not_compared():
+    runs = [make_run(), make_run("focal", dataset="skin")]
+    with pytest.raises(BmixError, match="different datasets"):
+        summarise(runs)
+
+
+def test_two_runs_of_one_seed_and_fold_are_not_counted_as_two():
+    runs = [make_run(seed=0), make_run(seed=0) | {"run_id": "of an older notebook"}, make_run(seed=1)]
+    with pytest.raises(BmixError, match=r"instance.*seed 0"):
+        summarise(runs)
+
+
+def test_groups_keep_the_order_of_the_runs():
+    runs = [make_run("focal", seed=1), make_run("instance"), make_run("focal", seed=0)]
+    assert {name: [run["recipe"]["seed"] for run in group] for name, group in group_runs(runs).items()} == {
+        "focal": [1, 0],
+        "instance": [0],
+    }
+
+
+def test_the_table_has_one_row_a_run_with_what_it_was_what_it_reached_and_how_long_it_took(tmp_path):
+    runs = [make_run("balanced_mixup", value=0.6, alpha=0.1, seed=3), make_run(value=None)]
+    for status, seconds in (("complete", 9.5), ("complete", 2.25), ("failed", None)):
+        append_ledger(tmp_path, runs[0]["run_id"], status, seconds=seconds)
+    table = tabulate(runs, tmp_path)
+    first, second = table.iloc[0], table.iloc[1]
+    assert first[["dataset", "method", "q", "alpha", "loss", "seed"]].tolist() == [
+        "digits_lt", "balanced_mixup", 1.0, 0.1, "cross_entropy", 3,
+    ]  # fmt: skip
+    for name in REPORTED:
+        assert (first[f"test_{name}"], first[f"val_{name}"]) == (0.6, 0.3)
+        assert pd.isna(second[f"test_{name}"])
+    assert first["seconds"] == 2.25
+    assert pd.isna(second["seconds"])
+    assert list(table.columns[:2]) == ["run_id", "dataset"]
+    assert table.columns[-1] == "seconds"

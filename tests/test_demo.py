@@ -1,0 +1,108 @@
+import json
+import shutil
+
+import nbformat
+import numpy as np
+import pandas as pd
+import papermill
+import pytest
+
+from bmix_lite.demo import ROWS, run_demo
+from bmix_lite.errors import BmixError
+from bmix_lite.runs import is_complete, read_ledger, read_run
+
+SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]
+COLUMNS = ["run_id", "dataset", "method", "q", "alpha", "loss", "seed"]
+COLUMNS += [f"{split}_{name}" for split in ("val", "test") for name in SCORES] + ["seconds"]
+METHODS = ["instance", "class_balanced", "mixup", "balanced_mixup", "balanced_mixup"]
+
+
+@pytest.fixture(scope="module")
+def demo(root, tmp_path_factory):
+    """(folder, summary) of the demo on a cut grid."""
+    out = tmp_path_factory.mktemp("demo")
+    return out, run_demo(root / "notebooks", out, seeds=1, jobs=2, progress=False, epochs=1)
+
+
+def test_the_demo_compares_five_methods_with_five_seeds():
+    alphas = [row.get("alpha", 0) for row in ROWS]
+    assert [row["method"] for row in ROWS] == METHODS
+    assert alphas == [0, 0, 0.2, 0.1, 0.2]
+
+
+def test_the_table_has_one_row_a_run_with_exactly_the_promised_columns(demo):
+    out, _ = demo
+    table = pd.read_csv(out / "results.csv")
+    assert list(table.columns) == COLUMNS
+    assert table["method"].tolist() == METHODS
+    assert table["alpha"].tolist() == [0, 0, 0.2, 0.1, 0.2]
+    assert table["q"].tolist() == [1, 0, 1, 1, 1]
+    assert set(table["dataset"]) == {"digits_lt"}
+    assert set(table["loss"]) == {"cross_entropy"}
+    assert set(table["seed"]) == {0}
+    assert (table["seconds"] > 0).all()
+
+
+def test_the_numbers_of_the_table_are_those_of_the_run_folders(demo):
+    out, summary = demo
+    for _, row in pd.read_csv(out / "results.csv").iterrows():
+        run = read_run(out / "runs" / row["run_id"])
+        for split in ("val", "test"):
+            scores = [run["metrics"][split][name] for name in SCORES]
+            found = row[[f"{split}_{name}" for name in SCORES]].astype(float)
+            assert found.tolist() == pytest.approx(np.array(scores, dtype=float), nan_ok=True)
+        name = row["method"] + (f", alpha {row['alpha']:g}" if row["alpha"] else "")
+        assert summary.loc[name, "mean"] == pytest.approx(row["test_balanced_accuracy"])
+
+
+def test_every_run_is_a_complete_folder_with_its_executed_notebook(demo):
+    out, _ = demo
+    folders = [path for path in (out / "runs").iterdir() if path.is_dir()]
+    assert len(folders) == 5
+    assert sorted(line["run_id"] for line in read_ledger(out / "runs")) == sorted(path.name for path in folders)
+    for folder in folders:
+        assert is_complete(folder)
+        cells = nbformat.read(folder / "notebook.ipynb", as_version=4).cells
+        assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
+
+
+def test_the_report_shows_the_figures_of_the_comparison_offline(demo, browser_page):
+    out, _ = demo
+    comparison = nbformat.read(out / "06_compare.ipynb", as_version=4)
+    figures = sum("application/vnd.plotly.v1+json" in json.dumps(cell) for cell in comparison.cells)
+    browser_page.goto((out / "report.html").resolve().as_uri())
+    browser_page.wait_for_selector("figure .main-svg")
+    assert browser_page.locator("figure:has(.main-svg)").count() == figures == 5
+    assert browser_page.locator("text=balanced_mixup, alpha 0.2").count() > 0
+    assert browser_page.problems == []
+
+
+def test_a_second_call_trains_nothing_and_leaves_runs_of_older_notebooks_out(demo, root, monkeypatch, tmp_path):
+    first, summary = demo
+    out = shutil.copytree(first, tmp_path / "demo")
+    folder = next(path for path in (out / "runs").iterdir() if path.name.startswith("instance"))
+    shutil.copytree(folder, folder.with_name("instance-digits_lt-fold0-seed0-0123456789"))
+    kernels, start = [], papermill.execute_notebook
+    monkeypatch.setattr(papermill, "execute_notebook", lambda *a, **k: kernels.append(a[0]) or start(*a, **k))
+    again = run_demo(root / "notebooks", out, seeds=1, jobs=2, progress=False, epochs=1)
+    assert [path.rsplit("/", 1)[-1] for path in kernels] == ["06_compare.ipynb"]
+    pd.testing.assert_frame_equal(again, summary)
+    assert (out / "results.csv").read_bytes() == (first / "results.csv").read_bytes()
+    assert outputs(out / "06_compare.ipynb") == outputs(first / "06_compare.ipynb")
+
+
+def outputs(path):
+    cells = nbformat.read(path, as_version=4).cells
+    return [[output.get("text") or output["data"] for output in cell.get("outputs", [])] for cell in cells]
+
+
+def test_a_run_that_fails_is_named_with_its_reason_and_no_table_is_written(root, tmp_path, monkeypatch):
+    def execute_notebook(*_, **__):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    with pytest.raises(
+        BmixError, match="5 of 5 runs did not complete:\n(instance.*RuntimeError: out of memory(.|\n)*)"
+    ):
+        run_demo(root / "notebooks", tmp_path, seeds=1, progress=False)
+    assert not (tmp_path / "results.csv").exists()
