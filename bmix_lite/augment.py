@@ -37,9 +37,12 @@ def augment(images, name, *, rng):
     Geometry is one bilinear resampling; outside the image the nearest edge pixel is repeated.
     """
     require_choice("augment", name, AUGMENTATIONS)
-    require(images.ndim == 4 and images.is_floating_point(), f"images must be (B, C, H, W) float, got {images.shape}")
+    require(
+        images.ndim == 4 and images.is_floating_point(),
+        f"images must be (B, C, H, W) float, got {tuple(images.shape)} {images.dtype}",
+    )
     chosen = AUGMENTATIONS[name]
-    draws = torch.as_tensor(rng.random((7, len(images)), dtype="float32"), device=images.device)
+    draws = torch.as_tensor(rng.random((8, len(images))), dtype=images.dtype, device=images.device)
     centred = 2 * draws - 1
     if chosen.flip_x:
         images = torch.where((draws[0] < 0.5)[:, None, None, None], images.flip(3), images)
@@ -49,7 +52,7 @@ def augment(images, name, *, rng):
         images = _resample(images, chosen, *centred[2:6])
     if chosen.brightness or chosen.contrast:
         gain = (1 + chosen.contrast * centred[6])[:, None, None, None]
-        lift = (chosen.brightness * centred[0])[:, None, None, None]
+        lift = (chosen.brightness * centred[7])[:, None, None, None]
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = ((images - mean) * gain + mean + lift).clamp(0, 1)
     return images
@@ -64,4 +67,5 @@ def _resample(images, chosen, rotate, scale, shift_x, shift_y):
     rows = [cos, -sin * height / width, shift * shift_x, sin * width / height, cos, shift * shift_y]
     matrix = torch.stack(rows, dim=1).view(-1, 2, 3)
     grid = F.affine_grid(matrix, images.shape, align_corners=False)
-    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+    # bilinear weights may sum to a rounding error more than 1
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)

@@ -65,8 +65,11 @@ def save_model(model, path):
 
 
 def load_model(model, path):
-    """Read weights into `model` in place."""
-    model.load_state_dict(torch.load(path, weights_only=True))
+    """Read weights into `model` in place and return it; BmixError names a file that is missing or does not fit."""
+    try:
+        model.load_state_dict(torch.load(path, weights_only=True))
+    except Exception as error:  # torch raises many kinds for files that are cut, foreign or of another network
+        raise BmixError(f"{path}: no weights for this network ({error})") from error
     return model
 
 

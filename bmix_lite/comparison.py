@@ -62,6 +62,9 @@ def group_runs(runs):
         kept = [{k: v for k, v in run["recipe"].items() if k not in ("seed", "fold")} for run in group]
         differing = sorted(key for key in kept[0] if any(recipe[key] != kept[0][key] for recipe in kept))
         require(not differing, f"runs of {name!r} differ in {', '.join(differing)} and cannot be pooled")
+        places = [(run["recipe"]["fold"], run["recipe"]["seed"]) for run in group]
+        twice = [f"fold {fold} seed {seed}" for fold, seed in set(places) if places.count((fold, seed)) > 1]
+        require(not twice, f"runs of {name!r} stand twice, made by different notebooks or versions: {', '.join(twice)}")
     return dict(groups)
 
 

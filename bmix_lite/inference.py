@@ -13,14 +13,15 @@ def predict(model, images, rows=None, *, device=None, precision="auto", threads=
     device = choose_device(device)
     rows = np.arange(len(images)) if rows is None else np.asarray(rows)
     require(len(rows) > 0, "there are no images to predict")
-    was_training = model.training
+    modes = {layer: layer.training for layer in model.modules()}  # each layer's own: some may be frozen
     model.to(device).eval()
     try:
         with torch.inference_mode(), use_threads(threads), autocast(device, precision):
             batches = (images[rows[at : at + batch_size]] for at in range(0, len(rows), batch_size))
             logits = torch.cat([model(to_tensor(batch, device)).float() for batch in batches])
     finally:
-        model.train(was_training)
+        for layer, training in modes.items():
+            layer.training = training
     return logits.softmax(dim=1).cpu().numpy()
 
 

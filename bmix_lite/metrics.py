@@ -26,6 +26,8 @@ def score(labels, probabilities, metrics=METRICS):
     `kappa` has quadratic weights; `kappa` and `kendall_tau` only mean something where classes are ordered.
     """
     labels, probabilities = check_predictions(labels, probabilities)
+    for name in metrics:
+        require_metric(name)
     num_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, num_classes)
@@ -71,7 +73,8 @@ def bootstrap_intervals(labels, probabilities, metrics=METRICS, *, resamples=500
         for name in metrics:
             values[name].append(_VALUES[name](*resampled))
     tail = (1 - level) / 2
-    return {name: tuple(np.nanquantile(value, [tail, 1 - tail]).tolist()) for name, value in values.items()}
+    defined = {name: [v for v in value if not np.isnan(v)] or [np.nan] for name, value in values.items()}
+    return {name: tuple(np.quantile(value, [tail, 1 - tail]).tolist()) for name, value in defined.items()}
 
 
 def mean_interval(values, level=0.95):

@@ -80,19 +80,28 @@ def plot_recall_by_size(recalls, counts, class_names):
     figure = make_figure(title="Recall against class size: mean over runs, bars from lowest to highest run", height=420)
     for j, (name, values) in enumerate(recalls.items()):
         values = np.atleast_2d(np.asarray(values, dtype=float))
-        mean = values.mean(axis=0)
+        mean, low, high = (_over_runs(reduce, values) for reduce in (np.mean, np.min, np.max))
         shift = 1.03 ** (j - (len(recalls) - 1) / 2)  # side by side, so that the bars do not cover each other
-        error = {"type": "data", "symmetric": False, "array": values.max(0) - mean, "arrayminus": mean - values.min(0)}
+        error = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low}
         style = {"marker": {"symbol": MARKERS[j % 5], "size": 9, "color": COLOURS[j % 5]}}
         style |= {"line": {"color": COLOURS[j % 5], "dash": DASHES[j % 5], "width": 1.5}, "mode": "lines+markers"}
         x = np.asarray(counts) * shift
-        figure.add_scatter(x=x, y=mean, name=name, error_y=error | {"thickness": 1}, text=list(class_names), **style)
+        figure.add_scatter(
+            x=x, y=mean, name=name, error_y=error | {"thickness": 1}, text=name_classes(class_names), **style
+        )
     ticks = [digit * 10**power for power in range(7) for digit in (1, 2, 5)]
     figure.update_xaxes(title="training images of the class (log scale)", type="log", tickvals=ticks)
     return figure.update_layout(yaxis={"title": "recall on test", "range": [-0.02, 1.02]})
 
 
 _HOVER = "true %{y}<br>predicted %{x}<br>%{z}<extra></extra>"
+
+
+def _over_runs(reduce, values):
+    """A class's mean, minimum or maximum over the runs that have an image of it; NaN where none has."""
+    return np.array(
+        [reduce(column[~np.isnan(column)]) if not np.isnan(column).all() else np.nan for column in values.T]
+    )
 
 
 def _by_row(matrix):

@@ -31,6 +31,7 @@ class IndexStream:
             require(isinstance(epochs, int) and epochs >= 1, f"q='progressive' needs epochs >= 1, got {epochs!r}")
         else:
             class_probabilities(self.counts, q)
+        require(_is_count(self.draws), f"draws must be an integer >= 1, got {draws!r}")
         require(replacement or q == 0, f"replacement=False needs q=0, got q={q!r}")
         require(q != 1 or self.draws == len(labels), "q=1 is a shuffle: its epoch has exactly N draws")
         # int32 and sorted by label: 4 bytes an image, and each class is one slice
@@ -52,6 +53,7 @@ class IndexStream:
 
     def batches(self, epoch, batch_size):
         """Yield the epoch as index arrays of `batch_size`; a last lone image joins the batch before it."""
+        require(_is_count(batch_size), f"batch_size must be >= 1, got {batch_size!r}")
         longest = batch_size + (batch_size > 1)
         waiting, left = np.empty(0, dtype=np.int64), self.draws
         for chunk in self._chunks(epoch):
@@ -85,7 +87,7 @@ class BatchSampler:
     """
 
     def __init__(self, stream, batch_size, *, rank=0, world_size=1):
-        require(isinstance(batch_size, int) and batch_size >= 1, f"batch_size must be >= 1, got {batch_size!r}")
+        require(_is_count(batch_size), f"batch_size must be >= 1, got {batch_size!r}")
         require(0 <= rank < world_size, f"rank must lie in 0..{world_size - 1}, got {rank}")
         whole = batch_size * world_size
         require(len(stream) >= whole, f"batch_size must fit {len(stream)} images, got {whole}")
@@ -118,6 +120,10 @@ def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes
     return IndexStream(
         labels, 0, seed=seed, purpose="balanced", replacement=replacement, draws=draws, num_classes=num_classes
     )
+
+
+def _is_count(value):
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
 
 
 class _Decks:

@@ -22,7 +22,8 @@ def as_text(value):
 def name_classes(class_names, counts=None):
     """Class names for an axis, each with its n, made unique so that no bar hides another."""
     names = [as_text(name if len(str(name)) <= 40 else f"{str(name)[:37]}...") for name in class_names]
-    names = [name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)]
+    while len(set(names)) < len(names):  # once is enough but for names that look like these
+        names = [name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)]
     return names if counts is None else [f"{name}<br>n={n:,}" for name, n in zip(names, counts, strict=True)]
 
 

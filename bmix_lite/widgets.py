@@ -31,7 +31,9 @@ class LiveFigure(ipywidgets.VBox):
                 else:
                     shown.data = []
                     shown.add_traces(list(fresh.data))
-                shown.layout.update(fresh.layout.to_plotly_json(), overwrite=True)
+                layout = fresh.layout.to_plotly_json()
+                gone = dict.fromkeys(set(shown.layout.to_plotly_json()) - set(layout))
+                shown.layout.update(layout | gone, overwrite=True)
 
     def show_error(self, error):
         """Tell the reader what went wrong, as text; None clears it."""

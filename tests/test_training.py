@@ -188,11 +188,12 @@ def last_state(recipe, data, folder):
     return load_checkpoint(folder / "checkpoint.pt")["model"]
 
 
-def test_training_does_not_depend_on_the_validation_images(data, tmp_path):
+@pytest.mark.parametrize("fields", [BALANCED, dict(loss="class_balanced"), dict(schedule="plateau", q=0.5)])
+def test_training_does_not_depend_on_the_validation_images(data, tmp_path, fields):
     rows = np.concatenate([data.rows("train"), data.rows("val")[:6], data.rows("test")])
     fewer = replace(data, images=data.images[rows], labels=data.labels[rows], split=data.split[rows])
     states = [
-        last_state(Recipe(**QUICK, **BALANCED), other, tmp_path / str(len(other.labels))) for other in (data, fewer)
+        last_state(Recipe(**QUICK, **fields), other, tmp_path / str(len(other.labels))) for other in (data, fewer)
     ]
     assert digest(states[0]) == digest(states[1])
 
