@@ -37,6 +37,7 @@ data = load(dataset)
 open_run(run_folder, Recipe.make(method, epochs=epochs, seed=seed), data)
 truth = {split: np.eye(10)[data.labels[data.rows(split)]] for split in ("val", "test")}
 save_run(run_folder, data, [{"epoch": 1, "seconds": 1.5, "live": live}], truth)"""
+SHOWS = "from ipywidgets import IntSlider\nIntSlider(3)"
 
 
 def write(path, *sources, parameters=(PARAMETERS,)):
@@ -60,7 +61,7 @@ def contents(folder):
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("batch") / "runs.ipynb", *ENDINGS, TRAINS)
+    return write(tmp_path_factory.mktemp("batch") / "runs.ipynb", *ENDINGS, TRAINS, SHOWS)
 
 
 @pytest.fixture(scope="module")
@@ -201,8 +202,8 @@ def test_the_run_id_is_stable_and_changes_with_every_parameter_and_with_the_note
     assert not set(plan) & set(plan_runs(edited, grid, tmp_path))
 
 
-def test_a_run_that_ends_well_is_complete_and_keeps_its_notebook(ended, notebook):
-    out, (good, *_) = ended
+def test_a_run_that_ends_well_is_complete_and_keeps_its_notebook(ended):
+    _, (good, *_) = ended
     assert (good.status, good.error) == ("complete", "")
     assert read_run(good.folder)["metrics"]["test"]["accuracy"] == 1
     assert read_run(good.folder)["history"]["live"].tolist() == [False]
@@ -233,7 +234,7 @@ def test_every_bad_ending_is_told_truly_and_stops_no_other_run(ended):
 
 
 def test_no_kernel_outlives_its_run(ended):
-    out, endings = ended
+    out, _ = ended
     pids = [int(path.read_text()) for path in out.glob("*.pid")]
     assert len(pids) == 5
     started = time.monotonic()

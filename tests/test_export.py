@@ -11,7 +11,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 from plotly.offline import get_plotlyjs
 
 from bmix_lite.errors import BmixError
-from bmix_lite.export import export_html, math_to_mathml
+from bmix_lite.export import WIDGET_MIME, export_html, math_to_mathml
 from bmix_lite.plots import plot_class_shares
 from bmix_lite.widgets import PLOTLY_MIME, explore
 
@@ -55,6 +55,7 @@ def whole_notebook():
             "draw()", outputs=show({PLOTLY_MIME: figure_json(), "image/png": "AAAA", "text/plain": "Figure"})
         ),
         new_code_cell("live", outputs=show(json.loads(json.dumps(live_bundle())))),
+        new_code_cell("slider", outputs=show({WIDGET_MIME: {"model_id": "1"}, "text/plain": "IntSlider(value=3)"})),
         new_code_cell("table", outputs=show({"text/html": table._repr_html_(), "text/plain": str(table)})),
     ]
 
@@ -149,6 +150,7 @@ def test_a_live_figure_becomes_its_static_twin_and_the_widget_is_dropped(lesson)
     assert "secret" not in lesson.replace(get_plotlyjs(), "")
     assert page.figures[1] == json.loads(json.dumps(live_bundle()[PLOTLY_MIME]))
     assert "explore(" not in page.text
+    assert "IntSlider(value=3)" in page.text
 
 
 def test_figures_keep_their_data_title_and_height_and_replace_picture_and_text(lesson):
@@ -167,7 +169,9 @@ def test_hostile_class_names_and_texts_are_text(lesson):
     assert all("window.hit" not in text for text in Page(lesson).having("script"))
 
 
-@pytest.mark.parametrize("title", [ATTACK, '"><script>window.hit=1</script>', "a' onload='window.hit=1", "</title>"])
+@pytest.mark.parametrize(
+    "title", [ATTACK, '"><script>window.hit=1</script>', '" onload="window.hit=1', "</title>", "a&b"]
+)
 def test_a_hostile_title_opens_no_tag_and_adds_no_attribute(tmp_path, title):
     def export_with(title):
         cell = new_code_cell("draw()", id="cell", outputs=show({PLOTLY_MIME: figure_json(title)}))

@@ -8,6 +8,7 @@ from scipy import stats
 
 from bmix_lite.distribution import (
     class_probabilities,
+    draw_lam,
     expected_distinct,
     expected_draws,
     lam_cdf,
@@ -15,7 +16,7 @@ from bmix_lite.distribution import (
     median_lam,
     mixed_class_probabilities,
 )
-from bmix_lite.mixing import balanced_mixup, draw_lam
+from bmix_lite.mixing import balanced_mixup
 from bmix_lite.randomness import stream
 from bmix_lite.samplers import IndexStream, balanced_stream
 
@@ -110,6 +111,7 @@ def test_without_alpha_lam_is_zero_and_takes_the_same_draws():
     rng, other = stream(0, "lam"), stream(0, "lam")
     assert [draw_lam(0, rng=rng) for _ in range(3)] == [0, 0, 0]
     draw_lam(0.2, 3, rng=other)
+    assert draw_lam(0, 3, rng=stream(0, "lam")).tolist() == [0, 0, 0]
     assert rng.random() == other.random()
 
 

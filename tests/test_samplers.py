@@ -119,14 +119,16 @@ def test_base_and_balanced_streams_of_a_seed_are_independent():
 
 
 def test_no_global_generator_is_touched_or_heeded():
-    before = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # noqa: NPY002
-    first = [make(1).indices(1), make(0).indices(1), make(0, replacement=False).indices(1)]
-    assert random.getstate() == before[0]
-    assert np.random.get_state()[1].tolist() == before[1]  # noqa: NPY002
-    assert torch.get_rng_state().equal(before[2])
-    np.random.seed(1)  # noqa: NPY002
-    second = [make(1).indices(1), make(0).indices(1), make(0, replacement=False).indices(1)]
-    assert np.array_equal(first, second)
+    epochs = []
+    for seed in (98, 99):
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        torch.manual_seed(seed)
+        epochs.append([make(1).indices(1), make(0).indices(1), make(0, replacement=False).indices(1)])
+    assert np.array_equal(*epochs)
+    assert random.random() == random.Random(99).random()
+    assert np.random.random() == np.random.RandomState(99).random()  # noqa: NPY002
+    assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(99))
 
 
 def test_more_than_2_to_the_24_images_can_be_drawn():
