@@ -11,6 +11,7 @@ from pathlib import Path
 from bmix_lite.datasets import load
 from bmix_lite.errors import BmixError, require, require_choice
 from bmix_lite.files import write_atomic
+from bmix_lite.ipynb import read_notebook
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import append_ledger, is_complete, make_run_id
 
@@ -38,7 +39,8 @@ def plan_runs(notebook, grid, out):
     that stands twice in the grid is planned once.
     """
     defaults, content = read_parameters(notebook)
-    require(FOLDER in defaults, f"{notebook} has no parameter {FOLDER!r} in its cell tagged 'parameters'")
+    for name in (FOLDER, "method"):
+        require(name in defaults, f"{notebook} has no parameter {name!r} in its cell tagged 'parameters'")
     fingerprints, plan = {}, {}
     for parameters in grid:
         for name in parameters:
@@ -62,6 +64,7 @@ def run_grid(notebook, grid, out, *, jobs=2, timeout=None, progress=True):
     """
     from tqdm.auto import tqdm
 
+    require(isinstance(jobs, int) and jobs >= 1, f"jobs must be an integer >= 1, got {jobs!r}")
     plan = plan_runs(notebook, grid, out)
     endings = {folder: Ending(folder, "reused") for folder in plan if is_complete(folder)}
     waiting = [folder for folder in plan if folder not in endings]
@@ -83,21 +86,24 @@ def run_grid(notebook, grid, out, *, jobs=2, timeout=None, progress=True):
 
 def read_parameters(notebook):
     """(the literals of the cell tagged "parameters", a hash of the notebook's code and text)."""
-    import nbformat
-
-    path = Path(notebook)
-    require(path.is_file(), f"there is no notebook {str(notebook)!r}")
+    cells = read_notebook(notebook).cells
+    tagged = [k for k, cell in enumerate(cells) if "parameters" in cell.metadata.get("tags", [])]
+    found = f"{len(tagged)}" + (f" (cells {', '.join(map(str, tagged))})" if tagged else "")
+    require(len(tagged) == 1, f"{notebook} needs one cell tagged 'parameters', found {found}")
+    rule = f"{notebook}: the 'parameters' cell may only hold name = literal, line"
+    parameters, line = {}, 1
     try:
-        cells = nbformat.read(path, as_version=4).cells
-    except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
-        raise BmixError(f"{notebook}: not a notebook ({error})") from error
-    tagged = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
-    require(len(tagged) == 1, f"{notebook} needs one cell tagged 'parameters', found {len(tagged)}")
-    parameters = {}
-    for statement in ast.parse(tagged[0].source).body:
-        simple = isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-        require(simple, f"{notebook}: the 'parameters' cell may only hold name = literal, line {statement.lineno}")
-        parameters[statement.targets[0].id] = ast.literal_eval(statement.value)
+        for statement in ast.parse(cells[tagged[0]].source).body:
+            line = statement.lineno
+            simple = isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
+            require(simple and len(statement.targets) == 1, f"{rule} {line}")
+            parameters[statement.targets[0].id] = ast.literal_eval(statement.value)
+    except SyntaxError as error:
+        raise BmixError(f"{rule} {error.lineno}: {error.msg}") from error
+    except BmixError:
+        raise
+    except ValueError as error:  # literal_eval's word for anything that would have to be computed
+        raise BmixError(f"{rule} {line}") from error
     sources = "\0".join(cell.source for cell in cells)
     return parameters, hashlib.sha256(sources.encode()).hexdigest()
 

@@ -5,8 +5,8 @@ import json
 import re
 from pathlib import Path
 
-from bmix_lite.errors import BmixError, require
 from bmix_lite.files import write_atomic
+from bmix_lite.ipynb import read_notebook
 from bmix_lite.widgets import PLOTLY_MIME
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -40,15 +40,10 @@ def export_html(notebook, page, *, title=None):
 
     The page makes no request to anywhere. Raises BmixError if there is no such notebook or it cannot be read.
     """
-    import nbformat
     from plotly.offline import get_plotlyjs
 
     notebook = Path(notebook)
-    require(notebook.is_file(), f"there is no notebook {str(notebook)!r}")
-    try:
-        content = nbformat.read(notebook, as_version=4)
-    except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
-        raise BmixError(f"{notebook}: not a notebook ({error})") from error
+    content = read_notebook(notebook)
     content.metadata.pop("widgets", None)
     figures = sum(_prepare_cell(cell, number) for number, cell in enumerate(content.cells))
     exporter = _make_exporter()(exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
@@ -101,10 +96,11 @@ def math_to_mathml(page):
     from latex2mathml.converter import convert
 
     def replace(match):
-        if match["code"]:
-            return match["code"]
+        if match["kept"]:
+            return match["kept"]
         formula = html.unescape(match["block"] or match["inline"])
         return convert(formula, display="block" if match["block"] else "inline")
 
-    code = r"(?P<code><pre.*?</pre>|<code.*?</code>)"
-    return re.sub(code + r"|\$\$(?P<block>.+?)\$\$|\$(?P<inline>[^$\n]+?)\$", replace, page, flags=re.S)
+    # a formula stands in one piece of text: neither in a tag nor across tags
+    kept = r"(?P<kept><pre.*?</pre>|<code.*?</code>|<[^>]*>)"
+    return re.sub(kept + r"|\$\$(?P<block>[^<]+?)\$\$|\$(?P<inline>[^$<\n]+?)\$", replace, page, flags=re.S)

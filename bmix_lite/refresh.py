@@ -8,6 +8,7 @@ from pathlib import Path
 from bmix_lite.errors import BmixError
 from bmix_lite.export import WIDGET_MIME
 from bmix_lite.files import write_atomic
+from bmix_lite.ipynb import read_notebook
 from bmix_lite.widgets import PLOTLY_MIME
 
 PNG_SIZE = {"width": 700, "scale": 1}  # small: a picture for readers without a kernel, not for print
@@ -22,17 +23,16 @@ def refresh(path):
     """
     import nbformat
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError
+    from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
     path = Path(path)
+    old, fresh = read_notebook(path), read_notebook(path)
     before = path.read_text(encoding="utf-8")
-    old = nbformat.reads(before, as_version=4)
-    fresh = nbformat.reads(before, as_version=4)
     try:
         client = NotebookClient(fresh, timeout=600, kernel_name="python3", record_timing=False)
         client.extra_arguments = ["--IPKernelApp.log_level=50"]
         client.execute(cwd=str(path.parent.resolve()))
-    except CellExecutionError as error:
+    except (CellControlSignal, CellTimeoutError, DeadKernelError) as error:
         raise BmixError(f"{path}: {error}") from error
     clean(fresh, old)
     after = nbformat.writes(fresh) + "\n"

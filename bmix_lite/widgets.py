@@ -27,13 +27,11 @@ class LiveFigure(ipywidgets.VBox):
             with shown.batch_update():
                 if [trace.type for trace in shown.data] == [trace.type for trace in fresh.data]:
                     for old, new in zip(shown.data, fresh.data, strict=True):
-                        old.update(new.to_plotly_json(), overwrite=True)
+                        old.update(_replacing(old, new) | {"uid": old.uid}, overwrite=True)
                 else:
                     shown.data = []
                     shown.add_traces(list(fresh.data))
-                layout = fresh.layout.to_plotly_json()
-                gone = dict.fromkeys(set(shown.layout.to_plotly_json()) - set(layout))
-                shown.layout.update(layout | gone, overwrite=True)
+                shown.layout.update(_replacing(shown.layout, fresh.layout), overwrite=True)
 
     def show_error(self, error):
         """Tell the reader what went wrong, as text; None clears it."""
@@ -44,6 +42,12 @@ class LiveFigure(ipywidgets.VBox):
         # beside the live view a static one: notebooks are also read where no kernel runs
         bundle = super()._repr_mimebundle_(**keywords)
         return bundle | {"text/plain": self._name, PLOTLY_MIME: self._static.to_plotly_json()}
+
+
+def _replacing(old, new):
+    """The update that leaves nothing of `old`: what `new` does not have is set to None."""
+    fresh = new.to_plotly_json()
+    return dict.fromkeys(set(old.to_plotly_json()) - set(fresh)) | fresh
 
 
 def explore(figure_functions, **arguments):

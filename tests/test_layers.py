@@ -16,6 +16,7 @@ NAMES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__ini
 ORDER = [
     "errors",
     "files",
+    "ipynb",
     "randomness",
     "distribution",
     "metrics",
@@ -98,7 +99,18 @@ print(json.dumps(loaded))
 
 
 def test_no_module_but_those_of_the_torch_layer_brings_in_torch():
-    arrays = ["errors", "files", "randomness", "distribution", "metrics", "recipe", "samplers", "datasets", "schedules"]
+    arrays = [
+        "errors",
+        "files",
+        "ipynb",
+        "randomness",
+        "distribution",
+        "metrics",
+        "recipe",
+        "samplers",
+        "datasets",
+        "schedules",
+    ]
     assert set(arrays) <= set(NO_TORCH)
     others = [name for name in NO_TORCH if name not in (*arrays, "__main__")]
     loaded = run_python(IMPORT_ALL, *arrays, *others)
