@@ -116,6 +116,7 @@ def execute(notebook, output, parameters, *, timeout=None):
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.ipynb")
     settings = {"progress_bar": False, "log_output": False, "execution_timeout": timeout}
+    settings |= {"kernel_name": "python3", "language": "python"}  # also for a notebook that names none
     settings["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # else each kernel prints two lines of warnings
     done = papermill.execute_notebook(str(notebook), str(partial), parameters, **settings)
     done.metadata.pop("widgets", None)  # one FigureWidget stores 5 MB of plotly.js

@@ -37,6 +37,10 @@ def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
     runs = [run for run in read_runs(out / "runs") if run["run_id"] in names]
     table = tabulate(runs, out / "runs")
     write_atomic(out / "results.csv", table.to_csv(index=False))
-    execute(notebooks / "06_compare.ipynb", out / "06_compare.ipynb", {"runs": str((out / "runs").resolve())})
+    execute(
+        notebooks / "06_compare.ipynb",
+        out / "06_compare.ipynb",
+        {"runs": str((out / "runs").resolve()), "chosen": sorted(names)},
+    )
     export_html(out / "06_compare.ipynb", out / "report.html", title="bmix-lite: comparison")
     return summarise(runs)

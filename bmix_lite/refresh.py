@@ -2,7 +2,7 @@
 
 import base64
 import io
-import re
+import json
 from pathlib import Path
 
 from bmix_lite.errors import BmixError
@@ -72,7 +72,7 @@ def _known_pictures(notebook):
 
 
 def _key(figure):
-    return re.sub(r"\s", "", str(figure))
+    return json.dumps(figure, sort_keys=True)
 
 
 def _draw(figure):

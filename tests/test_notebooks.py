@@ -87,7 +87,7 @@ def test_cells_have_unique_ids_and_the_title_is_a_question(notebook):
 @each_notebook
 def test_the_parameters_are_literals_with_the_recipes_names(path):
     parameters, _ = read_parameters(path)
-    own = {"method", "live", "run_folder", "runs", "metric", "first", "second"}
+    own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
 
