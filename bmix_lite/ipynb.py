@@ -1,0 +1,16 @@
+"""Notebook files, read so that a file that is none is refused by name."""
+
+from pathlib import Path
+
+from bmix_lite.errors import BmixError, require
+
+
+def read_notebook(path):
+    """The notebook at `path` as nbformat 4. Raises BmixError if there is none or the file holds something else."""
+    import nbformat
+
+    require(Path(path).is_file(), f"there is no notebook {str(path)!r}")
+    try:
+        return nbformat.read(path, as_version=4)
+    except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
+        raise BmixError(f"{path}: not a notebook ({error})") from error
