@@ -340,7 +340,7 @@ def test_records_hold_what_scikit_learn_says_of_the_model_of_that_epoch(data, fi
 
 @pytest.mark.parametrize("monitor", ["balanced_accuracy", "accuracy", "macro_auc"])
 def test_the_model_returned_is_the_one_of_the_best_epoch_on_validation(data, monitor):
-    recipe = Recipe(epochs=8, batch_size=16, lr=0.1, monitor=monitor, schedule="constant")
+    recipe = Recipe(seed=1, epochs=8, batch_size=16, lr=0.1, monitor=monitor, schedule="constant")
     model = make_net(recipe, data)
     seen = [(record[f"val_{monitor}"], digest(model)) for record in train(model, data, recipe, device="cpu")]
     scores = [value for value, _ in seen]
@@ -629,3 +629,13 @@ def test_a_last_lone_image_joins_the_batch_before_it(data):
     steps = count_training_steps(model)
     run(Recipe(epochs=1, batch_size=20), data, model)
     assert steps == [20, 20, 21]
+
+
+def test_training_does_not_pay_for_the_compiler_that_it_does_not_use():
+    code = (
+        "import sys; from bmix_lite.datasets import load; from bmix_lite.models import make_model;"
+        "from bmix_lite.training import Recipe, train; recipe = Recipe(epochs=1);"
+        "list(train(make_model('small_cnn', 10, 1, seed=0), load('digits_lt'), recipe));"
+        "assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
