@@ -9,9 +9,9 @@ export PYTHONHASHSEED := 0
 
 help:
 	@echo "make install    the environment in .venv (once, 1 to 3 minutes)"
-	@echo "make demo       train and compare on real digits: table and build/demo/report.html (2 to 4 minutes)"
+	@echo "make demo       train and compare on real digits: table and build/demo/report.html (about 3 minutes)"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       all tests, notebooks included (5 to 8 minutes)"
+	@echo "make test       all tests, notebooks included (about 3 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
 	@echo "make pictures   the README's picture and table, from notebooks/example_runs"
