@@ -1,5 +1,7 @@
 """Class distributions before and after sampling and mixing, in closed form. NumPy only."""
 
+from numbers import Real
+
 import numpy as np
 
 from bmix_lite.errors import BmixError, require, require_alpha
@@ -30,7 +32,7 @@ def class_probabilities(counts, q):
     reverse of this one. counts (C,), each at least 1; returns (C,) summing to 1.
     """
     counts = _checked_counts(counts)
-    number = isinstance(q, (int, float)) and not isinstance(q, bool)
+    number = isinstance(q, Real) and not isinstance(q, bool)
     require(number and 0 <= q <= 1, f"q must be a number in [0, 1], got {q!r}")
     weights = (counts / counts.max()) ** q
     return weights / weights.sum()

@@ -24,6 +24,7 @@ def require_choice(name, value, choices):
 def require_alpha(alpha):
     """Raise BmixError unless `alpha` is a finite number of 0 or more."""
     import math
+    from numbers import Real
 
-    number = isinstance(alpha, (int, float)) and not isinstance(alpha, bool)
+    number = isinstance(alpha, Real) and not isinstance(alpha, bool)
     require(number and math.isfinite(alpha) and alpha >= 0, f"alpha must be a finite number >= 0, got {alpha!r}")

@@ -227,3 +227,9 @@ def test_arguments_are_also_checked_under_python_minus_o():
     ran = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 1
     assert "BmixError: alpha must be a finite number >= 0, got -1" in ran.stderr
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64])
+def test_numpy_numbers_are_numbers(kind):
+    assert mean_lam(kind(1)) == 0.5
+    assert class_probabilities([3, 1], kind(1)).tolist() == [0.75, 0.25]
