@@ -41,7 +41,7 @@ notebooks: install
 	$(PYTHON) -m bmix_lite refresh notebooks/*.ipynb
 
 example: demo
-	$(PYTHON) -m bmix_lite keep build/demo/runs notebooks/example_runs
+	$(PYTHON) -m bmix_lite keep build/demo/runs notebooks/example_runs --table build/demo/results.csv
 
 html: install
 	for notebook in notebooks/*.ipynb; do \

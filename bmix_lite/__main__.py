@@ -25,6 +25,7 @@ def main(arguments=None):
     keep = commands.add_parser("keep", help="copy the complete runs of a folder without weights and notebooks")
     keep.add_argument("runs")
     keep.add_argument("target", help="replaced if it exists")
+    keep.add_argument("--table", help="a results.csv: keep only its runs, not older ones beside them")
     chosen = parser.parse_args(arguments)
     try:
         return {"demo": _demo, "html": _html, "refresh": _refresh, "keep": _keep}[chosen.command](chosen)
@@ -53,7 +54,13 @@ def _html(chosen):
 def _keep(chosen):
     from bmix_lite.runs import copy_results
 
-    print(f"{len(copy_results(chosen.runs, chosen.target))} runs kept in {chosen.target}")
+    if chosen.table:
+        import pandas as pd
+
+        table = pd.read_csv(chosen.table)["run_id"].tolist()
+    else:
+        table = None
+    print(f"{len(copy_results(chosen.runs, chosen.target, table))} runs kept in {chosen.target}")
     return 0
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from bmix_lite.datasets import load
 from bmix_lite.errors import BmixError, require, require_choice
 from bmix_lite.files import write_atomic
-from bmix_lite.ipynb import read_notebook
+from bmix_lite.ipynb import KERNEL, QUIET, read_notebook
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import append_ledger, is_complete, make_run_id
 
@@ -91,37 +91,41 @@ def read_parameters(notebook):
     found = f"{len(tagged)}" + (f" (cells {', '.join(map(str, tagged))})" if tagged else "")
     require(len(tagged) == 1, f"{notebook} needs one cell tagged 'parameters', found {found}")
     rule = f"{notebook}: the 'parameters' cell may only hold name = literal, line"
-    parameters, line = {}, 1
     try:
-        for statement in ast.parse(cells[tagged[0]].source).body:
-            line = statement.lineno
-            simple = isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name)
-            require(simple and len(statement.targets) == 1, f"{rule} {line}")
-            parameters[statement.targets[0].id] = ast.literal_eval(statement.value)
+        statements = ast.parse(cells[tagged[0]].source).body
     except SyntaxError as error:
         raise BmixError(f"{rule} {error.lineno}: {error.msg}") from error
-    except BmixError:
-        raise
-    except ValueError as error:  # literal_eval's word for anything that would have to be computed
-        raise BmixError(f"{rule} {line}") from error
+    parameters = {}
+    for statement in statements:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                parameters[name] = _read_literal(value, rule)
+            case _:
+                raise BmixError(f"{rule} {statement.lineno}")
     sources = "\0".join(cell.source for cell in cells)
     return parameters, hashlib.sha256(sources.encode()).hexdigest()
 
 
+def _read_literal(value, rule):
+    try:
+        return ast.literal_eval(value)
+    except ValueError as error:  # its word for anything that would have to be computed
+        raise BmixError(f"{rule} {value.lineno}") from error
+
+
 def execute(notebook, output, parameters, *, timeout=None):
     """One papermill execution; `output` is replaced only once the notebook ran to its end."""
+    import nbformat
     import papermill
 
     output = Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     partial = output.with_suffix(".partial.ipynb")
     settings = {"progress_bar": False, "log_output": False, "execution_timeout": timeout}
-    settings |= {"kernel_name": "python3", "language": "python"}  # also for a notebook that names none
-    settings["extra_arguments"] = ["--IPKernelApp.log_level=50"]  # else each kernel prints two lines of warnings
+    settings |= {"kernel_name": KERNEL, "language": "python"}  # also for a notebook that names none
+    settings["extra_arguments"] = QUIET
     done = papermill.execute_notebook(str(notebook), str(partial), parameters, **settings)
     done.metadata.pop("widgets", None)  # one FigureWidget stores 5 MB of plotly.js
-    import nbformat
-
     write_atomic(output, nbformat.writes(done))
     os.unlink(partial)
 

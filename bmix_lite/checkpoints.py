@@ -48,12 +48,6 @@ def load_checkpoint(path):
     return None
 
 
-def remove_checkpoint(path):
-    """Delete a checkpoint and its previous one, once the run they belong to is complete."""
-    for candidate in (Path(path), previous(path), Path(path).with_suffix(".new")):
-        candidate.unlink(missing_ok=True)
-
-
 def previous(path):
     """Where the last but one checkpoint lies."""
     return Path(path).with_suffix(".previous")

@@ -165,13 +165,14 @@ def save_prepared(data, folder):
     import pandas as pd
 
     folder = Path(folder)
+    data = replace(data, images_sha256=data.images_sha256 or hash_images(data.images))  # hashed once
     buffer = io.BytesIO()
     np.save(buffer, np.ascontiguousarray(data.images))
     write_atomic(folder / "images.npy", buffer.getvalue())
     table = pd.DataFrame({"label": data.labels, "group": data.groups, "split": data.split})
     write_atomic(folder / "table.csv", table.to_csv(index=False))
     about = {"format": FORMAT, "name": data.name, "class_names": list(data.class_names), "source": data.source}
-    about |= {"shape": list(data.images.shape), "images_sha256": data.images_sha256 or hash_images(data.images)}
+    about |= {"shape": list(data.images.shape), "images_sha256": data.images_sha256}
     write_json(folder / "dataset.json", about | {"fingerprint": data.fingerprint})
 
 

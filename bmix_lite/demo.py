@@ -33,14 +33,14 @@ def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
     ]
     if failed:
         raise BmixError(f"{len(failed)} of {len(endings)} runs did not complete:\n" + "\n".join(failed))
-    names = {ending.folder.name for ending in endings}
-    runs = [run for run in read_runs(out / "runs") if run["run_id"] in names]
+    names = sorted({ending.folder.name for ending in endings})
+    runs = read_runs(out / "runs", names)
     table = tabulate(runs, out / "runs")
     write_atomic(out / "results.csv", table.to_csv(index=False))
     execute(
         notebooks / "06_compare.ipynb",
         out / "06_compare.ipynb",
-        {"runs": str((out / "runs").resolve()), "chosen": sorted(names)},
+        {"runs": str((out / "runs").resolve()), "chosen": names},
     )
     export_html(out / "06_compare.ipynb", out / "report.html", title="bmix-lite: comparison")
     return summarise(runs)

@@ -13,12 +13,17 @@ def require(holds, message):
 
 def require_choice(name, value, choices):
     """Raise BmixError unless `value` is one of `choices`; suggests the nearest one."""
+    if value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise BmixError(f"{name} must be one of {listed}, got {value!r}{suggest(value, choices)}")
+
+
+def suggest(value, choices):
+    """The end of an error message that names the choice nearest to `value`, or nothing where none is near."""
     from difflib import get_close_matches
 
-    if value not in choices:
-        near = get_close_matches(str(value), [str(c) for c in choices], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise BmixError(f"{name} must be one of {', '.join(map(str, choices))}, got {value!r}{hint}")
+    near = get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def require_alpha(alpha):

@@ -4,6 +4,9 @@ from pathlib import Path
 
 from bmix_lite.errors import BmixError, require
 
+KERNEL = "python3"
+QUIET = ["--IPKernelApp.log_level=50"]  # else each kernel prints two lines of warnings
+
 
 def read_notebook(path):
     """The notebook at `path` as nbformat 4. Raises BmixError if there is none or the file holds something else."""

@@ -3,9 +3,8 @@
 import dataclasses
 import math
 from dataclasses import dataclass
-from difflib import get_close_matches
 
-from bmix_lite.errors import BmixError, require, require_alpha, require_choice
+from bmix_lite.errors import BmixError, require, require_alpha, require_choice, suggest
 
 CHOICES = {
     "mixing": ("none", "mixup", "balanced"),
@@ -75,9 +74,7 @@ class Recipe:
         require_choice("method", method, METHODS)
         known = [field.name for field in dataclasses.fields(cls)]
         for name in fields:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            require(name in known, f"{name!r} is not a field of Recipe{hint}")
+            require(name in known, f"{name!r} is not a field of Recipe{suggest(name, known)}")
         recipe = cls(**METHODS[method] | {name: value for name, value in fields.items() if value is not None})
         found = {name: getattr(recipe, name) for name in _defining(method)}
         require(found == _defining(method), f"method {method!r} means {_defining(method)}, got {found}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from bmix_lite.errors import BmixError
 from bmix_lite.export import WIDGET_MIME
 from bmix_lite.files import write_atomic
-from bmix_lite.ipynb import read_notebook
+from bmix_lite.ipynb import KERNEL, QUIET, read_notebook
 from bmix_lite.widgets import PLOTLY_MIME
 
 PNG_SIZE = {"width": 700, "scale": 1}  # small: a picture for readers without a kernel, not for print
@@ -29,8 +29,8 @@ def refresh(path):
     old, fresh = read_notebook(path), read_notebook(path)
     before = path.read_text(encoding="utf-8")
     try:
-        client = NotebookClient(fresh, timeout=600, kernel_name="python3", record_timing=False)
-        client.extra_arguments = ["--IPKernelApp.log_level=50"]
+        client = NotebookClient(fresh, timeout=600, kernel_name=KERNEL, record_timing=False)
+        client.extra_arguments = QUIET
         client.execute(cwd=str(path.parent.resolve()))
     except (CellControlSignal, CellTimeoutError, DeadKernelError) as error:
         raise BmixError(f"{path}: {error}") from error

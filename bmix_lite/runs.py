@@ -92,25 +92,27 @@ def read_run(folder):
     """One complete run as a dict: run_id, recipe, method, class_names, train_counts, metrics, history (DataFrame)."""
     folder = Path(folder)
     require(is_complete(folder), f"{folder} holds no complete run")
-    history = pd.read_csv(folder / "history.csv")
-    about = _read_json(folder / "recipe.json")
-    return about | {"run_id": folder.name, "metrics": _read_json(folder / "metrics.json"), "history": history}
+    return _load_run(folder)
 
 
-def read_runs(experiment):
-    """Every complete run of an experiment, sorted by method, alpha and seed. Raises BmixError if there is none."""
+def read_runs(experiment, chosen=None):
+    """Every complete run of an experiment, or those with a run id in `chosen`, sorted by method, alpha and seed.
+
+    Raises BmixError if there is none.
+    """
     folders = sorted(path.parent for path in Path(experiment).glob("*/recipe.json"))
-    runs = [read_run(folder) for folder in folders if is_complete(folder)]
-    require(bool(runs), f"{experiment} holds no complete run")
+    wanted = [folder for folder in folders if chosen is None or folder.name in chosen]
+    runs = [_load_run(folder) for folder in wanted if is_complete(folder)]
+    require(bool(runs), f"{experiment} holds no complete run" + (" of those chosen" if chosen is not None else ""))
     return sorted(runs, key=_order)
 
 
-def copy_results(experiment, target):
-    """Copy the complete runs of an experiment without weights and notebooks; replaces what lay in `target`."""
+def copy_results(experiment, target, chosen=None):
+    """Copy complete runs without weights and notebooks, as `read_runs` chooses them; replaces all of `target`."""
     experiment, target = Path(experiment), Path(target)
     require(experiment.resolve() != target.resolve(), f"cannot copy {experiment} onto itself")
+    names = [run["run_id"] for run in read_runs(experiment, chosen)]
     shutil.rmtree(target, ignore_errors=True)
-    names = [run["run_id"] for run in read_runs(experiment)]
     for name in names:
         (target / name).mkdir(parents=True)
         for file in (*HASHED, "metrics.json"):
@@ -145,6 +147,12 @@ def describe_environment(device="cpu"):
         except PackageNotFoundError:
             environment[package] = None
     return environment | {"machine": platform.machine(), "system": platform.system(), "device": str(device)}
+
+
+def _load_run(folder):
+    about = _read_json(folder / "recipe.json")
+    history, metrics = pd.read_csv(folder / "history.csv"), _read_json(folder / "metrics.json")
+    return about | {"run_id": folder.name, "metrics": metrics, "history": history}
 
 
 def _order(run):

@@ -110,7 +110,7 @@ class BatchSampler:
 
 def count_batches(draws, batch_size):
     """Batches in an epoch; a remainder of one image joins the batch before it, since BatchNorm needs two."""
-    return max(1, draws // batch_size + (draws % batch_size > (batch_size > 1)))
+    return max(1, draws // batch_size + (draws % batch_size > 1))
 
 
 def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes=None):

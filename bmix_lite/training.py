@@ -64,10 +64,9 @@ class _Epochs:
     def __init__(self, model, data, recipe, device):
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
         self.rows, self.val_rows = data.rows("train"), data.rows("val")
-        self.labels, num_classes = data.labels[self.rows], len(data.class_names)
-        self.eye = torch.eye(num_classes, device=device)
-        counts = np.bincount(self.labels, minlength=num_classes)
-        self.loss = make_loss(recipe.loss, counts, device)
+        self.labels = data.labels[self.rows]
+        self.eye = torch.eye(len(data.class_names), device=device)
+        self.loss = make_loss(recipe.loss, data.counts(), device)
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _make_optimizer(weights, recipe)
         base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
@@ -92,12 +91,13 @@ class _Epochs:
                 with autocast(self.device, recipe.precision):
                     logits = self.model(batch[0])
                 loss = self.loss(logits.float(), batch[1])
-                if not math.isfinite(loss.item()):
-                    raise BmixError(f"loss is {loss.item()} in epoch {epoch}, step {step}, at lr {lr:g}: lower lr")
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise BmixError(f"loss is {value} in epoch {epoch}, step {step}, at lr {lr:g}: lower lr")
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self.optimizer.step()
-                losses.append(loss.item() * len(base))
+                losses.append(value * len(base))
                 seen += len(base)
         return {"epoch": epoch, "lr": lr, "train_loss": math.fsum(losses) / seen}
 

@@ -9,13 +9,17 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def miss(message):
+    """Skip what this machine lacks; in CI a lack is a failure."""
+    pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of reference data beside the repository; in CI its absence is a failure."""
     folder = ROOT.parent / "shared"
     if not folder.is_dir():
-        message = "the reference data are not on this machine"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        miss("the reference data are not on this machine")
     return folder
 
 
@@ -35,8 +39,7 @@ def chromium():
         with sync_playwright() as play:
             path = play.chromium.executable_path
     if not Path(path).is_file():
-        message = "there is no Chromium on this machine"
-        pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+        miss("there is no Chromium on this machine")
     return path
 
 

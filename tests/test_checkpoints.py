@@ -175,14 +175,6 @@ def test_leftovers_of_a_killed_writer_are_cleaned_and_never_loaded(path):
     assert not leftover.exists()
 
 
-def test_removing_a_checkpoint_removes_all_its_files(path):
-    path.with_suffix(".new").write_bytes(b"")
-    (path.parent / "model.pt").write_bytes(b"kept")
-    checkpoints.remove_checkpoint(path)
-    checkpoints.remove_checkpoint(path)
-    assert [file.name for file in path.parent.iterdir()] == ["model.pt"]
-
-
 class Payload:
     """Unpickling this opens, and so creates, a file."""
 

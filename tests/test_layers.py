@@ -99,18 +99,7 @@ print(json.dumps(loaded))
 
 
 def test_no_module_but_those_of_the_torch_layer_brings_in_torch():
-    arrays = [
-        "errors",
-        "files",
-        "ipynb",
-        "randomness",
-        "distribution",
-        "metrics",
-        "recipe",
-        "samplers",
-        "datasets",
-        "schedules",
-    ]
+    arrays = [*ORDER[: ORDER.index("prepare")], "schedules"]
     assert set(arrays) <= set(NO_TORCH)
     others = [name for name in NO_TORCH if name not in (*arrays, "__main__")]
     loaded = run_python(IMPORT_ALL, *arrays, *others)

@@ -10,6 +10,7 @@ import papermill
 import pytest
 
 from bmix_lite.batch import read_parameters
+from bmix_lite.ipynb import QUIET
 from bmix_lite.recipe import Recipe
 from bmix_lite.widgets import PLOTLY_MIME
 from conftest import ROOT
@@ -125,7 +126,7 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
         parameters |= {"run_folder": str(tmp_path / "runs/one")}
     if path.stem == "06_compare":
         parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
-    settings = {"progress_bar": False, "extra_arguments": ["--IPKernelApp.log_level=50"]}
+    settings = {"progress_bar": False, "extra_arguments": QUIET}
     done = papermill.execute_notebook(path, tmp_path / "out.ipynb", parameters, **settings)
     assert all(cell.execution_count for cell in code_cells(done))
     injected = next(cell for cell in done.cells if "injected-parameters" in tags(cell)) if parameters else None

@@ -19,6 +19,7 @@ from bmix_lite.files import sha256_of
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.runs import (
     append_ledger,
+    copy_results,
     is_complete,
     make_run_id,
     open_run,
@@ -382,3 +383,15 @@ def test_metrics_hold_no_nan_where_all_is_defined(tmp_path, data):
     values = [value for split in ("val", "test") for value in metrics[split].values() if isinstance(value, float)]
     assert len(values) == 16
     assert not any(map(math.isnan, values))
+
+
+def test_kept_are_the_chosen_runs_without_weights_and_nothing_is_lost_where_none_is(tmp_path, data):
+    for name in ("one", "two"):
+        write_run(tmp_path / "runs" / name, data)
+    copy_results(tmp_path / "runs", tmp_path / "kept", ["two"])
+    assert [run["run_id"] for run in read_runs(tmp_path / "kept")] == ["two"]
+    assert not (tmp_path / "kept/two/model.pt").exists()
+    assert [line["run_id"] for line in read_ledger(tmp_path / "kept")] == ["two"]
+    with pytest.raises(BmixError, match="no complete run of those chosen"):
+        copy_results(tmp_path / "runs", tmp_path / "kept", ["three"])
+    assert is_complete(tmp_path / "kept/two")
