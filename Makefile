@@ -15,7 +15,7 @@ help:
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
 	@echo "make pictures   the README's picture and table, from notebooks/example_runs"
-	@echo "make html       the notebooks as pages that work offline, in build/html"
+	@echo "make html       run the notebooks and make pages of them whose sliders work offline, in build/html"
 	@echo "make clean      delete .venv and build"
 
 install: $(STAMP)

@@ -17,8 +17,9 @@ def main(arguments=None):
     demo.add_argument("--dataset", default="digits_lt", help="built-in name or prepared folder (default: %(default)s)")
     demo.add_argument("--seeds", type=int, default=5, help="runs of each method (default: %(default)s)")
     demo.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
-    html = commands.add_parser("html", help="an executed notebook as one page that works offline")
+    html = commands.add_parser("html", help="run a notebook and make one page of it whose sliders work offline")
     html.add_argument("notebook")
+    html.add_argument("--as-is", action="store_true", help="do not run it: explorers show their first figure")
     html.add_argument("--out", help="the page (default: the notebook's name with .html)")
     refresh = commands.add_parser("refresh", help="execute notebooks in place and clean them for git")
     refresh.add_argument("notebooks", nargs="+")
@@ -47,7 +48,8 @@ def _demo(chosen):
 def _html(chosen):
     from bmix_lite.export import export_html
 
-    print(export_html(chosen.notebook, chosen.out or Path(chosen.notebook).with_suffix(".html")))
+    page = chosen.out or Path(chosen.notebook).with_suffix(".html")
+    print(export_html(chosen.notebook, page, run=not chosen.as_is))
     return 0
 
 

@@ -8,6 +8,7 @@ from bmix_lite.errors import BmixError
 from bmix_lite.export import export_html
 from bmix_lite.files import write_atomic
 from bmix_lite.runs import read_runs
+from bmix_lite.widgets import precomputing
 
 # the methods of the comparison: the paper's two baselines of sampling, its MixUp, and the method at two alphas
 ROWS = (
@@ -37,10 +38,8 @@ def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
     runs = read_runs(out / "runs", names)
     table = tabulate(runs, out / "runs")
     write_atomic(out / "results.csv", table.to_csv(index=False))
-    execute(
-        notebooks / "06_compare.ipynb",
-        out / "06_compare.ipynb",
-        {"runs": str((out / "runs").resolve()), "chosen": names},
-    )
+    parameters = {"runs": str((out / "runs").resolve()), "chosen": names}
+    with precomputing():
+        execute(notebooks / "06_compare.ipynb", out / "06_compare.ipynb", parameters)
     export_html(out / "06_compare.ipynb", out / "report.html", title="bmix-lite: comparison")
     return summarise(runs)

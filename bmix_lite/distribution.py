@@ -106,14 +106,26 @@ def expected_draws(counts, q, draws):
     return draws * class_probabilities(counts, q) / np.asarray(counts)
 
 
-def expected_distinct(counts, q, draws):
-    """Expected number of different images of each class seen in `draws` draws with replacement, (C,).
+def expected_distinct(counts, q, draws, *, replacement=True):
+    """Expected number of different images of each class seen in `draws` draws, (C,).
 
-    Each draw hits a given image of class j with chance p_j / n_j, so it is missed by all with (1 - p_j/n_j)**draws.
+    With replacement each draw hits a given image of class j with chance p_j / n_j, so it is missed by all with
+    (1 - p_j/n_j)**draws. Without (decks), class j is dealt K ~ Binomial(draws, p_j) times and shows min(K, n_j).
     """
-    chance = class_probabilities(counts, q) / np.asarray(counts)
+    counts, shares = np.asarray(counts), class_probabilities(counts, q)
+    if not replacement:
+        from scipy.stats import binom
+
+        # E[min(K, n)] is the sum of P(K > k) over k < n
+        return np.array([binom.sf(np.arange(n), draws, share).sum() for n, share in zip(counts, shares, strict=True)])
     with np.errstate(divide="ignore"):  # one class with one image is drawn for certain: log1p(-1) = -inf is right
-        return np.asarray(counts) * -np.expm1(draws * np.log1p(-chance))
+        return counts * -np.expm1(draws * np.log1p(-shares / counts))
+
+
+def lorenz_curve(counts):
+    """Share of the images (C+1,) held by the rarest classes, whose share of all classes is the first result (C+1,)."""
+    ordered = np.sort(_checked_counts(counts))
+    return np.linspace(0, 1, len(ordered) + 1), np.concatenate([[0], np.cumsum(ordered)]) / ordered.sum()
 
 
 def _checked_counts(counts):

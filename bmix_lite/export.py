@@ -1,81 +1,121 @@
-"""A notebook as one HTML page that needs neither Python nor a network: plots alive, formulas as MathML."""
+"""A notebook as one HTML page without Python or network: figures and sliders alive, formulas as MathML."""
 
 import html
 import json
 import re
+from importlib.resources import files
 from pathlib import Path
 
 from bmix_lite.files import write_atomic
-from bmix_lite.ipynb import read_notebook
-from bmix_lite.widgets import PLOTLY_MIME
+from bmix_lite.frames import FRAMES_MIME
+from bmix_lite.ipynb import read_notebook, run_notebook
+from bmix_lite.widgets import MODULE_MIME, PLOTLY_MIME, precomputing
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+
+# nothing may be asked of any other machine, whatever a notebook's text or output holds
+POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; style-src 'unsafe-inline'; "
+    "img-src data: blob:; font-src data:"
+)
 
 # nbconvert's page without the scripts that it would load from the internet
 TEMPLATE = """
 {%- extends 'lab/index.html.j2' -%}
-{%- block html_head_js -%}{{ resources.plotly_script }}{%- endblock -%}
+{%- block html_head_js -%}{{ resources.head }}{%- endblock -%}
 {%- block jupyter_widgets -%}{%- endblock -%}
 {%- block html_head_js_mathjax -%}{%- endblock -%}
 {%- block html_head_js_mermaidjs -%}{%- endblock -%}
-{%- block html_head_css -%}<style>
-  body { max-width: 64rem; margin: 0 auto; padding: 0 1rem; }
-  figure.plotly-figure { margin: 0; }
-  math[display="block"] { margin: 0.6rem 0; }
-  .jp-InputArea, .jp-OutputArea-child { overflow-x: auto; }
-</style>{%- endblock -%}
-{%- block footer_js -%}{{ super() }}{{ resources.drawing_script }}{%- endblock -%}
+{%- block html_head_css -%}<style>{{ resources.style }}</style>{%- endblock -%}
+{%- block footer_js -%}{{ super() }}{{ resources.foot }}{%- endblock -%}
 """
 
-DRAWING = """<script>
-for (const place of document.querySelectorAll("figure.plotly-figure")) {
-  const figure = JSON.parse(place.querySelector("script").textContent);
-  Plotly.newPlot(place.querySelector("div"), figure.data, figure.layout, {responsive: true, displaylogo: false});
-}
-</script>"""
 
+def export_html(notebook, page, *, title=None, run=False):
+    """Write `notebook` (a path) as the HTML file `page`, plotly embedded once; returns its Path.
 
-def export_html(notebook, page, *, title=None):
-    """Write the executed `notebook` (a path) as the HTML file `page`, plotly embedded once; returns its Path.
-
-    The page makes no request to anywhere. Raises BmixError if there is no such notebook or it cannot be read.
+    run: execute it first, in its folder, so that its explorers are alive in the page; else they are where it was
+         executed inside `widgets.precomputing`, and elsewhere show their first figure. The file is left as it is.
+    The page makes no request to anywhere. Raises BmixError if the notebook cannot be read, or naming a failing cell.
     """
     from plotly.offline import get_plotlyjs
 
     notebook = Path(notebook)
-    content = read_notebook(notebook)
+    if run:
+        with precomputing():
+            content = run_notebook(notebook)
+    else:
+        content = read_notebook(notebook)
     content.metadata.pop("widgets", None)
     figures = sum(_prepare_cell(cell, number) for number, cell in enumerate(content.cells))
     exporter = _make_exporter()(exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
     exporter.raw_template = TEMPLATE
-    scripts = {"plotly_script": f"<script>{get_plotlyjs()}</script>", "drawing_script": DRAWING}
-    resources = (scripts if figures else dict.fromkeys(scripts, "")) | {"metadata": {"name": title or notebook.stem}}
+    head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    resources = {"metadata": {"name": title or notebook.stem}, "head": head, "style": _read("page.css"), "foot": ""}
+    if figures:
+        resources["head"] += f"<script>{get_plotlyjs()}</script>"
+        resources["foot"] = f'<script type="module">{_read("page.js")}</script>'
     body, _ = exporter.from_notebook_node(content, resources=resources)
     write_atomic(page, body)
     return Path(page)
 
 
+def _read(name):
+    return (files("bmix_lite") / "static" / name).read_text(encoding="utf-8")
+
+
 def _prepare_cell(cell, number):
-    """Plotly outputs to figures that the page draws, live widgets to their static twin; returns how many figures."""
+    """What is drawn by scripts becomes HTML that they find, live widgets their replay or static twin; how many."""
     figures = 0
     for output in cell.get("outputs", []):
         data = output.get("data", {})
         data.pop(WIDGET_MIME, None)
-        if PLOTLY_MIME in data:
-            figures += 1
-            output.data = {"text/html": _figure_html(data[PLOTLY_MIME], f"figure-{number}-{figures}")}
+        name = f"figure-{number}-{figures + 1}"
+        frames = data.pop(FRAMES_MIME, {})
+        if MODULE_MIME in data:
+            shown = f'<div class="module" id="{name}"><div></div>{_hold(data[MODULE_MIME])}</div>'
+        elif "packed" in frames:
+            shown = _explorer_html(frames, name)
+        elif PLOTLY_MIME in data:
+            shown = _figure_html(data[PLOTLY_MIME], name)
+            shown += f"<p>{html.escape(frames['error'])}</p>" if "error" in frames else ""
+        else:
+            continue
+        figures += 1
+        output.data = {"text/html": shown}
     return figures
 
 
 def _figure_html(figure, name):
     layout = figure.get("layout", {})
-    title = re.sub("<[^>]*>", " ", (layout.get("title") or {}).get("text") or "Figure")
-    height = int(layout.get("height") or 450)
-    content = json.dumps({"data": figure["data"], "layout": layout}).replace("<", "\\u003c")  # no tag can begin in it
-    return (
-        f'<figure class="plotly-figure" id="{name}" aria-label="{html.escape(html.unescape(title))}">'
-        f'<div style="height: {height}px"></div><script type="application/json">{content}</script></figure>'
+    content = _hold({"data": figure["data"], "layout": layout})
+    title, height = (layout.get("title") or {}).get("text"), layout.get("height")
+    return f'<figure class="plotly-figure" id="{name}" {_label(title)}>{_place(height)}{content}</figure>'
+
+
+def _explorer_html(frames, name):
+    figures = "".join(
+        f'<figure class="explored" {_label(figure["title"])}>{_place(figure["height"])}</figure>'
+        for figure in frames["figures"]
     )
+    return (
+        f'<div class="explorer" id="{name}"><div class="controls"></div>{figures}<p role="alert"></p>'
+        f'<script type="text/plain">{frames["packed"]}</script></div>'
+    )
+
+
+def _label(title):
+    words = html.unescape(re.sub("<[^>]*>", " ", title or "Figure"))
+    return f'aria-label="{html.escape(words)}"'
+
+
+def _place(height):
+    return f'<div style="height: {int(height or 450)}px"></div>'
+
+
+def _hold(value):
+    """JSON inside a page, written so that no tag can begin or end in it."""
+    return f'<script type="application/json">{json.dumps(value).replace("<", chr(92) + "u003c")}</script>'
 
 
 def _make_exporter():

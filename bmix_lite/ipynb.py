@@ -1,4 +1,4 @@
-"""Notebook files, read so that a file that is none is refused by name."""
+"""Notebook files, read so that a file that is none is refused by name, and run so that an error names its cell."""
 
 from pathlib import Path
 
@@ -17,3 +17,18 @@ def read_notebook(path):
         return nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
         raise BmixError(f"{path}: not a notebook ({error})") from error
+
+
+def run_notebook(path):
+    """The notebook at `path` executed in its folder, as nbformat 4. Raises BmixError naming the cell that failed."""
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
+
+    notebook = read_notebook(path)
+    try:
+        client = NotebookClient(notebook, timeout=600, kernel_name=KERNEL, record_timing=False)
+        client.extra_arguments = QUIET
+        client.execute(cwd=str(Path(path).parent.resolve()))
+    except (CellControlSignal, CellTimeoutError, DeadKernelError) as error:
+        raise BmixError(f"{path}: {error}") from error
+    return notebook

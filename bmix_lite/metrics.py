@@ -57,6 +57,22 @@ def confusion_matrix(labels, predicted, num_classes):
     return sk.confusion_matrix(labels, predicted, labels=range(num_classes))
 
 
+def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")):
+    """The metrics of a confusion matrix (C, C) of counts, rows are true classes: what `score` gives for its images.
+
+    Counts may be fractions. Returns a dict of floats, NaN where a metric is undefined.
+    """
+    matrix = np.asarray(matrix, dtype=float)
+    shape = matrix.shape
+    require(matrix.ndim == 2 and shape[0] == shape[1] >= 2, f"a confusion matrix must be (C, C), C >= 2, got {shape}")
+    require(bool(np.isfinite(matrix).all() and (matrix >= 0).all()), "counts of a confusion matrix must be >= 0")
+    require(matrix.sum() > 0, "a confusion matrix needs at least one image")
+    for name in metrics:
+        require_choice("metric", name, tuple(_OF_COUNTS))
+    labels, predicted = np.nonzero(matrix)
+    return {name: _OF_COUNTS[name](labels, predicted, len(matrix), matrix[labels, predicted]) for name in metrics}
+
+
 def bootstrap_intervals(labels, probabilities, metrics=METRICS, *, resamples=500, level=0.95, seed=0):
     """Percentile intervals {metric: (low, high)} from resampling the images within each class.
 
@@ -124,11 +140,11 @@ def _macro_auc(labels, predicted, probabilities):
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _agreement(function, labels, predicted, probabilities):
+def _agreement(function, labels, predicted, classes, weights=None):
     """An agreement coefficient; undefined when truth and prediction are the same single class (0/0)."""
     if len(np.union1d(labels, predicted)) == 1:
         return float("nan")
-    return float(function(labels, predicted, probabilities.shape[1]))
+    return float(function(labels, predicted, classes, weights))
 
 
 def _quietly(function):
@@ -143,16 +159,24 @@ def _quietly(function):
     return quiet
 
 
-_VALUES = {
-    "accuracy": _quietly(lambda y, p, _: sk.accuracy_score(y, p)),
-    "balanced_accuracy": _quietly(lambda y, p, _: sk.balanced_accuracy_score(y, p)),
+# these need labels and predicted classes only; weights count equal images together
+_OF_COUNTS = {
+    "accuracy": _quietly(lambda y, p, c, w=None: sk.accuracy_score(y, p, sample_weight=w)),
+    "balanced_accuracy": _quietly(lambda y, p, c, w=None: sk.balanced_accuracy_score(y, p, sample_weight=w)),
     "macro_f1": _quietly(
-        lambda y, p, s: sk.f1_score(y, p, labels=range(s.shape[1]), average="macro", zero_division=np.nan)
+        lambda y, p, c, w=None: sk.f1_score(
+            y, p, labels=range(c), average="macro", zero_division=np.nan, sample_weight=w
+        )
     ),
-    "mcc": functools.partial(_agreement, lambda y, p, _: sk.matthews_corrcoef(y, p)),
+    "mcc": functools.partial(_agreement, lambda y, p, c, w: sk.matthews_corrcoef(y, p, sample_weight=w)),
     "kappa": functools.partial(
-        _agreement, lambda y, p, c: sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c))
+        _agreement,
+        lambda y, p, c, w: sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c), sample_weight=w),
     ),
+}
+_VALUES = {
+    name: lambda y, p, s, function=function: function(y, p, s.shape[1]) for name, function in _OF_COUNTS.items()
+} | {
     "kendall_tau": _quietly(lambda y, p, _: stats.kendalltau(y, p).statistic),
     "macro_auc": _macro_auc,
     "ece": lambda y, _, s: expected_calibration_error(y, s),

@@ -5,11 +5,11 @@ import io
 import json
 from pathlib import Path
 
-from bmix_lite.errors import BmixError
 from bmix_lite.export import WIDGET_MIME
 from bmix_lite.files import write_atomic
-from bmix_lite.ipynb import KERNEL, QUIET, read_notebook
-from bmix_lite.widgets import PLOTLY_MIME
+from bmix_lite.frames import FRAMES_MIME
+from bmix_lite.ipynb import read_notebook, run_notebook
+from bmix_lite.widgets import MODULE_MIME, PLOTLY_MIME
 
 PNG_SIZE = {"width": 700, "scale": 1}  # small: a picture for readers without a kernel, not for print
 COLOURS = 128  # a palette takes a third of the bytes, and nobody sees it
@@ -22,18 +22,10 @@ def refresh(path):
     where the figure is the same. Raises BmixError naming the cell that failed; the file is then left as it was.
     """
     import nbformat
-    from nbclient import NotebookClient
-    from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
     path = Path(path)
-    old, fresh = read_notebook(path), read_notebook(path)
-    before = path.read_text(encoding="utf-8")
-    try:
-        client = NotebookClient(fresh, timeout=600, kernel_name=KERNEL, record_timing=False)
-        client.extra_arguments = QUIET
-        client.execute(cwd=str(path.parent.resolve()))
-    except (CellControlSignal, CellTimeoutError, DeadKernelError) as error:
-        raise BmixError(f"{path}: {error}") from error
+    before, old = path.read_text(encoding="utf-8") if path.is_file() else "", read_notebook(path)
+    fresh = run_notebook(path)
     clean(fresh, old)
     after = nbformat.writes(fresh) + "\n"
     write_atomic(path, after)
@@ -55,7 +47,8 @@ def clean(notebook, old=None):
         cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # progress bars
         for output in cell.outputs:
             data = output.get("data", {})
-            data.pop(WIDGET_MIME, None)
+            for mime in (WIDGET_MIME, FRAMES_MIME, MODULE_MIME):
+                data.pop(mime, None)
             if PLOTLY_MIME in data:
                 key = _key(data[PLOTLY_MIME])
                 data["image/png"] = pictures.get(key) or _draw(data[PLOTLY_MIME])

@@ -11,7 +11,11 @@ from bmix_lite.samplers import IndexStream, balanced_stream
 
 
 class MixedImages(NamedTuple):
-    """A few mixed images with both parents: images (K, H, W, C) uint8, labels (K,), soft_labels (K, C), lam (K,)."""
+    """A few mixed images with both parents: images (K, H, W, C) uint8, labels (K,), soft_labels (K, C), lam (K,).
+
+    base_rows, balanced_rows (K,): where the parents stand in the dataset; uses (K,): how often the balanced stream
+    drew this balanced parent in all epochs up to this one
+    """
 
     base: np.ndarray
     balanced: np.ndarray
@@ -21,6 +25,9 @@ class MixedImages(NamedTuple):
     soft_labels: np.ndarray
     lam: np.ndarray
     captions: list
+    base_rows: np.ndarray
+    balanced_rows: np.ndarray
+    uses: np.ndarray
 
 
 def simulate_label_mass(labels, q, alpha, *, seed, batch_size=32, epochs=1):
@@ -40,13 +47,24 @@ def simulate_label_mass(labels, q, alpha, *, seed, batch_size=32, epochs=1):
     return mass / mass.sum()
 
 
+def simulate_draws(labels, q, *, seed, epochs=1, replacement=True):
+    """How often each image is drawn in each of `epochs` epochs of N draws, (epochs, N): the oracle of lesson 2.
+
+    replacement: False (q=0 only) deals each class from a deck
+    """
+    drawn = IndexStream(labels, q, seed=seed, purpose="base", epochs=epochs, replacement=replacement)
+    return np.stack([np.bincount(drawn.indices(epoch), minlength=len(labels)) for epoch in range(1, epochs + 1)])
+
+
 def draw_mixed_images(data, q, alpha, *, seed, epoch=1, size=8):
     """The first `size` images of an epoch of an ImageSet's training rows, mixed with one lam each; no augmentation."""
     rows = data.rows("train")
     require(1 <= size <= len(rows), f"size must lie in 1..{len(rows)}, got {size!r}")
     labels = data.labels[rows]
     base = next(IndexStream(labels, q, seed=seed, purpose="base").batches(epoch, size))[:size]
-    balanced = next(balanced_stream(labels, seed=seed).batches(epoch, size))[:size]
+    other_side = balanced_stream(labels, seed=seed)
+    balanced = next(other_side.batches(epoch, size))[:size]
+    uses = sum(np.bincount(other_side.indices(number), minlength=len(rows)) for number in range(1, epoch + 1))
     lam = draw_lam(alpha, size, rng=stream(seed, "lam", epoch))
     one, other = data.images[rows[base]], data.images[rows[balanced]]
     weight = lam[:, None, None, None]
@@ -61,6 +79,9 @@ def draw_mixed_images(data, q, alpha, *, seed, epoch=1, size=8):
         soft_labels=soft,
         lam=lam,
         captions=[_caption(row, data.class_names) for row in soft],
+        base_rows=rows[base],
+        balanced_rows=rows[balanced],
+        uses=uses[balanced],
     )
 
 

@@ -6,6 +6,7 @@ import ipywidgets
 import nbformat
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from plotly.offline import get_plotlyjs
@@ -13,7 +14,7 @@ from plotly.offline import get_plotlyjs
 from bmix_lite.errors import BmixError
 from bmix_lite.export import WIDGET_MIME, export_html, math_to_mathml
 from bmix_lite.plots import plot_class_shares
-from bmix_lite.widgets import PLOTLY_MIME, explore
+from bmix_lite.widgets import MODULE_MIME, PLOTLY_MIME, explore, precomputing
 
 ATTACK = "<img src=x onerror=window.hit=1>"
 NAMES = [ATTACK, "$a_$", "糖尿病", "</script><script>window.hit=1</script>", "", "same", "same"]
@@ -233,3 +234,177 @@ def test_in_a_browser_without_network_plots_and_formulas_are_drawn_and_names_are
     assert browser_page.locator(".js-plotly-plot").count() == 2
     assert browser_page.evaluate("window.hit") is None
     assert browser_page.problems == []
+
+
+NUMBERS = ATTACK, "$a_$", "糖尿病"
+ESM = """
+export default {render({model, el}) {
+  const button = document.createElement("button");
+  const show = () => { button.textContent = `${model.get("name")} ${model.get("count")}`; };
+  button.addEventListener("click", () => { model.set("count", model.get("count") + 1); model.save_changes(); });
+  model.on("change:count", show);
+  el.append(button);
+  show();
+}};
+"""
+
+
+def live_notebook():
+    """Two explorers with all kinds of controls, one of whose settings fails, and a widget with a script of its own."""
+
+    def shares(alpha, q, balanced):
+        return plot_class_shares(COUNTS, q=0 if balanced else q, alpha=alpha, class_names=NAMES)
+
+    def board(row, column, epoch):
+        if epoch == 3:
+            raise ValueError(ATTACK)
+        return go.Figure(go.Heatmap(z=[[0, epoch], [row, column]]), layout={"title": {"text": ATTACK}, "height": 300})
+
+    choices = [(name, k) for k, name in enumerate(NUMBERS)]
+    with precomputing():
+        first = explore(
+            shares,
+            alpha=ipywidgets.FloatSlider(0.2, min=0, max=1, step=0.2, description=ATTACK),
+            q=ipywidgets.FloatSlider(1, min=0, max=1, step=0.25),
+            balanced=ipywidgets.Checkbox(False),
+        )._repr_mimebundle_()
+        second = explore(
+            board,
+            row=ipywidgets.Dropdown(options=choices, value=0),
+            column=ipywidgets.Dropdown(options=choices, value=2),
+            epoch=ipywidgets.Play(min=1, max=4, interval=40),
+            picks={"y": "row", "x": "column"},
+        )._repr_mimebundle_()
+    module = {MODULE_MIME: {"esm": ESM, "css": "button { color: black }", "state": {"name": ATTACK, "count": 1}}}
+    bundles = [first, second, module | {PLOTLY_MIME: figure_json()}]
+    return [new_code_cell("live", outputs=show(json.loads(json.dumps(bundle)))) for bundle in bundles]
+
+
+@pytest.fixture
+def live_page(tmp_path, browser_page):
+    export(tmp_path, live_notebook())
+    browser_page.goto((tmp_path / "lesson.html").as_uri())
+    browser_page.wait_for_selector(".explorer:nth-of-type(1) .control")
+    browser_page.wait_for_function("document.querySelectorAll('.explored .js-plotly-plot').length == 2")
+    yield browser_page
+    assert browser_page.evaluate("window.hit") is None
+    assert browser_page.problems == []
+
+
+def plotted(page, explorer, trace, name):
+    plot = page.locator(".explorer").nth(explorer).locator(".js-plotly-plot")
+    return plot.evaluate("(plot, [k, name]) => JSON.parse(JSON.stringify(plot._fullData[k][name]))", [trace, name])
+
+
+def test_keys_on_a_range_move_the_bars_to_the_closed_form_without_kernel_and_network(live_page):
+    sliders = live_page.locator(".explorer").nth(0).locator("input[type=range]")
+    base = np.array(COUNTS) / sum(COUNTS)
+    sliders.nth(0).focus()
+    for alpha in (0.4, 0.6, 0.8, 1.0, 1.0):  # at the end a further key changes nothing
+        live_page.keyboard.press("ArrowRight")
+        live_page.wait_for_function(f"document.querySelector('.control output').textContent == '{alpha:g}'")
+        live_page.wait_for_timeout(100)
+        expected = (base + alpha / len(COUNTS)) / (1 + alpha)
+        assert plotted(live_page, 0, 2, "y") == pytest.approx(expected, abs=1e-4)
+    assert sliders.nth(0).get_attribute("aria-valuetext") == "1"
+    live_page.locator(".explorer").nth(0).locator("input[type=checkbox]").press("Space")
+    live_page.wait_for_timeout(100)
+    assert plotted(live_page, 0, 1, "y") == pytest.approx(np.full(7, 1 / 7), abs=1e-4)
+
+
+def test_the_mouse_drags_a_range(live_page):
+    box = live_page.locator(".explorer input[type=range]").nth(1).bounding_box()
+    live_page.mouse.click(box["x"] + 1, box["y"] + box["height"] / 2)
+    live_page.wait_for_timeout(200)
+    assert plotted(live_page, 0, 1, "y") == pytest.approx(np.full(7, 1 / 7), abs=1e-4)
+
+
+def test_every_control_has_a_label_and_names_are_text(live_page):
+    labels = live_page.locator(".control label").all_text_contents()
+    assert labels == [ATTACK, "q", "balanced", "row", "column", "epoch"]
+    for k in range(len(labels)):
+        target = live_page.locator(".control label").nth(k).get_attribute("for")
+        assert live_page.locator(f"[id='{target}']").count() == 1
+    assert live_page.locator("select").nth(0).locator("option").all_text_contents() == list(NUMBERS)
+
+
+def test_an_error_of_a_setting_is_shown_as_text_and_the_next_move_works(live_page):
+    explorer = live_page.locator(".explorer").nth(1)
+    slider, message = explorer.locator("input[type=range]"), explorer.locator("[role=alert]")
+    slider.focus()
+    live_page.keyboard.press("ArrowRight")
+    live_page.keyboard.press("ArrowRight")
+    live_page.wait_for_timeout(100)
+    assert message.text_content() == f"Not drawn. ValueError: {ATTACK}"
+    live_page.keyboard.press("ArrowRight")
+    live_page.wait_for_timeout(100)
+    assert message.text_content() == ""
+    assert plotted(live_page, 1, 0, "z") == [[0, 4], [0, 2]]
+
+
+def test_a_click_on_the_figure_sets_the_controls(live_page):
+    cell = live_page.locator(".explorer").nth(1).locator(".js-plotly-plot .nsewdrag")
+    cell.scroll_into_view_if_needed()
+    box = cell.bounding_box()
+    x, y = box["x"] + box["width"] * 0.75, box["y"] + box["height"] * 0.25  # the cell x = 1, y = 1: upward
+    live_page.mouse.move(x - 5, y)
+    live_page.mouse.move(x, y)
+    live_page.wait_for_selector(".hoverlayer .hovertext")
+    live_page.mouse.click(x, y)
+    live_page.wait_for_timeout(200)
+    assert [live_page.locator("select").nth(k).input_value() for k in range(2)] == ["1", "1"]
+    assert plotted(live_page, 1, 0, "z") == [[0, 1], [1, 1]]
+
+
+def test_the_player_runs_to_the_end_and_stops(live_page):
+    button = live_page.locator(".control button")
+    button.press("Enter")
+    assert button.text_content() == "Stop"
+    live_page.wait_for_function("document.querySelector('.control button').textContent == 'Play'")
+    assert plotted(live_page, 1, 0, "z") == [[0, 4], [0, 2]]
+
+
+def test_a_widget_with_its_own_script_lives_in_the_page(live_page):
+    button = live_page.locator(".module button")
+    assert button.text_content() == f"{ATTACK} 1"
+    button.click()
+    assert button.text_content() == f"{ATTACK} 2"
+
+
+def test_what_is_on_another_machine_is_not_asked_for(tmp_path, browser_page):
+    cell = new_markdown_cell(
+        "![far away](https://example.org/picture.png)\n\n<script>fetch('https://example.org')</script>"
+    )
+    export(tmp_path, [cell, new_code_cell("draw()", outputs=show({PLOTLY_MIME: figure_json()}))])
+    refused = []
+    browser_page.on("requestfailed", lambda request: refused.append((request.url, request.failure)))
+    browser_page.goto((tmp_path / "lesson.html").as_uri())
+    browser_page.wait_for_selector(".js-plotly-plot")
+    assert ("https://example.org/picture.png", "csp") in refused
+    assert all(reason == "csp" for _, reason in refused)
+    assert any(
+        "Content Security Policy directive" in problem and "onnect" in problem for problem in browser_page.problems
+    )
+
+
+def test_a_notebook_can_be_run_for_its_page_and_stays_as_it_is(tmp_path):
+    path = tmp_path / "lesson.ipynb"
+    lines = [
+        "import ipywidgets as w",
+        "from bmix_lite.plots import plot_lam_density",
+        "from bmix_lite.widgets import explore",
+        "explore(plot_lam_density, alpha=w.FloatSlider(0.2, min=0.1, max=1))",
+    ]
+    nbformat.write(new_notebook(cells=[new_code_cell("\n".join(lines))]), path)
+    before = path.read_bytes()
+    page = export_html(path, tmp_path / "lesson.html", run=True).read_text(encoding="utf-8")
+    assert path.read_bytes() == before
+    assert page.count('<div class="explorer"') == 1
+
+
+def test_a_notebook_that_fails_makes_no_page_and_names_its_error(tmp_path):
+    path = tmp_path / "lesson.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("1 / 0")]), path)
+    with pytest.raises(BmixError, match=r"lesson\.ipynb: .*\n?(.|\n)*ZeroDivisionError"):
+        export_html(path, tmp_path / "lesson.html", run=True)
+    assert not (tmp_path / "lesson.html").exists()

@@ -19,10 +19,12 @@ ORDER = [
     "ipynb",
     "randomness",
     "distribution",
+    "known_counts",
     "metrics",
     "recipe",
     "samplers",
     "datasets",
+    "toys",
     "prepare",
     "simulate",
     "mixing",
@@ -33,10 +35,20 @@ ORDER = [
     "schedules",
     "checkpoints",
     "training",
+    "boundary",
     "theme",
     "plots",
+    "imbalance_plots",
+    "mixing_plots",
+    "sampling_plots",
     "run_plots",
+    "prediction_plots",
+    "boundary_plots",
+    "frames",
     "widgets",
+    "player",
+    "alpha_widget",
+    "confusion_widget",
     "runs",
     "comparison",
     "export",
@@ -45,7 +57,7 @@ ORDER = [
     "demo",
     "__main__",
 ]
-TORCH = {"mixing", "losses", "augment", "models", "inference", "checkpoints", "training"}
+TORCH = {"mixing", "losses", "augment", "models", "inference", "checkpoints", "training", "boundary"}
 NO_TORCH = [name for name in NAMES if name not in TORCH]
 
 

@@ -7,10 +7,12 @@ import ipywidgets
 import numpy as np
 import plotly.graph_objects as go
 import pytest
+from plotly.callbacks import Points
 
 from bmix_lite.errors import BmixError
+from bmix_lite.frames import FRAMES_MIME
 from bmix_lite.plots import plot_class_shares, plot_lam_density
-from bmix_lite.widgets import PLOTLY_MIME, LiveFigure, explore
+from bmix_lite.widgets import PLOTLY_MIME, LiveFigure, describe_control, explore, precomputing
 
 COUNTS = [90, 9, 1]
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -146,3 +148,103 @@ def test_the_static_figure_is_the_one_last_drawn():
     live = LiveFigure([draw_bars(1)])
     live.redraw([draw_bars(5)])
     assert live._repr_mimebundle_()[PLOTLY_MIME]["data"][0]["y"] == [5, 10]
+
+
+def test_each_function_is_given_the_arguments_that_it_names():
+    def both(height, width):
+        return go.Figure(go.Bar(y=[height, width]))
+
+    def everything(**arguments):
+        return go.Figure(go.Bar(x=sorted(arguments), y=[arguments[name] for name in sorted(arguments)]))
+
+    height = slider(1)
+    one, two, three = explore([draw_bars, both, everything], height=height, width=5).figures
+    height.value = 4
+    assert [list(figure.data[0].y) for figure in (one, two, three)] == [[4, 8], [4, 5], [4, 5]]
+
+
+def test_an_argument_that_no_function_takes_is_refused():
+    with pytest.raises(BmixError, match="no figure function takes an argument 'hieght'"):
+        explore(draw_bars, hieght=slider(1), height=1)
+
+
+def test_a_player_moves_the_figure_and_its_slider_and_the_slider_moves_it():
+    play = ipywidgets.Play(value=1, min=1, max=9, interval=50, description="height")
+    live = explore(draw_bars, height=play)
+    row = live.children[0]
+    beside = row.children[1]
+    assert row.children[0] is play
+    assert (beside.min, beside.max, beside.description) == (1, 9, "height")
+    play.value = 3
+    assert beside.value == 3
+    beside.value = 5
+    assert list(live.figures[0].data[0].y) == [5, 10]
+
+
+def test_a_click_on_the_first_figure_sets_the_controls_that_pick():
+    def board(row, column):
+        return go.Figure(go.Heatmap(z=[[0, 1], [2, 3]], x=[0, 1], y=[0, 1], name=f"{row} {column}"))
+
+    row, column = (ipywidgets.Dropdown(options=[("first", 0), ("second", 1)]) for _ in range(2))
+    live = explore(board, row=row, column=column, picks={"y": "row", "x": "column"})
+    (trace,) = live.figures[0].data
+    points = Points(point_inds=[(1, 0)], xs=[0], ys=[1], trace_name="", trace_index=0)
+    for follow in trace._click_callbacks:
+        follow(trace, points, None)
+    assert (row.value, column.value) == (1, 0)
+    assert live.figures[0].data[0].name == "1 0"
+
+
+@pytest.mark.parametrize(
+    ("picks", "message"),
+    [({"z": "height"}, "an axis of picks must be one of x, y"), ({"x": "width"}, "a control of picks must be one of")],
+)
+def test_picks_of_what_is_not_there_are_refused(picks, message):
+    with pytest.raises(BmixError, match=message):
+        explore(draw_bars, height=slider(1), picks=picks)
+
+
+@pytest.mark.parametrize(
+    ("control", "expected"),
+    [
+        (
+            ipywidgets.FloatSlider(0.3, min=0.1, max=0.5, step=0.1, description="a"),
+            {"kind": "range", "label": "a", "values": [0.1, 0.2, 0.3, 0.4, 0.5], "start": 2},
+        ),
+        (ipywidgets.IntSlider(5, min=1, max=6, step=2), {"kind": "range", "values": [1, 3, 5], "start": 2}),
+        (ipywidgets.FloatLogSlider(10, base=10, min=0, max=2, step=1), {"values": [1, 10, 100], "start": 1}),
+        (
+            ipywidgets.Dropdown(options=[("one", 1), ("two", 2)], value=2),
+            {"kind": "select", "values": [1, 2], "texts": ["one", "two"], "start": 1},
+        ),
+        (ipywidgets.ToggleButtons(options=["b", "a"]), {"kind": "select", "values": ["b", "a"], "start": 0}),
+        (ipywidgets.Checkbox(True), {"kind": "check", "values": [False, True], "start": 1}),
+        (ipywidgets.Play(min=1, max=3, interval=70), {"kind": "play", "values": [1, 2, 3], "interval": 70}),
+    ],
+)
+def test_a_page_is_told_what_a_control_can_show(control, expected):
+    about = describe_control(control)
+    assert {name: about[name] for name in expected} == expected
+    assert len(about["texts"]) == len(about["values"])
+
+
+def test_a_value_between_two_steps_stands_in_the_place_of_the_nearer_one():
+    about = describe_control(ipywidgets.FloatSlider(0.22, min=0, max=1, step=0.1))
+    assert about["values"][about["start"]] == 0.22
+    assert about["values"][:4] == [0, 0.1, 0.22, 0.3]
+
+
+def test_frames_are_stored_only_while_precomputing():
+    live = explore(draw_bars, height=ipywidgets.IntSlider(1, min=1, max=3))
+    assert FRAMES_MIME not in live._repr_mimebundle_()
+    with precomputing():
+        bundle = live._repr_mimebundle_()
+    assert set(bundle[FRAMES_MIME]) == {"figures", "packed"}
+    assert FRAMES_MIME not in live._repr_mimebundle_()
+    assert bundle[PLOTLY_MIME]["data"][0]["y"] == [1, 2]
+
+
+def test_a_control_that_no_page_has_leaves_the_static_figure_and_says_so():
+    live = explore(draw_bars, height=1, note=ipywidgets.Text(description="a note"))
+    with precomputing():
+        assert live._repr_mimebundle_()[FRAMES_MIME] == {"error": "a page has no control for 'a note', a Text"}
