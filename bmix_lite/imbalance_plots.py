@@ -3,11 +3,10 @@
 import math
 
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from bmix_lite.distribution import imbalance_ratio, lorenz_curve
 from bmix_lite.metrics import score_matrix
-from bmix_lite.theme import BLUE, COLOURS, DASHES, GREY, MARKERS, as_text, dress, make_figure, name_classes
+from bmix_lite.theme import BLUE, COLOURS, DASHES, GREY, MARKERS, as_text, dress, make_figure, make_panels, name_classes
 
 SHOWN = {
     "accuracy": "accuracy",
@@ -64,15 +63,17 @@ def plot_accuracy_trap(imbalance_ratio, recall_common, recall_rare):
     matrix = two_class_matrix(imbalance_ratio, recall_common, recall_rare)
     thousand = [[1000 * cell / (imbalance_ratio + 1) for cell in row] for row in matrix]
     scores = score_matrix(matrix)
-    figure = make_subplots(rows=1, cols=2, column_widths=[0.36, 0.64], horizontal_spacing=0.22)
+    figure = make_panels(rows=1, cols=2, column_widths=[0.36, 0.64], horizontal_spacing=0.22)
     names = ["common", "rare"]
     heat = go.Heatmap(z=thousand, x=names, y=names, colorscale="cividis", zmin=0, zmax=1000, showscale=False)
     figure.add_trace(heat.update(text=[[f"{n:.0f}" for n in row] for row in thousand], texttemplate="%{text}"), 1, 1)
-    for name, label in SHOWN.items():
-        text = "undefined" if math.isnan(scores[name]) else f"{scores[name]:.3f}"
-        marker = {"color": GREY} if name == "accuracy" else {"color": BLUE, "pattern": {"shape": "/"}}
-        bar = go.Bar(y=[label], x=[scores[name]], orientation="h", marker=marker, text=[text], textposition="outside")
-        figure.add_trace(bar, 1, 2)
+    values = [scores[name] for name in SHOWN]
+    text = ["undefined" if math.isnan(value) else f"{value:.3f}" for value in values]
+    colours, shapes = zip(*[(GREY, "") if name == "accuracy" else (BLUE, "/") for name in SHOWN], strict=True)
+    bars = go.Bar(y=list(SHOWN.values()), x=values, orientation="h", text=text, textposition="outside")
+    # the text's colour is named, for plotly finds none where each bar has its own
+    bars.update(marker={"color": colours, "pattern": {"shape": shapes}}, outsidetextfont={"color": "#222222"})
+    figure.add_trace(bars, 1, 2)
     dress(figure, title="1,000 images, and what the metrics say", height=340, showlegend=False)
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title="predicted", row=1, col=1)

@@ -2,7 +2,6 @@
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from bmix_lite.distribution import (
     class_probabilities,
@@ -14,7 +13,7 @@ from bmix_lite.distribution import (
 )
 from bmix_lite.errors import require, require_choice
 from bmix_lite.plots import make_mosaic, plot_mixed_strip, to_data_uri
-from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, as_text, dress, name_classes
+from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, as_text, dress, make_panels, name_classes
 
 GRID = np.geomspace(1e-4, 1, 120)  # of lam: dense where the density is steep
 DENSEST = 4  # top of the density's axis; the curve goes to infinity at lam = 0 for alpha < 1
@@ -28,7 +27,7 @@ def plot_alpha_views(counts, alpha, q=1.0, class_names=None, drawn=None):
     places, draws, weight = np.arange(len(counts)), int(np.sum(counts)), mean_lam(alpha)
     titles = ("weight lam of the balanced batch", "weight of one image in an epoch", "share of label mass per class")
     specs = [[{}, {}], [{"colspan": 2}, None]]
-    figure = make_subplots(2, 2, specs=specs, subplot_titles=titles, vertical_spacing=0.17, horizontal_spacing=0.1)
+    figure = make_panels(2, 2, specs=specs, subplot_titles=titles, vertical_spacing=0.17, horizontal_spacing=0.1)
     density = lam_density(GRID, alpha) if alpha > 0 else np.zeros_like(GRID)
     curve = go.Scatter(x=GRID, y=density, mode="lines", line={"color": BLUE, "width": 3}, fill="tozeroy")
     figure.add_trace(curve.update(fillcolor="rgba(0, 114, 178, 0.15)", showlegend=False, name="density"), 1, 1)
@@ -81,7 +80,7 @@ def plot_pair(data, first, second, lam):
     one, other = (data.images[rows[data.labels[rows] == label][0]] for label in (first, second))
     mixed = np.round((1 - lam) * one.astype(float) + lam * other).astype(np.uint8)
     mosaic = make_mosaic([np.stack([one, other, mixed])])
-    figure = make_subplots(1, 2, column_widths=[0.62, 0.38], horizontal_spacing=0.16)
+    figure = make_panels(1, 2, column_widths=[0.62, 0.38], horizontal_spacing=0.16)
     figure.add_trace(go.Image(source=to_data_uri(mosaic), hoverinfo="skip"), 1, 1)
     step = mosaic.shape[1] / 3
     for k, text in enumerate(("base", "balanced", f"mixed, lam {lam:.2f}")):

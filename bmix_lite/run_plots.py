@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
-from bmix_lite.theme import COLOURS, DASHES, MARKERS, dress, make_figure, name_classes
+from bmix_lite.theme import COLOURS, DASHES, MARKERS, dress, make_figure, make_panels, name_classes
 
 
 def plot_history(history, monitor="balanced_accuracy"):
@@ -13,7 +12,7 @@ def plot_history(history, monitor="balanced_accuracy"):
     table = pd.DataFrame(history)
     columns = {"train_loss": "training loss (mixed labels)", "val_loss": "validation loss"}
     columns |= {f"val_{monitor}": f"validation {monitor.replace('_', ' ')}"}
-    figure = make_subplots(rows=1, cols=2, subplot_titles=("loss", monitor.replace("_", " ")))
+    figure = make_panels(rows=1, cols=2, subplot_titles=("loss", monitor.replace("_", " ")))
     for j, (column, name) in enumerate(columns.items()):
         y = table.get(column, [])
         x = table["epoch"] if column in table else []
@@ -48,9 +47,7 @@ def plot_confusions(matrices, class_names, *, normalise=False):
     normalise: each row as fractions of its class (the diagonal is recall) instead of counts
     """
     names = name_classes(class_names)
-    figure = make_subplots(
-        cols=len(matrices), subplot_titles=list(matrices), shared_yaxes=True, horizontal_spacing=0.05
-    )
+    figure = make_panels(cols=len(matrices), subplot_titles=list(matrices), shared_yaxes=True, horizontal_spacing=0.05)
     for j, matrix in enumerate(matrices.values()):
         shown = _by_row(matrix) if normalise else np.asarray(matrix, dtype=float)
         text = _label_cells(shown, "{:.2f}" if normalise else "{:.0f}")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import plotly.graph_objects as go
-from plotly.subplots import make_subplots
 
 from bmix_lite.distribution import (
     class_probabilities,
@@ -10,7 +9,7 @@ from bmix_lite.distribution import (
     expected_draws,
     progressive_probabilities,
 )
-from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, dress, make_figure, name_classes
+from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, dress, make_figure, make_panels, name_classes
 
 CROSS = {"symbol": "x-thin", "size": 9, "line": {"color": BLACK, "width": 2}}
 RARELY = {"color": VERMILLION, "pattern": {"shape": "/"}}
@@ -26,7 +25,7 @@ def plot_epoch(counts, q, class_names=None, *, replacement=True, drawn=None, lab
     draws = counts.sum()
     seen = np.ones(len(counts)) if shuffled else expected_distinct(counts, q, draws, replacement=replacement) / counts
     panels = {"draws of one image, on average": expected_draws(counts, q, draws), "share of the images seen": seen}
-    figure = make_subplots(rows=1, cols=2, subplot_titles=list(panels), horizontal_spacing=0.1)
+    figure = make_panels(rows=1, cols=2, subplot_titles=list(panels), horizontal_spacing=0.1)
     places = np.arange(len(counts))
     for column, (values, colour) in enumerate(zip(panels.values(), (BLUE, VERMILLION), strict=True), start=1):
         pattern = {"shape": "" if column == 1 else "/"}

@@ -70,7 +70,8 @@ def test_a_figure_is_a_white_card_with_title_and_the_layout_asked_for():
     figure = make_figure([go.Bar(y=[1])], title="Shares", height=300, barmode="group")
     layout = figure.layout
     assert (layout.title.text, layout.height, layout.barmode) == ("Shares", 300, "group")
-    assert layout.paper_bgcolor == layout.plot_bgcolor == "white"
+    card = layout.template.layout
+    assert card.paper_bgcolor == card.plot_bgcolor == "white"
     assert [trace.type for trace in figure.data] == ["bar"]
 
 
