@@ -51,7 +51,7 @@ def plot_confusions(matrices, class_names, *, normalise=False):
     for j, matrix in enumerate(matrices.values()):
         shown = _by_row(matrix) if normalise else np.asarray(matrix, dtype=float)
         text = _label_cells(shown, "{:.2f}" if normalise else "{:.0f}")
-        top = 1.0 if normalise else max(np.max(m) for m in matrices.values())
+        top = 1.0 if normalise else float(max(np.max(m) for m in matrices.values()))
         heat = go.Heatmap(z=shown, x=names, y=names, text=text, colorscale="cividis", zmin=0, zmax=top)
         heat.update(texttemplate="%{text}")
         figure.add_trace(heat.update(showscale=j == len(matrices) - 1, hovertemplate=_HOVER), row=1, col=j + 1)
