@@ -66,7 +66,20 @@ class RepeatGrey(nn.Module):
         return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
 
 
-MODELS = ("small_cnn", "mobilenet_v2")
+def mlp(num_classes, channels):
+    """Two hidden layers of 64 for images of one pixel, such as the points of `toys`."""
+    return nn.Sequential(
+        Normalise([0.5] * channels, [0.25] * channels),
+        nn.Flatten(),
+        nn.Linear(channels, 64),
+        nn.ReLU(),
+        nn.Linear(64, 64),
+        nn.ReLU(),
+        nn.Linear(64, num_classes),
+    )
+
+
+MODELS = ("small_cnn", "mobilenet_v2", "mlp")
 
 
 def make_model(name, num_classes, channels, *, seed, weights=""):
@@ -76,11 +89,11 @@ def make_model(name, num_classes, channels, *, seed, weights=""):
     """
     require_choice("model", name, MODELS)
     require(num_classes >= 2, f"num_classes must be at least 2, got {num_classes}")
-    require(channels in (1, 3), f"images must have 1 or 3 channels, got {channels}")
-    require(not weights or name != "small_cnn", f"small_cnn has no pretrained weights, got weights={weights!r}")
+    require(channels in (1, 3) or name == "mlp", f"images must have 1 or 3 channels, got {channels}")
+    require(not weights or name == "mobilenet_v2", f"{name} has no pretrained weights, got weights={weights!r}")
     with seeded(derive_seed(seed, "weights")):
-        if name == "small_cnn":
-            return small_cnn(num_classes, channels)
+        if name != "mobilenet_v2":
+            return {"small_cnn": small_cnn, "mlp": mlp}[name](num_classes, channels)
         return mobilenet_v2(num_classes, channels, weights)
 
 

@@ -8,17 +8,15 @@ import time
 import numpy as np
 import torch
 
-from bmix_lite.augment import augment
+from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint, save_checkpoint
 from bmix_lite.errors import BmixError, require
-from bmix_lite.inference import autocast, choose_device, predict, to_tensor, use_threads
+from bmix_lite.inference import autocast, choose_device, predict, use_threads
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
-from bmix_lite.mixing import balanced_mixup, draw_lam, mixup
 from bmix_lite.models import seeded
-from bmix_lite.randomness import derive_seed, stream
+from bmix_lite.randomness import derive_seed
 from bmix_lite.recipe import METHODS, Recipe
-from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
 from bmix_lite.schedules import PLATEAU_METRIC, lr_at
 
 __all__ = ["METHODS", "Recipe", "choose_device", "predict", "train"]
@@ -63,56 +61,30 @@ class _Epochs:
 
     def __init__(self, model, data, recipe, device):
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
-        self.rows, self.val_rows = data.rows("train"), data.rows("val")
-        self.labels = data.labels[self.rows]
-        self.eye = torch.eye(len(data.class_names), device=device)
+        self.batches, self.val_rows = MixedBatches(data, recipe, device), data.rows("val")
         self.loss = make_loss(recipe.loss, data.counts(), device)
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _make_optimizer(weights, recipe)
-        base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
-        balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
-        self.base, self.balanced = (BatchSampler(side, recipe.batch_size) for side in (base, balanced))
 
     def train_epoch(self, epoch, lr):
         recipe, losses, seen = self.recipe, [], 0
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        self.base.set_epoch(epoch)
-        self.balanced.set_epoch(epoch)
-        self.rng = {side: stream(recipe.seed, f"augment {side}", epoch) for side in ("base", "balanced")}
-        lam_rng, order_rng = (stream(recipe.seed, purpose, epoch) for purpose in ("lam", "mixup order"))
         self.model.train()
         with seeded(derive_seed(recipe.seed, "dropout", epoch), self.device):
-            for step, (base, balanced) in enumerate(zip(self.base, self.balanced, strict=True), start=1):
-                batch = self.fetch(base, "base")
-                if recipe.alpha > 0:
-                    size = len(base) if recipe.lam_per == "image" else None
-                    batch = self.mix(batch, balanced, size, lam_rng, order_rng)
+            for step, (images, labels) in enumerate(self.batches.epoch(epoch), start=1):
                 with autocast(self.device, recipe.precision):
-                    logits = self.model(batch[0])
-                loss = self.loss(logits.float(), batch[1])
+                    logits = self.model(images)
+                loss = self.loss(logits.float(), labels)
                 value = loss.item()
                 if not math.isfinite(value):
                     raise BmixError(f"loss is {value} in epoch {epoch}, step {step}, at lr {lr:g}: lower lr")
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self.optimizer.step()
-                losses.append(value * len(base))
-                seen += len(base)
+                losses.append(value * len(labels))
+                seen += len(labels)
         return {"epoch": epoch, "lr": lr, "train_loss": math.fsum(losses) / seen}
-
-    def mix(self, batch, balanced, size, lam_rng, order_rng):
-        alpha = self.recipe.alpha
-        if self.recipe.mixing == "mixup":
-            lam = lam_rng.beta(alpha, alpha, size)
-            return mixup(batch, lam, torch.as_tensor(order_rng.permutation(len(balanced)), device=self.device))
-        lam = draw_lam(alpha, size, rng=lam_rng)
-        return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
-
-    def fetch(self, places, side):
-        """Augmented images (B, C, H, W) and one-hot labels (B, num_classes) of places among the training rows."""
-        images = to_tensor(self.data.images[self.rows[places]], self.device)
-        return augment(images, self.recipe.augment, rng=self.rng[side]), self.eye[self.labels[places]]
 
     def validate(self, record):
         """Add scores on the whole validation split and, where the schedule asks, on the clean training images."""
@@ -126,7 +98,7 @@ class _Epochs:
         record |= {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
         record |= {f"val_{name}": scores[name] for name in shown}
         if recipe.schedule == "plateau":
-            clean = score(self.labels, self.predict(self.rows), ["balanced_accuracy"])
+            clean = score(self.batches.labels, self.predict(self.batches.rows), ["balanced_accuracy"])
             record[PLATEAU_METRIC] = clean["balanced_accuracy"]
 
     def predict(self, rows):
@@ -154,7 +126,14 @@ def _check_fit(model, data, recipe, device):
     require(len(rows) >= recipe.batch_size, f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
     require(len(data.rows("val")) > 0, f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
     require(any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter")
-    found = predict(model, data.images, rows[:1], device=device).shape[1]
+    try:
+        found = predict(model, data.images, rows[:1], device=device).shape[1]
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        shape = " x ".join(map(str, data.images.shape[1:]))
+        words = f"the model cannot read images of {shape} (height, width, channels)"
+        raise BmixError(f"{words}: {str(error).splitlines()[0]}") from error
     require(found == classes, f"the model must have {classes} outputs, one for each class, got {found}")
 
 

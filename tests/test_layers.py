@@ -32,6 +32,7 @@ ORDER = [
     "augment",
     "models",
     "inference",
+    "batches",
     "schedules",
     "checkpoints",
     "training",
@@ -57,7 +58,7 @@ ORDER = [
     "demo",
     "__main__",
 ]
-TORCH = {"mixing", "losses", "augment", "models", "inference", "checkpoints", "training", "boundary"}
+TORCH = {"mixing", "losses", "augment", "models", "inference", "batches", "checkpoints", "training", "boundary"}
 NO_TORCH = [name for name in NAMES if name not in TORCH]
 
 

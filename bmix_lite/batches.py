@@ -1,0 +1,49 @@
+"""What training feeds the network: batches drawn, augmented and mixed, as a pure function of recipe and epoch."""
+
+import torch
+
+from bmix_lite.augment import augment
+from bmix_lite.inference import to_tensor
+from bmix_lite.mixing import balanced_mixup, draw_lam, mixup
+from bmix_lite.randomness import stream
+from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
+
+
+class MixedBatches:
+    """The "train" rows of an ImageSet as a Recipe samples, augments and mixes them; `epoch(n)` yields the batches."""
+
+    def __init__(self, data, recipe, device):
+        self.data, self.recipe, self.device = data, recipe, device
+        self.rows = data.rows("train")
+        self.labels = data.labels[self.rows]
+        self.eye = torch.eye(len(data.class_names), device=device)
+        base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
+        balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
+        self.base, self.balanced = (BatchSampler(side, recipe.batch_size) for side in (base, balanced))
+
+    def epoch(self, epoch):
+        """Yield (images (B, C, H, W) in [0, 1], soft labels (B, num_classes)) of one epoch, counted from 1."""
+        recipe = self.recipe
+        self.base.set_epoch(epoch)
+        self.balanced.set_epoch(epoch)
+        self.rng = {side: stream(recipe.seed, f"augment {side}", epoch) for side in ("base", "balanced")}
+        lam_rng, order_rng = (stream(recipe.seed, purpose, epoch) for purpose in ("lam", "mixup order"))
+        for base, balanced in zip(self.base, self.balanced, strict=True):
+            batch = self.fetch(base, "base")
+            if recipe.alpha > 0:
+                size = len(base) if recipe.lam_per == "image" else None
+                batch = self.mix(batch, balanced, size, lam_rng, order_rng)
+            yield batch
+
+    def mix(self, batch, balanced, size, lam_rng, order_rng):
+        alpha = self.recipe.alpha
+        if self.recipe.mixing == "mixup":
+            lam = lam_rng.beta(alpha, alpha, size)
+            return mixup(batch, lam, torch.as_tensor(order_rng.permutation(len(balanced)), device=self.device))
+        lam = draw_lam(alpha, size, rng=lam_rng)
+        return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
+
+    def fetch(self, places, side):
+        """Augmented images and one-hot labels of places among the training rows."""
+        images = to_tensor(self.data.images[self.rows[places]], self.device)
+        return augment(images, self.recipe.augment, rng=self.rng[side]), self.eye[self.labels[places]]
