@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo test lab notebooks example pictures html lint clean
+.PHONY: install demo test lab notebooks playground example pictures html lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -13,6 +13,7 @@ help:
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       all tests, notebooks included (about 3 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
+	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
 	@echo "make pictures   the README's picture and table, from notebooks/example_runs"
 	@echo "make html       run the notebooks and make pages of them whose sliders work offline, in build/html"
@@ -39,6 +40,9 @@ lab: install
 
 notebooks: install
 	$(PYTHON) -m bmix_lite refresh notebooks/*.ipynb
+
+playground: install
+	$(PYTHON) -m bmix_lite playground
 
 example: demo
 	$(PYTHON) -m bmix_lite keep build/demo/runs notebooks/example_runs --table build/demo/results.csv

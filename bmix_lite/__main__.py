@@ -27,9 +27,12 @@ def main(arguments=None):
     keep.add_argument("runs")
     keep.add_argument("target", help="replaced if it exists")
     keep.add_argument("--table", help="a results.csv: keep only its runs, not older ones beside them")
+    playground = commands.add_parser("playground", help="train the stored networks of lesson 4 (some minutes)")
+    playground.add_argument("--out", default="notebooks/playground.npz", help="the file (default: %(default)s)")
+    playground.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
     chosen = parser.parse_args(arguments)
     try:
-        return {"demo": _demo, "html": _html, "refresh": _refresh, "keep": _keep}[chosen.command](chosen)
+        return COMMANDS[chosen.command](chosen)
     except BmixError as error:
         print(f"bmix_lite {chosen.command}: {error}", file=sys.stderr)
         return 2
@@ -73,6 +76,16 @@ def _refresh(chosen):
         print(f"{notebook}: {'changed' if refresh(notebook) else 'unchanged'}")
     return 0
 
+
+def _playground(chosen):
+    from bmix_lite.boundary import make_playground
+
+    make_playground(chosen.out, jobs=chosen.jobs)
+    print(chosen.out)
+    return 0
+
+
+COMMANDS = {"demo": _demo, "html": _html, "refresh": _refresh, "keep": _keep, "playground": _playground}
 
 if __name__ == "__main__":
     sys.exit(main())

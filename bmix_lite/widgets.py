@@ -4,7 +4,9 @@ import contextlib
 import html
 import inspect
 import os
+from importlib.resources import files
 
+import anywidget
 import ipywidgets
 import plotly.graph_objects as go
 
@@ -14,6 +16,9 @@ from bmix_lite.frames import FRAMES_MIME, pack_frames
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 MODULE_MIME = "application/vnd.bmix-lite.module+json"  # a widget's own script and state, alive in pages too
 PRECOMPUTE = "BMIX_LITE_PRECOMPUTE"  # set while a notebook runs to become a page: explorers store what they can show
+
+
+CONFIG = {"responsive": True, "displaylogo": False}  # responsive: a live figure follows the width of its place
 
 
 @contextlib.contextmanager
@@ -29,15 +34,23 @@ def precomputing():
             os.environ[PRECOMPUTE] = before
 
 
+class Fit(anywidget.AnyWidget):
+    """Invisible; makes the plotly figures beside it as wide as their place."""
+
+    _esm = (files("bmix_lite") / "static" / "fit.js").read_text(encoding="utf-8")
+
+
 class LiveFigure(ipywidgets.VBox):
     """Plotly figures that are redrawn in place. Saved without a kernel it still shows its first figure."""
 
     def __init__(self, figures, controls=(), name="LiveFigure", pack=None):
         self.figures = [go.FigureWidget(figure) for figure in figures]
+        for figure in self.figures:
+            figure._config = figure._config | CONFIG
         self._static = figures[0]  # not the live one: each of its traces gets a random uid
         self.message = ipywidgets.HTML()
         self._name, self._pack = name, pack
-        super().__init__([*controls, *self.figures, self.message])
+        super().__init__([*controls, *self.figures, self.message, Fit()])
 
     def redraw(self, figures):
         """Put the content of new figures in place of the old; one message to the page for each figure."""

@@ -35,7 +35,7 @@ def tags(cell):
 
 
 def test_there_are_notebooks():
-    assert len(NOTEBOOKS) >= 4
+    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06"]
 
 
 @each_notebook
@@ -89,6 +89,7 @@ def test_cells_have_unique_ids_and_the_title_is_a_question(notebook):
 def test_the_parameters_are_literals_with_the_recipes_names(path):
     parameters, _ = read_parameters(path)
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
+    own |= {"kind", "imbalance_ratio", "playground"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
 
@@ -115,12 +116,13 @@ def test_the_lessons_assert_what_they_state():
         for path in NOTEBOOKS
         if any("assert " in c.source for c in code_cells(nbformat.read(path, as_version=4)))
     }
-    assert {"03_mixing", "05_train"} <= asserting
+    assert asserting == {path.stem for path in NOTEBOOKS} - {"00_start_here"}
 
 
 @each_notebook
 def test_papermill_runs_it_with_another_setting(path, tmp_path):
-    cut = {"00": {}, "03": {"alpha": 0.3, "q": 0.5}, "05": {"epochs": 1, "live": False}, "06": {"metric": "mcc"}}
+    cut = {"00": {}, "01": {"fold": 1}, "02": {"q": 1.0, "epochs": 3}, "03": {"alpha": 0.3, "q": 0.5}}
+    cut |= {"04": {"kind": "rings", "seed": 1}, "05": {"epochs": 1, "live": False}, "06": {"metric": "mcc"}}
     parameters = cut[path.stem[:2]]
     if path.stem == "05_train":
         parameters |= {"run_folder": str(tmp_path / "runs/one")}
@@ -133,16 +135,26 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
     assert injected is None or len(ast.parse(injected.source).body) == len(parameters)
 
 
-@pytest.mark.parametrize(
-    ("stated", "mutant"),
-    [("0.1667", "0.1767"), ("(1 - lam) * base + lam * balanced", "lam * base + (1 - lam) * balanced")],
-    ids=["a stated number", "lam swapped"],
-)
-def test_nbval_notices_a_changed_lesson(stated, mutant, tmp_path):
-    source = (ROOT / "notebooks/03_mixing.ipynb").read_text()
-    assert source.count(stated) == 1
+MUTANTS = {
+    "01: a stated number": ("01_imbalance", "imbalance ratio 58.3", "imbalance ratio 58.4"),
+    "01: recalls swapped": ("01_imbalance", "two_class_matrix(ratio, 0.98, 0.2)", "two_class_matrix(ratio, 0.2, 0.98)"),
+    "02: a stated number": ("02_sampling", "22.1, 20.5", "22.1, 20.6"),
+    "02: q reversed": ("02_sampling", "expected_draws(counts, q, draws)", "expected_draws(counts, 1 - q, draws)"),
+    "03: a stated number": ("03_mixing", "0.1667", "0.1767"),
+    "03: lam swapped": (
+        "03_mixing",
+        "(1 - lam) * base + lam * balanced",
+        "lam * base + (1 - lam) * balanced",
+    ),
+}
+
+
+@pytest.mark.parametrize(("lesson", "stated", "mutant"), MUTANTS.values(), ids=MUTANTS)
+def test_nbval_notices_a_changed_lesson(lesson, stated, mutant, tmp_path):
+    source = (ROOT / f"notebooks/{lesson}.ipynb").read_text()
+    assert stated in source
     (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
-    (tmp_path / "mutant.ipynb").write_text(source.replace(stated, mutant))
+    (tmp_path / "mutant.ipynb").write_text(source.replace(stated, mutant, 1))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "mutant.ipynb"]
     result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert result.returncode == 1, result.stdout[-2000:]

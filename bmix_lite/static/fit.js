@@ -1,0 +1,20 @@
+// Plotly measures a live figure before it has its place, and then waits for the window to change its size.
+export default {
+  render({el}) {
+    let timer;
+    const fit = () => {
+      const plots = [...(el.parentElement?.querySelectorAll(".js-plotly-plot") ?? [])];
+      const off = plot => plot.clientWidth && plot._fullLayout && Math.abs(plot._fullLayout.width - plot.clientWidth) > 2;
+      if (plots.some(off)) window.dispatchEvent(new Event("resize"));
+    };
+    const soon = () => {  // once now and once when plotly has settled
+      clearTimeout(timer);
+      timer = setTimeout(fit, 250);
+      fit();
+    };
+    const size = new ResizeObserver(soon), content = new MutationObserver(soon);
+    size.observe(el);
+    requestAnimationFrame(() => el.parentElement && content.observe(el.parentElement, {childList: true, subtree: true}));
+    return () => { clearTimeout(timer); size.disconnect(); content.disconnect(); };
+  },
+};
