@@ -65,7 +65,8 @@ def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "
     matrix = np.asarray(matrix, dtype=float)
     shape = matrix.shape
     require(matrix.ndim == 2 and shape[0] == shape[1] >= 2, f"a confusion matrix must be (C, C), C >= 2, got {shape}")
-    require(bool(np.isfinite(matrix).all() and (matrix >= 0).all()), "counts of a confusion matrix must be >= 0")
+    bad = matrix[~(np.isfinite(matrix) & (matrix >= 0))]
+    require(bad.size == 0, f"counts of a confusion matrix must be finite and >= 0, got {bad[:1]}")
     require(matrix.sum() > 0, "a confusion matrix needs at least one image")
     for name in metrics:
         require_choice("metric", name, tuple(_OF_COUNTS))
@@ -121,11 +122,16 @@ def check_predictions(labels, probabilities):
 
 def expected_calibration_error(labels, probabilities):
     """Mean gap between confidence and accuracy over 15 equal bins of the top probability (Guo et al., ICML 2017)."""
-    confidence = probabilities.max(axis=1)
-    correct = probabilities.argmax(axis=1) == labels
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    bins, confidence, correct = bin_confidence(labels, probabilities)
     gaps = np.bincount(bins, weights=confidence - correct, minlength=BINS)
     return float(np.abs(gaps).sum() / len(labels))
+
+
+def bin_confidence(labels, probabilities):
+    """Bin number 0..14 (the upper edge belongs to its bin), top probability, and whether it was right; each (N,)."""
+    confidence = probabilities.max(axis=1)
+    correct = probabilities.argmax(axis=1) == labels
+    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1), confidence, correct
 
 
 def per_class_auc(labels, probabilities):
@@ -145,6 +151,12 @@ def _agreement(function, labels, predicted, classes, weights=None):
     if len(np.union1d(labels, predicted)) == 1:
         return float("nan")
     return float(function(labels, predicted, classes, weights))
+
+
+def _matthews(labels, predicted, weights):
+    """scikit-learn's MCC, but 0 where one side is constant also for fractional weights (there 0/0 is rounding)."""
+    constant = min(len(np.unique(labels)), len(np.unique(predicted))) == 1
+    return 0.0 if constant else sk.matthews_corrcoef(labels, predicted, sample_weight=weights)
 
 
 def _quietly(function):
@@ -168,7 +180,7 @@ _OF_COUNTS = {
             y, p, labels=range(c), average="macro", zero_division=np.nan, sample_weight=w
         )
     ),
-    "mcc": functools.partial(_agreement, lambda y, p, c, w: sk.matthews_corrcoef(y, p, sample_weight=w)),
+    "mcc": functools.partial(_agreement, lambda y, p, c, w: _matthews(y, p, w)),
     "kappa": functools.partial(
         _agreement,
         lambda y, p, c, w: sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c), sample_weight=w),

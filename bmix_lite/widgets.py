@@ -156,7 +156,8 @@ def describe_control(control):
     label, value = control.description, control.value
     if hasattr(control, "options"):
         pairs = [item if isinstance(item, tuple) else (str(item), item) for item in control.options]
-        kind, values, texts = "select", [item for _, item in pairs], [text for text, _ in pairs]
+        kind = "range" if isinstance(control, ipywidgets.SelectionSlider) else "select"
+        values, texts = [item for _, item in pairs], [text for text, _ in pairs]
     elif isinstance(value, bool):
         kind, values, texts = "check", [False, True], ["off", "on"]
     elif hasattr(control, "min") and hasattr(control, "step"):

@@ -2,12 +2,15 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
 from bmix_lite.errors import BmixError
 from bmix_lite.metrics import (
     METRICS,
+    bin_confidence,
     bootstrap_intervals,
     confusion_matrix,
     expected_calibration_error,
@@ -15,6 +18,7 @@ from bmix_lite.metrics import (
     per_class_auc,
     require_metric,
     score,
+    score_matrix,
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -286,3 +290,67 @@ def test_one_run_has_a_mean_but_no_interval():
     assert mean_interval([0.8]) == pytest.approx((0.8, np.nan, np.nan), nan_ok=True)
     with pytest.raises(BmixError, match=r"values must be a non-empty list, got shape \(0,\)"):
         mean_interval([])
+
+
+@given(st.integers(2, 5).flatmap(lambda c: st.lists(st.tuples(*[st.integers(0, c - 1)] * 2, st.just(c)), min_size=1)))
+def test_a_matrix_scores_what_the_images_that_it_counts_score(pairs):
+    labels, predicted, (classes, *_) = map(np.array, zip(*pairs, strict=True))
+    matrix = confusion_matrix(labels, predicted, classes)
+    names = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")
+    expected = score(labels, one_hot(predicted, classes), names)
+    found = score_matrix(matrix)
+    assert tuple(found) == names
+    assert found == pytest.approx({name: expected[name] for name in names}, nan_ok=True, abs=1e-12)
+
+
+@given(st.integers(2, 5), st.integers(0, 2**32 - 1), st.floats(0.01, 100))
+def test_scores_of_a_matrix_do_not_change_with_its_unit(classes, seed, unit):
+    matrix = np.random.default_rng(seed).integers(0, 4, (classes, classes)) + np.eye(classes)
+    assert score_matrix(matrix * unit) == pytest.approx(score_matrix(matrix), abs=1e-9)
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=5).filter(any), st.booleans(), st.data())
+def test_where_fractions_of_images_are_all_predicted_alike_mcc_is_exactly_zero(column, turned, data):
+    matrix = np.zeros([len(column)] * 2)
+    alone = data.draw(st.integers(0, len(column) - 1))
+    matrix[:, alone] = column
+    undefined = matrix.sum() == matrix[alone, alone]
+    found = score_matrix(matrix.T if turned else matrix, ["mcc"])["mcc"]
+    assert np.isnan(found) if undefined and np.count_nonzero(matrix) == 1 else found == 0
+
+
+def test_scores_of_a_matrix_by_hand():
+    assert score_matrix([[3, 1], [0, 4]]) == pytest.approx(
+        {"accuracy": 7 / 8, "balanced_accuracy": 7 / 8, "macro_f1": (6 / 7 + 8 / 9) / 2}
+        | {"mcc": 12 / np.sqrt(3 * 5 * 4 * 4), "kappa": 0.75}
+    )
+    assert score_matrix([[3, 1], [0, 4]], ["accuracy"]) == {"accuracy": 7 / 8}
+
+
+@pytest.mark.parametrize(
+    ("matrix", "message"),
+    [
+        ([[1, 2]], r"must be \(C, C\), C >= 2, got \(1, 2\)"),
+        ([1, 2], r"got \(2,\)"),
+        ([[1]], r"got \(1, 1\)"),
+        ([[1, -2], [0, 1]], r"finite and >= 0, got \[-2"),
+        ([[1, np.nan], [0, 1]], r"finite and >= 0, got \[nan\]"),
+        ([[0, 0], [0, 0]], "at least one image"),
+    ],
+)
+def test_what_is_no_confusion_matrix_is_refused(matrix, message):
+    with pytest.raises(BmixError, match=message):
+        score_matrix(matrix)
+
+
+def test_a_metric_that_needs_probabilities_cannot_be_had_from_counts():
+    with pytest.raises(BmixError, match=r"metric must be one of accuracy, .* got 'macro_auc'"):
+        score_matrix([[1, 0], [0, 1]], ["macro_auc"])
+
+
+def test_the_upper_edge_belongs_to_a_bin_and_ties_go_to_the_lowest_class():
+    probabilities = [[1, 0], [0.6, 0.4], [0.61, 0.39], [0.5, 0.5]]
+    bins, confidence, correct = bin_confidence(np.array([0, 1, 0, 0]), np.array(probabilities))
+    assert bins.tolist() == [14, 8, 9, 7]
+    assert confidence.tolist() == [1, 0.6, 0.61, 0.5]
+    assert correct.tolist() == [True, False, True, True]

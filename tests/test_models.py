@@ -115,7 +115,10 @@ def test_a_missing_file_of_weights_is_refused_by_name():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("smal_cnn", 3, 1), r"model must be one of small_cnn, mobilenet_v2, got 'smal_cnn'; did you mean 'small_cnn'"),
+        (
+            ("smal_cnn", 3, 1),
+            r"model must be one of small_cnn, mobilenet_v2, mlp, got 'smal_cnn'; did you mean 'small_cnn'",
+        ),
         (("small_cnn", 1, 1), r"num_classes must be at least 2, got 1"),
         (("small_cnn", 3, 2), r"images must have 1 or 3 channels, got 2"),
         (("mobilenet_v2", 3, 4), r"images must have 1 or 3 channels, got 4"),
@@ -129,3 +132,29 @@ def test_models_that_cannot_be_made_are_refused(arguments, message):
 def test_small_cnn_refuses_pretrained_weights():
     with pytest.raises(BmixError, match=r"small_cnn has no pretrained weights, got weights='imagenet'"):
         make_model("small_cnn", 3, 1, seed=0, weights="imagenet")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+def test_the_mlp_takes_points_of_any_number_of_coordinates(channels):
+    model = make_model("mlp", 4, channels, seed=0)
+    assert model(torch.rand(3, channels, 1, 1)).shape == (3, 4)
+    wide = 64  # two hidden layers, each with its biases
+    expected = (channels + 1) * wide + (wide + 1) * wide + (wide + 1) * 4
+    assert sum(weights.numel() for weights in model.parameters()) == expected
+
+
+def test_the_mlp_is_two_rectified_layers_and_a_linear_one():
+    model = make_model("mlp", 3, 2, seed=1)
+    points = np.random.default_rng(0).random((10, 2)).astype(np.float32)
+    layers = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
+    x = (points - 0.5) / 0.25
+    for k, layer in enumerate(layers):
+        x = x @ layer.weight.detach().numpy().T + layer.bias.detach().numpy()
+        x = np.maximum(x, 0) if k < 2 else x
+    ours = model(torch.from_numpy(points)[:, :, None, None]).detach().numpy()
+    assert ours == pytest.approx(x, abs=1e-5)
+
+
+def test_the_mlp_refuses_pretrained_weights():
+    with pytest.raises(BmixError, match=r"mlp has no pretrained weights, got weights='imagenet'"):
+        make_model("mlp", 3, 2, seed=0, weights="imagenet")

@@ -18,7 +18,7 @@ from bmix_lite.checkpoints import load_checkpoint
 from bmix_lite.datasets import ImageSet
 from bmix_lite.distribution import draw_lam
 from bmix_lite.errors import BmixError
-from bmix_lite.models import seeded
+from bmix_lite.models import make_model, seeded
 from bmix_lite.randomness import stream
 from bmix_lite.recipe import Recipe
 from bmix_lite.samplers import IndexStream, balanced_stream
@@ -602,8 +602,14 @@ def freeze(model):
         (dict(), None, freeze, r"the model has no trainable parameter"),
         (dict(), None, lambda _: make_linear(classes=2), r"must have 3 outputs, one for each class, got 2"),
         (dict(), None, lambda _: make_linear(classes=4), r"must have 3 outputs, one for each class, got 4"),
+        (
+            dict(),
+            None,
+            lambda _: make_model("mlp", 3, 1, seed=0),
+            r"cannot read images of 8 x 8 x 1 \(height, wi",
+        ),
     ],
-    ids=["batch too large", "no validation", "no split", "frozen", "too few outputs", "too many outputs"],
+    ids=["batch too large", "no validation", "no split", "frozen", "too few outputs", "too many outputs", "mlp"],
 )
 def test_what_does_not_fit_is_refused_before_the_first_step(data, tmp_path, fields, change_data, change_model, message):
     recipe = Recipe(**QUICK | fields)

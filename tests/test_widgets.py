@@ -218,6 +218,10 @@ def test_picks_of_what_is_not_there_are_refused(picks, message):
             {"kind": "select", "values": [1, 2], "texts": ["one", "two"], "start": 1},
         ),
         (ipywidgets.ToggleButtons(options=["b", "a"]), {"kind": "select", "values": ["b", "a"], "start": 0}),
+        (
+            ipywidgets.SelectionSlider(options=[("few", 1), ("many", 100)], value=100),
+            {"kind": "range", "values": [1, 100], "texts": ["few", "many"], "start": 1},
+        ),
         (ipywidgets.Checkbox(True), {"kind": "check", "values": [False, True], "start": 1}),
         (ipywidgets.Play(min=1, max=3, interval=70), {"kind": "play", "values": [1, 2, 3], "interval": 70}),
     ],
