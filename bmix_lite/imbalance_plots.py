@@ -20,7 +20,7 @@ SHOWN = {
 def plot_class_counts(counts, class_names, title=""):
     """Images per class as bars on a log scale, the number beside each. counts (C,), the commonest first."""
     places = list(range(len(counts)))
-    bars = go.Bar(x=counts, y=places, orientation="h", marker={"color": BLUE}, text=[f"{n:,}" for n in counts])
+    bars = go.Bar(x=list(counts), y=places, orientation="h", marker={"color": BLUE}, text=[f"{n:,}" for n in counts])
     heading = f"{as_text(title)}<br>imbalance ratio {imbalance_ratio(counts):,.1f} : 1"
     names = name_classes(class_names)
     return make_figure(

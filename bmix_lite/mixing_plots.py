@@ -13,7 +13,7 @@ from bmix_lite.distribution import (
 )
 from bmix_lite.errors import require, require_choice
 from bmix_lite.plots import make_mosaic, plot_mixed_strip, to_data_uri
-from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, as_text, dress, make_panels, name_classes
+from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, dress, make_panels, name_classes
 
 GRID = np.geomspace(1e-4, 1, 120)  # of lam: dense where the density is steep
 DENSEST = 4  # top of the density's axis; the curve goes to infinity at lam = 0 for alpha < 1
@@ -115,4 +115,4 @@ def plot_gallery(parts, class_names):
 
 
 def _short(name):
-    return as_text(name if len(str(name)) <= 14 else f"{str(name)[:12]}...")
+    return name if len(str(name)) <= 14 else f"{str(name)[:12]}..."

@@ -17,6 +17,7 @@ from bmix_lite.distribution import (
     imbalance_ratio,
     lam_cdf,
     lam_density,
+    lorenz_curve,
     mean_lam,
     median_lam,
     mixed_class_probabilities,
@@ -233,3 +234,29 @@ def test_arguments_are_also_checked_under_python_minus_o():
 def test_numpy_numbers_are_numbers(kind):
     assert mean_lam(kind(1)) == 0.5
     assert class_probabilities([3, 1], kind(1)).tolist() == [0.75, 0.25]
+
+
+def test_decks_show_as_many_images_as_are_dealt_and_no_more_than_there_are():
+    # two classes, three draws: K ~ Binomial(3, 1/2) cards of each; E[min(K, 1)] = 7/8, E[min(K, 2)] = 11/8
+    assert expected_distinct([2, 1], 0, 3, replacement=False) == pytest.approx([11 / 8, 7 / 8])
+
+
+@given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(1, 300))
+def test_decks_never_show_fewer_images_than_drawing_with_replacement(counts, draws):
+    decks, replaced = (expected_distinct(counts, 0, draws, replacement=flag) for flag in (False, True))
+    assert np.all(decks >= replaced - 1e-9)
+    assert np.all(decks <= np.minimum(counts, draws / len(counts) + 1e-9) + 1e-9)
+
+
+@given(st.lists(st.integers(1, 10_000), min_size=1, max_size=30))
+def test_a_lorenz_curve_rises_from_zero_to_one_below_the_diagonal(counts):
+    at, held = lorenz_curve(counts)
+    assert (at[0], held[0]) == (0, 0)
+    assert (at[-1], held[-1]) == pytest.approx((1, 1))
+    assert np.all(np.diff(held) > 0)
+    assert np.all(held <= at + 1e-12)
+    assert np.all(np.diff(held, n=2) >= -1e-12)
+
+
+def test_the_rarest_two_of_three_classes_hold_a_tenth_of_90_9_1():
+    assert lorenz_curve([9, 90, 1])[1] == pytest.approx([0, 0.01, 0.1, 1])

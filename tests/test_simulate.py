@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 
 from bmix_lite.datasets import ImageSet
+from bmix_lite.distribution import expected_distinct
 from bmix_lite.errors import BmixError
 from bmix_lite.randomness import stream
 from bmix_lite.samplers import IndexStream, balanced_stream
-from bmix_lite.simulate import draw_mixed_images, simulate_label_mass
+from bmix_lite.simulate import draw_mixed_images, simulate_draws, simulate_label_mass
+from examples import make_images
 
 COUNTS = np.array([70, 25, 5])
 LABELS = np.random.default_rng(1).permutation(np.repeat([0, 1, 2], COUNTS))
@@ -102,3 +104,36 @@ def test_more_images_than_there_are_or_none_are_refused(size):
 def test_as_many_images_come_as_were_asked_for(size):
     drawn = draw_mixed_images(make_set(), 0, 0.2, seed=0, size=size)
     assert {len(part) for part in drawn} == {size}
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_simulated_draws_count_the_indices_of_the_sampler(replacement):
+    labels = np.repeat([0, 1, 2], [20, 7, 3])
+    drawn = simulate_draws(labels, 0, seed=5, epochs=3, replacement=replacement)
+    sampler = IndexStream(labels, 0, seed=5, purpose="base", replacement=replacement)
+    assert drawn.shape == (3, 30)
+    assert drawn.sum(axis=1).tolist() == [30] * 3
+    assert drawn[2].tolist() == [list(sampler.indices(3)).count(row) for row in range(30)]
+
+
+def test_in_a_shuffle_every_image_is_drawn_once():
+    assert np.all(simulate_draws(np.repeat([0, 1], [9, 1]), 1.0, seed=0, epochs=4) == 1)
+
+
+def test_decks_show_the_images_that_the_closed_form_expects():
+    labels, counts = np.repeat([0, 1, 2], [30, 12, 3]), np.array([30, 12, 3])
+    drawn = simulate_draws(labels, 0, seed=1, epochs=2000, replacement=False)
+    seen = np.array([(drawn[:, labels == j] > 0).sum(axis=1).mean() for j in range(3)])
+    # five standard errors: a class's number of cards has a standard deviation of at most 3.2
+    assert seen == pytest.approx(expected_distinct(counts, 0, 45, replacement=False), abs=5 * 3.2 / np.sqrt(2000))
+
+
+def test_provenance_names_the_rows_of_both_parents_and_counts_their_uses_up_to_the_epoch():
+    data = make_images()
+    parts = draw_mixed_images(data, 1.0, 0.5, seed=2, epoch=3, size=6)
+    assert np.array_equal(data.images[parts.base_rows], parts.base)
+    assert np.array_equal(data.images[parts.balanced_rows], parts.balanced)
+    rows = data.rows("train")
+    sampler = balanced_stream(data.labels[rows], seed=2)
+    drawn = np.concatenate([rows[sampler.indices(epoch)] for epoch in (1, 2, 3)])
+    assert parts.uses.tolist() == [np.count_nonzero(drawn == row) for row in parts.balanced_rows]
