@@ -97,8 +97,8 @@ def plot_playground(kind, imbalance_ratio, alpha, epoch, playground):
     for method, (name, mixes) in METHODS.items():
         at = kind, imbalance_ratio, method, alpha, epoch
         rare = playground.recall(*at)[:, -1]
-        words = f"{name}, alpha {alpha:g}" if mixes else name
-        panels.append((f"<b>{words}</b><br>rare recall {rare.mean():.2f}", playground.regions(*at)))
+        words = f"alpha {alpha:g}, " if mixes else ""
+        panels.append((f"<b>{name}</b><br>{words}rare recall {rare.mean():.2f}", playground.regions(*at)))
     title = f"A toy, {kind} {imbalance_ratio:g} : 1, epoch {epoch}: regions of seed 0, recall over {len(rare)} seeds"
     return plot_boundaries(playground.data(kind, imbalance_ratio), panels, title)
 
@@ -198,7 +198,7 @@ def plot_mixed_points(data, points, soft_labels, title="Where the mixed points f
     traces.append({"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": {"size": 5.5} | scale})
     traces[-1] |= {"name": "mixed, as training sees them"}
     figure = make_figure((), title=title, height=520, uirevision="mixed points").add_traces(traces)
-    side = {"range": [0, 1], "showticklabels": False, "zeroline": False, "constrain": "domain"}
+    side = {"range": [0, 1], "showticklabels": False, "zeroline": False, "ticks": "", "constrain": "domain"}
     return figure.update_xaxes(side).update_yaxes(side, scaleanchor="x")
 
 
