@@ -25,6 +25,7 @@ class TrainingPlayer(LiveFigure):
             control.style.description_width = "initial"
         buttons = ipywidgets.HBox([*controls.values(), self.train_button, self.stop_button])
         super().__init__([first], [buttons], "TrainingPlayer()")
+        self.add_class("training-player")
         self._running = False
         self._task = None
         self.train_button.on_click(self._begin)

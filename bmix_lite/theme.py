@@ -37,7 +37,9 @@ _AXIS = {
     "zerolinewidth": 2,
     "automargin": True,
 }
+_BARS = {"line": {"color": "white", "width": 0.5}, "pattern": {"fillmode": "overlay", "size": 10, "solidity": 0.2}}
 TEMPLATE = {
+    "data": {"bar": [{"type": "bar", "marker": _BARS}]},
     "layout": {
         "paper_bgcolor": "white",
         "plot_bgcolor": "white",
@@ -46,7 +48,7 @@ TEMPLATE = {
         "xaxis": _AXIS,
         "yaxis": _AXIS,
         "hovermode": "closest",
-    }
+    },
 }
 
 

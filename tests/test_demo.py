@@ -1,4 +1,3 @@
-import json
 import shutil
 
 import nbformat
@@ -9,7 +8,10 @@ import pytest
 
 from bmix_lite.demo import ROWS, run_demo
 from bmix_lite.errors import BmixError
+from bmix_lite.export import WIDGET_MIME
+from bmix_lite.frames import FRAMES_MIME
 from bmix_lite.runs import is_complete, read_ledger, read_run
+from bmix_lite.widgets import MODULE_MIME, PLOTLY_MIME
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]
 COLUMNS = ["run_id", "dataset", "method", "q", "alpha", "loss", "seed"]
@@ -81,10 +83,16 @@ def test_every_run_is_a_complete_folder_with_its_executed_notebook(demo):
 def test_the_report_shows_the_figures_of_the_comparison_offline(demo, browser_page):
     out, _ = demo
     comparison = nbformat.read(out / "06_compare.ipynb", as_version=4)
-    figures = sum("application/vnd.plotly.v1+json" in json.dumps(cell) for cell in comparison.cells)
+    shown = [output.get("data", {}) for cell in comparison.cells for output in cell.get("outputs", [])]
+    explorers = [data[FRAMES_MIME]["figures"] for data in shown if FRAMES_MIME in data]
+    modules = sum(MODULE_MIME in data for data in shown)
+    figures = sum(PLOTLY_MIME in data for data in shown) - modules + sum(len(heads) - 1 for heads in explorers)
     browser_page.goto((out / "report.html").resolve().as_uri())
-    browser_page.wait_for_selector("figure .main-svg")
-    assert browser_page.locator("figure:has(.main-svg)").count() == figures == 5
+    browser_page.wait_for_function(f"document.querySelectorAll('figure:has(.main-svg)').length >= {figures}")
+    browser_page.wait_for_selector(".module .bmix-confusion")
+    assert browser_page.locator("figure:has(.main-svg)").count() == figures == 9
+    assert browser_page.locator(".module .bmix-confusion").count() == modules == 1
+    assert len(explorers) == 2
     assert browser_page.locator("text=balanced_mixup, alpha 0.2").count() > 0
     assert browser_page.problems == []
 
@@ -105,7 +113,10 @@ def test_a_second_call_trains_nothing_and_leaves_runs_of_older_notebooks_out(dem
 
 def outputs(path):
     cells = nbformat.read(path, as_version=4).cells
-    return [[output.get("text") or output["data"] for output in cell.get("outputs", [])] for cell in cells]
+    found = [[output.get("text") or output["data"] for output in cell.get("outputs", [])] for cell in cells]
+    for data in (item for outputs in found for item in outputs if isinstance(item, dict)):
+        data.pop(WIDGET_MIME, None)  # its ids are random
+    return found
 
 
 def test_a_run_that_fails_is_named_with_its_reason_and_no_table_is_written(root, tmp_path, monkeypatch):

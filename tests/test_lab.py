@@ -80,8 +80,14 @@ def test_run_all_ends_without_an_error_or_a_request_to_another_machine(lesson):
     lesson.screenshot(PICTURES / f"{lesson.name}-light-1280.png")
 
 
+def find_movers(lesson):
+    """All controls but those of a training, which wait for its button."""
+    waiting = "control => Boolean(control.closest('.training-player'))"
+    return [control for control in lesson.controls() if not control.handle.evaluate(waiting)]
+
+
 def test_every_control_moves_its_figure_by_keyboard(lesson):
-    for control in sorted(lesson.controls(), key=lambda control: control.kind == "button"):
+    for control in sorted(find_movers(lesson), key=lambda control: control.kind == "button"):
         what = f"{control.kind} {control.label!r} of cell {control.cell}"
         if control.kind == "play":
             check_player(control)
@@ -109,7 +115,7 @@ def settle(control):
 
 
 def test_every_slider_moves_its_figure_by_mouse(lesson):
-    for control in lesson.controls():
+    for control in find_movers(lesson):
         if control.kind not in ("slider", "range"):
             continue
         what = f"{control.kind} {control.label!r} of cell {control.cell}"
@@ -140,6 +146,25 @@ def test_the_confusion_matrix_counts_by_keyboard_and_mouse(lesson):
         mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=5)
         mouse.up()
         assert look() == moved
+        check_calm(lesson)
+
+
+def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
+    for player in lesson.page.query_selector_all(".jp-Notebook .training-player"):
+        train, stop = player.query_selector_all("button.jupyter-button")
+        title = lambda player=player: player.eval_on_selector(".annotation-text", "text => text.textContent")  # noqa: E731
+        last = title()
+        assert stop.is_disabled()
+        train.press("Space")
+        lesson.page.wait_for_function("button => !button.disabled", arg=stop)
+        while title() == last:
+            lesson.page.wait_for_timeout(20)
+        stop.press("Space")
+        lesson.page.wait_for_function("button => !button.disabled", arg=train)
+        assert title() != last, "the training ran to its end"
+        train.press("Space")
+        while title() != last:
+            lesson.page.wait_for_timeout(50)
         check_calm(lesson)
 
 

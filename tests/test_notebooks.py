@@ -126,6 +126,8 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
     parameters = cut[path.stem[:2]]
     if path.stem == "05_train":
         parameters |= {"run_folder": str(tmp_path / "runs/one")}
+    if path.stem == "04_boundary":
+        parameters |= {"playground": str(ROOT / "notebooks/playground.npz")}
     if path.stem == "06_compare":
         parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
     settings = {"progress_bar": False, "extra_arguments": QUIET}
@@ -140,6 +142,9 @@ MUTANTS = {
     "01: recalls swapped": ("01_imbalance", "two_class_matrix(ratio, 0.98, 0.2)", "two_class_matrix(ratio, 0.2, 0.98)"),
     "02: a stated number": ("02_sampling", "22.1, 20.5", "22.1, 20.6"),
     "02: q reversed": ("02_sampling", "expected_draws(counts, q, draws)", "expected_draws(counts, 1 - q, draws)"),
+    "04: a stated number": ("04_boundary", "rare class 0.723", "rare class 0.724"),
+    "04: labels not mixed": ("04_boundary", "labels[:, -1].mean()", "labels[:, -1].round().mean()"),
+    "06: a stated number": ("06_compare", "macro_f1 0.922", "macro_f1 0.932"),
     "03: a stated number": ("03_mixing", "0.1667", "0.1767"),
     "03: lam swapped": (
         "03_mixing",

@@ -1,10 +1,13 @@
-// Plotly measures a live figure before it has its place, and then waits for the window to change its size.
+// Two things that neither plotly nor JupyterLab does for live figures: plotly measures a figure before it has its place
+// and then waits for the window to change its size; JupyterLab takes the arrow keys from native lists and boxes.
 export default {
   render({el}) {
     let timer;
     const fit = () => {
       const plots = [...(el.parentElement?.querySelectorAll(".js-plotly-plot") ?? [])];
       const off = plot => plot.clientWidth && plot._fullLayout && Math.abs(plot._fullLayout.width - plot.clientWidth) > 2;
+      const inputs = el.parentElement?.querySelectorAll("select, input") ?? [];
+      inputs.forEach(input => { input.dataset.lmSuppressShortcuts = "true"; });
       if (plots.some(off)) window.dispatchEvent(new Event("resize"));
     };
     const soon = () => {  // once now and once when plotly has settled
