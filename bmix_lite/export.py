@@ -126,9 +126,14 @@ def _make_exporter():
     class Page(HTMLExporter):
         @pass_context
         def markdown2html(self, context, source):
-            return math_to_mathml(super().markdown2html(context, source))
+            return _link_pages(math_to_mathml(super().markdown2html(context, source)))
 
     return Page
+
+
+def _link_pages(page):
+    """Links to other notebooks lead to their pages, which `make html` puts side by side."""
+    return re.sub(r'href="([^":]+)\.ipynb"', r'href="\1.html"', page)
 
 
 def math_to_mathml(page):

@@ -23,6 +23,7 @@ SWITCHES = (
 NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no name leads off this machine
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false"},  # else a pop-up asks and covers the page
+    "docmanager-extension/plugin": {"autosave": False},  # a saved widget view has no model in the next kernel
     "notebook-extension/tracker": {"windowingMode": "none"},  # else cells out of sight are not in the page
 }
 FLAGS = [

@@ -190,6 +190,13 @@ def test_a_figure_without_title_and_height_is_still_named(tmp_path):
     assert figure["aria-label"] == "Figure"
 
 
+def test_links_to_other_lessons_lead_to_their_pages_and_other_links_stay(tmp_path):
+    text = "[next](04_boundary.ipynb), [far](https://example.org/a.ipynb), `x.ipynb`"
+    page = Page(export(tmp_path, [new_markdown_cell(text)]))
+    assert [link["href"] for link in page.having("a")] == ["04_boundary.html", "https://example.org/a.ipynb"]
+    assert "x.ipynb" in page.text
+
+
 def test_a_page_without_figures_is_small_and_named_after_its_notebook(tmp_path):
     page = export(tmp_path, [new_markdown_cell("Words.")])
     assert "<title>lesson</title>" in page

@@ -168,14 +168,40 @@ def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
         check_calm(lesson)
 
 
+# live figures are as wide as their place, and that is narrower than the window
+FITTING = """() => [...document.querySelectorAll(".widget-vbox .js-plotly-plot")].every(
+  plot => plot.clientWidth < 750 && Math.abs(plot._fullLayout.width - plot.clientWidth) <= 2)"""
+
+
 def test_it_is_readable_in_the_dark_on_a_narrow_window(lesson):
     lesson.set_theme("dark")
     lesson.page.set_viewport_size({"width": 800, "height": 900})
     try:
+        lesson.page.wait_for_function(FITTING)
         lesson.screenshot(PICTURES / f"{lesson.name}-dark-800.png")
     finally:
         lesson.set_theme("light")
         lesson.page.set_viewport_size({"width": 1280, "height": 900})
+    check_calm(lesson)
+
+
+@pytest.mark.parametrize("lesson", ["06_compare"], indirect=True, scope="module")
+def test_a_click_in_the_matrix_shows_the_images_of_that_cell(lesson):
+    true, predicted = (next(c for c in lesson.controls() if c.label == text) for text in ("true class", "predicted as"))
+    matrix = true.handle.evaluate_handle(
+        "control => control.closest('.jp-OutputArea-output').querySelector('.js-plotly-plot')"
+    ).as_element()
+    matrix.scroll_into_view_if_needed()
+    area = matrix.query_selector(".nsewdrag").bounding_box()
+    before = true.shown()
+    x, y = area["x"] + area["width"] * 0.55, area["y"] + area["height"] * 0.75  # of ten classes: column 5, row 7
+    lesson.page.mouse.move(x - 3, y)
+    lesson.page.mouse.move(x, y)
+    lesson.page.wait_for_selector(".hoverlayer .hovertext")
+    lesson.page.mouse.click(x, y)
+    assert true.changes(before, 5)
+    chosen = "control => control.options[control.selectedIndex].textContent"
+    assert [control.handle.evaluate(chosen) for control in (true, predicted)] == ["digit 7", "digit 5"]
     check_calm(lesson)
 
 
