@@ -83,9 +83,9 @@ class LiveFigure(ipywidgets.VBox):
 
 
 def _replacing(old, new):
-    """The update that leaves nothing of `old`: what `new` does not have is set to None."""
+    """The update that leaves nothing of `old` but the page's own width: what `new` does not have is set to None."""
     fresh = new.to_plotly_json()
-    return dict.fromkeys(set(old.to_plotly_json()) - set(fresh)) | fresh
+    return dict.fromkeys(set(old.to_plotly_json()) - set(fresh) - {"width", "autosize"}) | fresh
 
 
 class StaticTwin:
