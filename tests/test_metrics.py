@@ -319,6 +319,12 @@ def test_where_fractions_of_images_are_all_predicted_alike_mcc_is_exactly_zero(c
     assert np.isnan(found) if undefined and np.count_nonzero(matrix) == 1 else found == 0
 
 
+def test_rounding_of_fractions_does_not_make_a_constant_prediction_undefined():
+    matrix = np.zeros((4, 4))
+    matrix[:, 1] = [0.991, 0.293, 0.968, 0.507]  # for which scikit-learn takes the root of a negative number
+    assert score_matrix(matrix)["mcc"] == 0
+
+
 def test_scores_of_a_matrix_by_hand():
     assert score_matrix([[3, 1], [0, 4]]) == pytest.approx(
         {"accuracy": 7 / 8, "balanced_accuracy": 7 / 8, "macro_f1": (6 / 7 + 8 / 9) / 2}
