@@ -3,22 +3,14 @@
 Python computes the closed forms for every step of the slider, once; static/alpha.js only draws them.
 """
 
-from importlib.resources import files
-
 import anywidget
 import numpy as np
 import traitlets
 
-from bmix_lite.distribution import (
-    class_probabilities,
-    expected_draws,
-    lam_density,
-    mean_lam,
-    median_lam,
-    mixed_class_probabilities,
-)
+from bmix_lite.distribution import class_probabilities
 from bmix_lite.errors import require
-from bmix_lite.mixing_plots import plot_alpha_views
+from bmix_lite.files import read_static
+from bmix_lite.mixing_plots import compute_alpha_view, plot_alpha_views
 from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION
 from bmix_lite.widgets import StaticTwin
 
@@ -35,8 +27,8 @@ class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
     exported page it is as alive as here.
     """
 
-    _esm = (files("bmix_lite") / "static" / "alpha.js").read_text(encoding="utf-8")
-    _css = (files("bmix_lite") / "static" / "alpha.css").read_text(encoding="utf-8")
+    _esm = read_static("alpha.js")
+    _css = read_static("alpha.css")
     page_state = ("alpha", "alphas", "views", "fixed")
     alpha = traitlets.Float().tag(sync=True)
     alphas = traitlets.List(read_only=True).tag(sync=True)
@@ -65,16 +57,10 @@ class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
 
 def compute_view(counts, q, alpha, drawn=None):
     """What the three views show at one alpha, as plain rounded lists."""
-    draws, weight = int(np.sum(counts)), mean_lam(alpha)
-    return {
-        "mean": float(f"{weight:.4g}"),
-        "median": float(f"{median_lam(alpha):.4g}"),
-        "density": _round(lam_density(LAMS, alpha)),
-        "base": _round((1 - weight) * expected_draws(counts, q, draws)),
-        "balanced": _round(weight * expected_draws(counts, 0, draws)),
-        "shares": _round(mixed_class_probabilities(counts, q, alpha)),
-        "drawn": None if drawn is None else _round(drawn),
-    }
+    view = compute_alpha_view(counts, alpha, q, LAMS)
+    numbers = {name: float(f"{view.pop(name):.4g}") for name in ("mean", "median")}
+    lists = {name: _round(values) for name, values in view.items()}
+    return numbers | lists | {"drawn": None if drawn is None else _round(drawn)}
 
 
 def _round(values):

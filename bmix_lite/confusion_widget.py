@@ -1,12 +1,11 @@
 """A confusion matrix whose counts can be dragged, while the metrics move; its script also lives in exported pages."""
 
-from importlib.resources import files
-
 import anywidget
 import numpy as np
 import traitlets
 
 from bmix_lite.errors import require
+from bmix_lite.files import read_static
 from bmix_lite.run_plots import plot_confusions
 from bmix_lite.widgets import StaticTwin
 
@@ -22,8 +21,8 @@ class DraggableConfusion(StaticTwin, anywidget.AnyWidget):
     Raises BmixError for anything else, also when `matrix` is assigned. Saved without a kernel it is a plotly figure.
     """
 
-    _esm = (files("bmix_lite") / "static" / "confusion.js").read_text(encoding="utf-8")
-    _css = (files("bmix_lite") / "static" / "confusion.css").read_text(encoding="utf-8")
+    _esm = read_static("confusion.js")
+    _css = read_static("confusion.css")
     page_state = ("matrix", "class_names", "start")
     matrix = traitlets.Any().tag(sync=True)
     class_names = traitlets.List(traitlets.Unicode(), read_only=True).tag(sync=True)

@@ -3,10 +3,9 @@
 import html
 import json
 import re
-from importlib.resources import files
 from pathlib import Path
 
-from bmix_lite.files import write_atomic
+from bmix_lite.files import read_static, write_atomic
 from bmix_lite.frames import FRAMES_MIME
 from bmix_lite.ipynb import read_notebook, run_notebook
 from bmix_lite.widgets import MODULE_MIME, PLOTLY_MIME, precomputing
@@ -51,17 +50,18 @@ def export_html(notebook, page, *, title=None, run=False):
     exporter = _make_exporter()(exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
     exporter.raw_template = TEMPLATE
     head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
-    resources = {"metadata": {"name": title or notebook.stem}, "head": head, "style": _read("page.css"), "foot": ""}
+    resources = {
+        "metadata": {"name": title or notebook.stem},
+        "head": head,
+        "style": read_static("page.css"),
+        "foot": "",
+    }
     if figures:
         resources["head"] += f"<script>{get_plotlyjs()}</script>"
-        resources["foot"] = f'<script type="module">{_read("page.js")}</script>'
+        resources["foot"] = f'<script type="module">{read_static("page.js")}</script>'
     body, _ = exporter.from_notebook_node(content, resources=resources)
     write_atomic(page, body)
     return Path(page)
-
-
-def _read(name):
-    return (files("bmix_lite") / "static" / name).read_text(encoding="utf-8")
 
 
 def _prepare_cell(cell, number):

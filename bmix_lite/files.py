@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import secrets
+from importlib import resources
 from pathlib import Path
 
 
@@ -44,6 +45,11 @@ def append_line(path, line):
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def read_static(name):
+    """A script or style of the package, from its folder `static`, as text."""
+    return (resources.files("bmix_lite") / "static" / name).read_text(encoding="utf-8")
 
 
 def sha256_of(path):

@@ -13,10 +13,23 @@ from bmix_lite.distribution import (
 )
 from bmix_lite.errors import require, require_choice
 from bmix_lite.plots import make_mosaic, plot_mixed_strip, to_data_uri
-from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, dress, make_panels, name_classes
+from bmix_lite.theme import BLACK, BLUE, CROSS, GREEN, GREY, VERMILLION, dress, make_panels, name_classes
 
 GRID = np.geomspace(1e-4, 1, 120)  # of lam: dense where the density is steep
 DENSEST = 4  # top of the density's axis; the curve goes to infinity at lam = 0 for alpha < 1
+
+
+def compute_alpha_view(counts, alpha, q, lams):
+    """The numbers behind the three views of one alpha, by name; density at `lams`, 0 where alpha is 0."""
+    draws, weight = int(np.sum(counts)), mean_lam(alpha)
+    return {
+        "mean": weight,
+        "median": median_lam(alpha),
+        "density": lam_density(lams, alpha) if alpha > 0 else np.zeros_like(lams),
+        "base": (1 - weight) * expected_draws(counts, q, draws),
+        "balanced": weight * expected_draws(counts, 0, draws),
+        "shares": mixed_class_probabilities(counts, q, alpha),
+    }
 
 
 def plot_alpha_views(counts, alpha, q=1.0, class_names=None, drawn=None):
@@ -24,14 +37,14 @@ def plot_alpha_views(counts, alpha, q=1.0, class_names=None, drawn=None):
 
     counts (C,); drawn (C,) or None: label mass of simulated epochs, as crosses in the third view
     """
-    places, draws, weight = np.arange(len(counts)), int(np.sum(counts)), mean_lam(alpha)
+    places = np.arange(len(counts))
     titles = ("weight lam of the balanced batch", "weight of one image in an epoch", "share of label mass per class")
     specs = [[{}, {}], [{"colspan": 2}, None]]
     figure = make_panels(2, 2, specs=specs, subplot_titles=titles, vertical_spacing=0.17, horizontal_spacing=0.1)
-    density = lam_density(GRID, alpha) if alpha > 0 else np.zeros_like(GRID)
-    curve = go.Scatter(x=GRID, y=density, mode="lines", line={"color": BLUE, "width": 3}, fill="tozeroy")
+    view = compute_alpha_view(counts, alpha, q, GRID)
+    curve = go.Scatter(x=GRID, y=view["density"], mode="lines", line={"color": BLUE, "width": 3}, fill="tozeroy")
     figure.add_trace(curve.update(fillcolor="rgba(0, 114, 178, 0.15)", showlegend=False, name="density"), 1, 1)
-    marks = {"mean": (weight, VERMILLION, "dash", 0.9), "median": (median_lam(alpha), GREEN, "dot", 0.65)}
+    marks = {"mean": (view["mean"], VERMILLION, "dash", 0.9), "median": (view["median"], GREEN, "dot", 0.65)}
     for name, (value, colour, dash, height) in marks.items():
         line = {"color": colour, "dash": dash, "width": 3}
         figure.add_scatter(x=[value] * 2, y=[0, DENSEST], mode="lines", line=line, name=name, showlegend=False)
@@ -39,27 +52,27 @@ def plot_alpha_views(counts, alpha, q=1.0, class_names=None, drawn=None):
         label = {"text": f" {words}", "showarrow": False, "font": {"color": BLACK}, "bgcolor": "white"}
         figure.add_annotation(x=value, y=DENSEST * height, xanchor="left", **label, row=1, col=1)
     parts = {
-        "base stream": ((1 - weight) * expected_draws(counts, q, draws), BLUE, ""),
-        "balanced stream": (weight * expected_draws(counts, 0, draws), VERMILLION, "/"),
+        "base stream": (view["base"], BLUE, ""),
+        "balanced stream": (view["balanced"], VERMILLION, "/"),
     }
     for name, (values, colour, pattern) in parts.items():
         marker = {"color": colour, "pattern": {"shape": pattern}}
         figure.add_bar(x=places, y=values, marker=marker, name=name, offsetgroup="weight", row=1, col=2)
     shares = {
         "the data": (class_probabilities(counts, 1), GREY, ""),
-        "after mixing": (mixed_class_probabilities(counts, q, alpha), GREEN, "x"),
+        "after mixing": (view["shares"], GREEN, "x"),
     }
     for name, (values, colour, pattern) in shares.items():
         marker = {"color": colour, "pattern": {"shape": pattern}}
         figure.add_bar(x=places, y=values, marker=marker, name=name, offsetgroup=name, row=2, col=1)
-    crosses = {"symbol": "x-thin", "size": 9, "line": {"color": BLACK, "width": 2}}
     found = [None] * len(places) if drawn is None else drawn
-    figure.add_scatter(x=places + 0.2, y=found, mode="markers", marker=crosses, name="drawn", row=2, col=1)
+    figure.add_scatter(x=places + 0.2, y=found, mode="markers", marker=CROSS, name="drawn", row=2, col=1)
     line = {"color": BLACK, "dash": "dash", "width": 1.5}
     ends = [-0.5, len(places) - 0.5]
     figure.add_scatter(x=ends, y=[1 / len(places)] * 2, mode="lines", line=line, name="equal", row=2, col=1)
-    dress(figure, title=f"alpha = {alpha:g}", height=600, barmode="stack", uirevision="alpha")
-    figure.update_layout(legend_traceorder="normal")
+    dress(
+        figure, title=f"alpha = {alpha:g}", height=600, barmode="stack", uirevision="alpha", legend_traceorder="normal"
+    )
     figure.update_xaxes(zeroline=False, range=[0, 1], row=1, col=1)
     figure.update_yaxes(range=[0, DENSEST], row=1, col=1)
     names = class_names if class_names is not None else places

@@ -5,7 +5,7 @@ import asyncio
 import ipywidgets
 
 from bmix_lite.errors import require
-from bmix_lite.widgets import LiveFigure
+from bmix_lite.widgets import LiveFigure, label_control
 
 
 class TrainingPlayer(LiveFigure):
@@ -21,8 +21,7 @@ class TrainingPlayer(LiveFigure):
         self.train_button = ipywidgets.Button(description="Train", icon="play")
         self.stop_button = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
         for name, control in controls.items():
-            control.description = control.description or name
-            control.style.description_width = "initial"
+            label_control(name, control)
         buttons = ipywidgets.HBox([*controls.values(), self.train_button, self.stop_button])
         super().__init__([first], [buttons], "TrainingPlayer()")
         self.add_class("training-player")

@@ -14,7 +14,7 @@ from bmix_lite.distribution import (
     mixed_class_probabilities,
 )
 from bmix_lite.errors import require
-from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, PATTERNS, VERMILLION, as_text, make_figure, name_classes
+from bmix_lite.theme import BLUE, CROSS, GREEN, GREY, PATTERNS, VERMILLION, as_text, make_figure, name_classes
 
 
 def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, highest=None):
@@ -37,8 +37,7 @@ def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, hi
     even = go.Scatter(name="all classes equal", x=[-0.5, len(counts) - 0.5], y=[1 / len(counts)] * 2, mode="lines")
     traces.append(even.update(line={"color": GREEN, "dash": "dash", "width": 2}))
     if drawn is not None:
-        marker = {"symbol": "x-thin", "size": 9, "line": {"color": BLACK, "width": 2}}
-        over = go.Scatter(name="drawn in one epoch", x=places + width, y=drawn, mode="markers", marker=marker)
+        over = go.Scatter(name="drawn in one epoch", x=places + width, y=drawn, mode="markers", marker=CROSS)
         traces.append(over)
     top = highest or max(share.max() for share, _ in shares.values()) * 1.1
     return make_figure(

@@ -9,9 +9,8 @@ from bmix_lite.distribution import (
     expected_draws,
     progressive_probabilities,
 )
-from bmix_lite.theme import BLACK, BLUE, GREEN, GREY, VERMILLION, dress, make_figure, make_panels, name_classes
+from bmix_lite.theme import BLUE, CROSS, GREEN, GREY, VERMILLION, dress, make_figure, make_panels, name_classes
 
-CROSS = {"symbol": "x-thin", "size": 9, "line": {"color": BLACK, "width": 2}}
 RARELY = {"color": VERMILLION, "pattern": {"shape": "/"}}
 
 

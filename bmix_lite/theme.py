@@ -12,6 +12,7 @@ PATTERNS = ("", "/", "x", ".", "-")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 GREY = "#666666"
+CROSS = {"symbol": "x-thin", "size": 9, "line": {"color": BLACK, "width": 2}}  # what was drawn, over what was derived
 
 
 def as_text(value):

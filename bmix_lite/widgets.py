@@ -4,20 +4,18 @@ import contextlib
 import html
 import inspect
 import os
-from importlib.resources import files
 
 import anywidget
 import ipywidgets
 import plotly.graph_objects as go
 
 from bmix_lite.errors import BmixError, require, require_choice
+from bmix_lite.files import read_static
 from bmix_lite.frames import FRAMES_MIME, pack_frames
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 MODULE_MIME = "application/vnd.bmix-lite.module+json"  # a widget's own script and state, alive in pages too
 PRECOMPUTE = "BMIX_LITE_PRECOMPUTE"  # set while a notebook runs to become a page: explorers store what they can show
-
-
 CONFIG = {"responsive": True, "displaylogo": False}  # responsive: a live figure follows the width of its place
 
 
@@ -37,7 +35,7 @@ def precomputing():
 class Fit(anywidget.AnyWidget):
     """Invisible; makes the plotly figures beside it as wide as their place."""
 
-    _esm = (files("bmix_lite") / "static" / "fit.js").read_text(encoding="utf-8")
+    _esm = read_static("fit.js")
 
 
 class LiveFigure(ipywidgets.VBox):
@@ -182,9 +180,15 @@ def _names_taken(function, arguments):
     return [parameter.name for parameter in parameters if parameter.name in arguments]
 
 
+def label_control(name, control):
+    """Name a control that has no words of its own, and give them the room they need."""
+    control.description = control.description or name
+    control.style.description_width = "initial"
+
+
 def _dress_control(name, control):
     """The control with its label; a player gets a slider beside it, which shows where it is."""
-    control.description = control.description or name
+    label_control(name, control)
     shown = control
     if isinstance(control, ipywidgets.Play):
         reach = {key: getattr(control, key) for key in ("value", "min", "max", "step", "description")}
@@ -192,7 +196,8 @@ def _dress_control(name, control):
         ipywidgets.link((control, "value"), (slider, "value"))
         shown = ipywidgets.HBox([control, slider])
         control = slider
-    control.style.description_width, control.layout.width = "initial", "30rem"
+        label_control(name, control)
+    control.layout.width = "30rem"
     return shown
 
 

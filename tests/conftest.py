@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
 
 
 def miss(message):
@@ -48,9 +49,8 @@ def browser_page(chromium):
     """A page of a headless Chromium without network; its `problems` are requests that would leave, and errors."""
     from playwright.sync_api import sync_playwright
 
-    switches = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=[f"--{name}" for name in switches.split()])
+        browser = play.chromium.launch(executable_path=chromium, args=[f"--{name}" for name in SWITCHES.split()])
         page = browser.new_context(offline=True).new_page()
         page.problems = []
         inside = ("file:", "data:", "blob:")

@@ -14,12 +14,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from conftest import ROOT
+from conftest import ROOT, SWITCHES
 
-SWITCHES = (
-    "no-sandbox disable-gpu disable-dev-shm-usage disable-background-networking disable-component-update disable-sync "
-    "no-first-run"
-)
 NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no name leads off this machine
 SETTINGS = {
     "apputils-extension/notification": {"fetchNews": "false"},  # else a pop-up asks and covers the page
@@ -118,7 +114,7 @@ def open_browser(chromium):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        arguments = [*(f"--{name}" for name in SWITCHES.split()), NOWHERE]
+        arguments = [*(f"--{name}" for name in SWITCHES.split()), "--disable-dev-shm-usage", NOWHERE]
         browser = play.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()

@@ -19,13 +19,13 @@ BACK = {"slider": "ArrowLeft", "range": "ArrowLeft", "select": "ArrowUp"}
 STEPS = 5  # of a control whose figure looks the same after the first
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(tmp_path_factory):
     with serve_lab(ROOT / "notebooks", tmp_path_factory.mktemp("lab")) as served:
         yield served
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # an open playwright leaves its event loop running, under all tests that follow
 def browser(chromium):
     with open_browser(chromium) as browser:
         yield browser
