@@ -131,7 +131,9 @@ def test_every_slider_moves_its_figure_by_mouse(lesson):
 
 
 def test_the_confusion_matrix_counts_by_keyboard_and_mouse(lesson):
-    for card in lesson.page.query_selector_all(".jp-Notebook .bmix-confusion"):
+    cards = lesson.page.query_selector_all(".jp-Notebook .bmix-confusion")
+    assert bool(cards) == (lesson.name == "06_compare")
+    for card in cards:
         look = lambda card=card: card.eval_on_selector(".bars", "bars => bars.innerText")  # noqa: E731
         first, cell = look(), card.query_selector(".cell.right")
         cell.press("Shift+ArrowRight")
@@ -150,7 +152,9 @@ def test_the_confusion_matrix_counts_by_keyboard_and_mouse(lesson):
 
 
 def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
-    for player in lesson.page.query_selector_all(".jp-Notebook .training-player"):
+    players = lesson.page.query_selector_all(".jp-Notebook .training-player")
+    assert bool(players) == (lesson.name == "04_boundary")
+    for player in players:
         train, stop = player.query_selector_all("button.jupyter-button")
         title = lambda player=player: player.eval_on_selector(".annotation-text", "text => text.textContent")  # noqa: E731
         last = title()
@@ -177,10 +181,7 @@ def test_it_is_readable_in_the_dark_on_a_narrow_window(lesson):
     lesson.set_theme("dark")
     lesson.page.set_viewport_size({"width": 800, "height": 900})
     try:
-        if lesson.name == "02_sampling":  # one lesson stands for all: its figures were moved before
-            lesson.page.wait_for_function(FITTING)
-        else:
-            lesson.page.wait_for_timeout(1000)
+        lesson.page.wait_for_function(FITTING)
         lesson.screenshot(PICTURES / f"{lesson.name}-dark-800.png")
     finally:
         lesson.set_theme("light")
