@@ -8,7 +8,9 @@ export default {
       const off = plot => plot.clientWidth && plot._fullLayout && Math.abs(plot._fullLayout.width - plot.clientWidth) > 2;
       const inputs = el.parentElement?.querySelectorAll("select, input") ?? [];
       inputs.forEach(input => { input.dataset.lmSuppressShortcuts = "true"; });
-      if (plots.some(off)) window.dispatchEvent(new Event("resize"));
+      const wrong = plots.filter(off);
+      wrong.forEach(plot => { delete plot.layout.width; });  // left by new traces; with it plotly keeps the old width
+      if (wrong.length) window.dispatchEvent(new Event("resize"));
     };
     const soon = () => {  // once now and once when plotly has settled
       clearTimeout(timer);
