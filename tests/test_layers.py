@@ -23,6 +23,7 @@ ORDER = [
     "metrics",
     "recipe",
     "samplers",
+    "decode",
     "datasets",
     "toys",
     "prepare",
