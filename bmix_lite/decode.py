@@ -14,11 +14,12 @@ LONGEST = 20  # times as long as wide
 HALF_TONES = {12: 4095, 16: 65535}
 
 
-def decode_image(path, size, *, fit="crop", bits=16):
+def decode_image(path, size, *, fit="crop", bits=16, box=None):
     """The image in a file as (size, size, 3) uint8. Raises BmixError with the path and what is wrong with the file.
 
     fit: "crop" scales the shorter side to `size` and cuts the centre, "pad" fits the longer side on black, "stretch"
     bits: what white is in files of 16 bits a channel, 12 or 16; grey becomes equal red, green and blue
+    box: (left, top, right, bottom) in pixels, of which only the part inside the image is taken
     Turned as its EXIF says; transparent parts lie on black; floats must lie in [0, 1]; more than one frame is refused.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
@@ -32,9 +33,11 @@ def decode_image(path, size, *, fit="crop", bits=16):
             warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata
             with path.open("rb") as file, Image.open(file) as image:
                 _check_shape(image)
-                image.draft("RGB", (2 * size, 2 * size))  # JPEG: decode at a half, a quarter …, never below this
+                if box is None:
+                    image.draft("RGB", (2 * size, 2 * size))  # JPEG: decode at a half, a quarter …, never below this
                 upright = ImageOps.exif_transpose(image)
                 _check_end(image.format, file)
+                upright = upright if box is None else _cut(upright, box)
                 return np.asarray(_fit(_to_rgb(upright, bits), size, fit))
     except UnidentifiedImageError:
         raise BmixError(f"{path}: {_describe(path)}") from None
@@ -50,6 +53,15 @@ def _check_shape(image):
     require(long <= LONGEST, f"{width}x{height} pixels: more than {LONGEST} times as long as wide")
     frames = 1 if image.format == "MPO" else getattr(image, "n_frames", 1)  # MPO: a camera's JPEG with its thumbnail
     require(frames == 1, f"{frames} frames, expected one: save the frame that is meant as a file of its own")
+
+
+def _cut(image, box):
+    left, top, right, bottom = box
+    inside = max(0, left), max(0, top), min(image.width, right), min(image.height, bottom)
+    width, height = inside[2] - inside[0], inside[3] - inside[1]
+    rule = f"box {tuple(box)} must enclose at least {NARROWEST}x{NARROWEST} of the {image.width}x{image.height} pixels"
+    require(min(width, height) >= NARROWEST, rule)
+    return image.crop(inside)
 
 
 def _check_end(kind, file):

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from bmix_lite.datasets import ImageSet
 from bmix_lite.errors import require, require_choice
+from bmix_lite.imageset import ImageSet
 from bmix_lite.randomness import derive_seed
 
 KINDS = ("blobs", "moons", "rings")

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from bmix_lite.checkpoints import save_model
-from bmix_lite.datasets import ImageSet
+from bmix_lite.imageset import ImageSet
 from bmix_lite.models import make_model
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import open_run, save_run

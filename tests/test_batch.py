@@ -8,8 +8,9 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from bmix_lite.batch import execute, expand_grid, plan_runs, read_parameters, run_grid
-from bmix_lite.datasets import digits_lt, save_prepared
+from bmix_lite.datasets import digits_lt
 from bmix_lite.errors import BmixError
+from bmix_lite.prepared import save_prepared
 from bmix_lite.runs import is_complete, read_ledger, read_run
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}

@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bmix_lite.datasets import ImageSet, assign_split, load, save_prepared
+from bmix_lite.datasets import load
+from bmix_lite.imageset import ImageSet
 from bmix_lite.metrics import score
 from bmix_lite.models import make_model
+from bmix_lite.prepared import save_prepared
+from bmix_lite.splits import assign_split
 from bmix_lite.training import Recipe, predict, train
 
 CELLS = ("RBC", "WBC", "Platelets")

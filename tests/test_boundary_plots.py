@@ -13,8 +13,8 @@ from bmix_lite.boundary_plots import (
     plot_recalls,
     read_playground,
 )
-from bmix_lite.datasets import ImageSet
 from bmix_lite.errors import BmixError
+from bmix_lite.imageset import ImageSet
 from bmix_lite.toys import GRID, LEVELS, PLAYGROUND_FORMAT, make_toy, to_points
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病"]

@@ -2,10 +2,8 @@
 
 import io
 import os
-import struct
 import subprocess
 import sys
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ from PIL import Image, ImageCms
 
 from bmix_lite.decode import decode_image
 from bmix_lite.errors import BmixError
+from tiny import make_empty_png
 
 
 @pytest.fixture
@@ -176,17 +175,6 @@ def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, side):
     assert str(path) in done.stdout
     assert "pixels" in done.stdout
     assert int(done.stdout.split()[-1]) < 300_000  # kB; not ru_maxrss, in which a child starts at its parent's peak
-
-
-def make_empty_png(side):
-    """A valid black PNG of one bit a pixel: many pixels, few bytes."""
-    pack = zlib.compressobj(9)
-    rows = b"".join(pack.compress(bytes(1 + side // 8)) for _ in range(side)) + pack.flush()
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
-    pieces = [
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3000, 3), (10, 300, 3)])

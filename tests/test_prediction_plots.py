@@ -11,8 +11,9 @@ from PIL import Image
 from sklearn import metrics as sk
 
 from bmix_lite.comparison import group_runs, sum_confusions
-from bmix_lite.datasets import ImageSet, load
+from bmix_lite.datasets import load
 from bmix_lite.errors import BmixError
+from bmix_lite.imageset import ImageSet
 from bmix_lite.metrics import expected_calibration_error
 from bmix_lite.prediction_plots import (
     collect_aucs,

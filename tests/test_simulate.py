@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from bmix_lite.datasets import ImageSet
 from bmix_lite.distribution import expected_distinct
 from bmix_lite.errors import BmixError
+from bmix_lite.imageset import ImageSet
 from bmix_lite.randomness import stream
 from bmix_lite.samplers import IndexStream, balanced_stream
 from bmix_lite.simulate import draw_mixed_images, simulate_draws, simulate_label_mass

@@ -15,9 +15,9 @@ from torch import nn
 import bmix_lite
 from bmix_lite import schedules
 from bmix_lite.checkpoints import load_checkpoint
-from bmix_lite.datasets import ImageSet
 from bmix_lite.distribution import draw_lam
 from bmix_lite.errors import BmixError
+from bmix_lite.imageset import ImageSet
 from bmix_lite.models import make_model, seeded
 from bmix_lite.randomness import stream
 from bmix_lite.recipe import Recipe

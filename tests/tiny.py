@@ -1,0 +1,30 @@
+"""Tiny image sets and files for the tests of the arrays, without torch."""
+
+import struct
+import zlib
+
+import numpy as np
+
+from bmix_lite.imageset import SPLITS, ImageSet
+
+
+def make(labels=(0, 1, 0, 1), **fields):
+    n = len(labels)
+    images = np.random.default_rng(0).integers(0, 256, (n, 4, 2, 3), dtype=np.uint8)
+    names = [f"class {j}" for j in range(max(labels) + 1)]
+    return ImageSet(**dict(images=images, labels=np.array(labels), class_names=names) | fields)
+
+
+def parts_of(data, values):
+    return [set(values[data.rows(split)]) for split in SPLITS]
+
+
+def make_empty_png(side):
+    """A valid black PNG of one bit a pixel: many pixels, few bytes."""
+    pack = zlib.compressobj(9)
+    rows = b"".join(pack.compress(bytes(1 + side // 8)) for _ in range(side)) + pack.flush()
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
+    pieces = [
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)
