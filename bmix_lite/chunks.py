@@ -53,7 +53,7 @@ def decode_items(items, paths, *, jobs=-1, progress=True, **options):
     done = len(items) - sum(len(part) for _, part in todo)
     calls = (delayed(_decode_chunk)(path, [(item.path, item.box) for item in part], options) for path, part in todo)
     try:
-        with tqdm(total=len(items), initial=done, unit="image", disable=not progress) as bar:
+        with tqdm(total=len(items), initial=done, unit="image", disable=None if progress else True) as bar:
             for made in Parallel(n_jobs=jobs if len(todo) > 2 else 1, return_as="generator_unordered")(calls):
                 bar.update(made)
     except TerminatedWorkerError as error:

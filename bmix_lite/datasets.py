@@ -1,11 +1,14 @@
 """Datasets by name: the built-in ones, and every prepared folder."""
 
+import functools
 from pathlib import Path
 
 import numpy as np
 
 from bmix_lite.errors import require, require_choice
+from bmix_lite.fundus import fundus_toy
 from bmix_lite.imageset import SPLITS, ImageSet
+from bmix_lite.known_counts import KNOWN, read_counts
 from bmix_lite.prepared import load_prepared
 from bmix_lite.randomness import derive_seed
 from bmix_lite.splits import assign_split
@@ -60,4 +63,14 @@ def digits_lt(*, imbalance_ratio=100, fold=0):
     )
 
 
-BUILT_IN = {"digits_lt": digits_lt}
+def load_labels(name, *, fold=0):
+    """The real class counts of one of `KNOWN` as an ImageSet whose images are empty: for lessons, not for training."""
+    known = read_counts(name)
+    labels = np.repeat(np.arange(len(known.counts)), known.counts)
+    images = np.zeros((len(labels), 0, 0, 3), np.uint8)
+    data = ImageSet(images, labels, known.classes, name=f"{name}-labels", source=known.source)
+    return assign_split(data, fold=fold)
+
+
+BUILT_IN = {"digits_lt": digits_lt, "fundus_toy": fundus_toy}
+BUILT_IN |= {f"{name}-labels": functools.partial(load_labels, name) for name in KNOWN}

@@ -123,6 +123,7 @@ class _Epochs:
 
 def _check_fit(model, data, recipe, device):
     rows, classes = data.rows("train"), len(data.class_names)
+    require(data.images.size > 0, f"dataset {data.name!r} holds labels only, no images to train on")
     require(len(rows) >= recipe.batch_size, f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
     require(len(data.rows("val")) > 0, f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
     require(any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter")

@@ -15,6 +15,7 @@ from torch import nn
 import bmix_lite
 from bmix_lite import schedules
 from bmix_lite.checkpoints import load_checkpoint
+from bmix_lite.datasets import load
 from bmix_lite.distribution import draw_lam
 from bmix_lite.errors import BmixError
 from bmix_lite.imageset import ImageSet
@@ -645,3 +646,9 @@ def test_training_does_not_pay_for_the_compiler_that_it_does_not_use():
         "assert 'torch._dynamo' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_labels_without_images_are_refused_before_the_first_step():
+    data, recipe = load("ham10000-labels"), Recipe(**QUICK)
+    with pytest.raises(BmixError, match="'ham10000-labels' holds labels only, no images to train on"):
+        next(train(make_model("small_cnn", 7, 3, seed=0), data, recipe))

@@ -1,0 +1,76 @@
+"""Diabetic retinopathy: the 35,126 graded photographs of the eye from Kaggle's competition of 2015.
+
+Kaggle gives them to who has an account, has accepted the rules and has a token: `pip install kaggle`, then see `page`.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from bmix_lite.archives import extract
+
+from bmix_lite.errors import BmixError
+from bmix_lite.known_counts import read_counts
+from bmix_lite.sources import Source, find_one, run
+
+COMPETITION = "diabetic-retinopathy-detection"
+PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}"
+PARTS = [f"train.zip.00{number}" for number in range(1, 6)]
+KNOWN = read_counts("eyepacs")
+GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")
+SOURCE = Source(
+    name="eyepacs",
+    title="EyePACS, diabetic retinopathy in the eye",
+    page=f"{PAGE}/data",
+    licence=f"the rules of the competition, {PAGE}/rules: research, no passing on",
+    citation="EyePACS and Kaggle, Diabetic Retinopathy Detection, 2015",
+    disk="33 GB download, 33 GB joined, 33 GB unpacked, 1.7 GB prepared at 128 px",
+    counts=dict(zip(KNOWN.classes, KNOWN.counts.tolist(), strict=True)),
+    class_names={str(grade): name for grade, name in enumerate(GRADES)},
+)
+
+
+def fetch(folder):
+    """Have Kaggle's own client bring the parts, then join and unpack them."""
+    client = shutil.which("kaggle")
+    if client is None:
+        raise BmixError(f"Kaggle's client is not installed: pip install kaggle, and give it a token, see {PAGE}")
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in [*PARTS, "trainLabels.csv.zip"]:
+        if (folder / name).exists():
+            continue
+        command = [client, "competitions", "download", "-c", COMPETITION, "-f", name, "-p", str(folder)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode or not (folder / name).exists():
+            said = (done.stdout + done.stderr).strip()[-300:]
+            raise BmixError(
+                f"Kaggle did not give {name} ({said}): open {PAGE}/rules in a browser, sign in, accept the rules, and "
+                f"check that the token is valid (kaggle.com, Settings, API)"
+            )
+    extract(folder / "trainLabels.csv.zip", folder / "labels")
+    if not (folder / "train").exists():
+        extract(join(folder), folder / "train", total=60_000_000_000)
+
+
+def join(folder):
+    """The one zip that the parts are cut from."""
+    whole, partial = Path(folder) / "train.zip", Path(folder) / ".train.zip.part"
+    if not whole.exists():
+        with open(partial, "wb") as file:
+            for name in PARTS:
+                with open(folder / name, "rb") as part:
+                    shutil.copyfileobj(part, file, 1 << 24)
+        partial.replace(whole)
+    return whole
+
+
+def locate(folder):
+    columns = {"path": "image", "label": "level"}
+    table = find_one(folder, "trainLabels.csv")
+    eye = r"(\d+)_(?:left|right)"  # the number is the patient's
+    return {"source": table, "images": folder, "columns": columns, "suffix": ".jpeg", "search": True, "group_from": eye}
+
+
+if __name__ == "__main__":
+    sys.exit(run(SOURCE, locate, fetch=fetch))

@@ -1,0 +1,37 @@
+"""Endoscopy of the gut: 10,662 labelled images of 23 classes, with the official five folds."""
+
+import sys
+
+from bmix_lite.known_counts import read_counts
+from bmix_lite.sources import File, Source, find_one, run
+
+KNOWN = read_counts("hyper_kvasir")
+SPLITS = (
+    "https://raw.githubusercontent.com/simula/hyper-kvasir/49c0d0f915b57ac0b6cb18b49776ffa61c5512e3/official_splits"
+)
+SOURCE = Source(
+    name="hyper_kvasir",
+    title="Hyper-Kvasir, endoscopy of the gut, the labelled images",
+    page="https://datasets.simula.no/hyper-kvasir",
+    licence="CC BY 4.0",
+    citation="Borgli et al., Scientific Data 7, 283, 2020",
+    disk="3.9 GB download, 3.9 GB unpacked, 0.5 GB prepared at 128 px",
+    counts=dict(zip(KNOWN.classes, KNOWN.counts.tolist(), strict=True)),
+    files=(
+        File("https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-labeled-images.zip", "labeled-images.zip"),
+        File(
+            f"{SPLITS}/5_fold_split.csv",
+            "5_fold_split.csv",
+            "0230b465bdf73c23e949c74e1d4d68c4905a758195ea6b69b10f32c71a3be426",
+        ),
+    ),
+)
+
+
+def locate(folder):
+    columns = {"path": "file-name", "label": "class-name", "fold": "split-index"}
+    return {"source": find_one(folder, "5_fold_split.csv"), "images": folder, "columns": columns, "search": True}
+
+
+if __name__ == "__main__":
+    sys.exit(run(SOURCE, locate))
