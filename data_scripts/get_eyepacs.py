@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 
 from bmix_lite.archives import extract
-
 from bmix_lite.errors import BmixError
 from bmix_lite.known_counts import read_counts
 from bmix_lite.sources import Source, find_one, run

@@ -229,7 +229,7 @@ def sha256_of_direct(root):
 
 
 def test_killed_at_any_moment_it_goes_on_without_doing_finished_images_again(tmp_path):
-    root, folder = make_folder(tmp_path / "photos", (400, 300, 200)), tmp_path / "data"
+    root, folder = make_folder(tmp_path / "photos", (600, 500, 400)), tmp_path / "data"
     call = f"prepare({str(root)!r}, {str(folder)!r}, size=16, jobs=2, progress=False)"
     script = f"from bmix_lite.prepare import prepare; {call}"
     kept = {}
@@ -256,7 +256,7 @@ def test_killed_at_any_moment_it_goes_on_without_doing_finished_images_again(tmp
     finally:
         chunks._decode_chunk = decode
     assert not set(made) & set(kept)
-    assert len(made) + len(kept) == -(-900 // 32)
+    assert len(made) + len(kept) == -(-1500 // 32)
     assert sha256_of(folder / "images.npy") == sha256_of_direct(root)
     assert sorted(path.name for path in folder.iterdir()) == [
         "dataset.json",
