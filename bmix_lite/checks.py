@@ -7,7 +7,7 @@ import numpy as np
 from bmix_lite.faults import Fault, shorten
 
 RANK = {"": 0, "train": 0, "val": 1, "test": 2}
-NEAR = 0.97  # correlation of small grey copies, less their mean over all images; see benchmarks/near_duplicates.py
+NEAR = 0.97  # correlation of small grey copies, less their mean over all images; test_checks.py alters copies
 BLEND = 16  # images: with fewer than that, their mean is rather one of them than what all share
 BLOCK = 2048  # images compared at a time
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import os
 import zipfile
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 
 from bmix_lite.decode import decode_image
 from bmix_lite.errors import BmixError
-from bmix_lite.files import remove_leftovers, sha256_of, write_atomic
+from bmix_lite.files import hash_json, sha256_of, write_atomic
 
 CHUNK = 32  # images: few enough that a kill loses little, many enough that files and messages cost nothing
 SIDE = 16  # pixels of the small grey copies by which near-duplicates are found
@@ -33,7 +32,7 @@ def name_chunks(items, folder, **options):
     """The chunk files of `items` in `folder`, in order: hashes of the images' names, dates, lengths and of options."""
     folder = Path(folder)
     return [
-        folder / f"{_hash([VERSION, options, [(item.id, item.box, _date(item.path)) for item in part]])}.npz"
+        folder / f"{hash_json([VERSION, options, [(item.id, item.box, _date(item.path)) for item in part]])[:32]}.npz"
         for part in _cut(items)
     ]
 
@@ -47,8 +46,6 @@ def decode_items(items, paths, *, jobs=-1, progress=True, **options):
     from joblib.externals.loky.process_executor import TerminatedWorkerError
     from tqdm.auto import tqdm
 
-    folder = paths[0].parent
-    remove_leftovers(folder)
     todo = [(path, part) for path, part in zip(paths, _cut(items), strict=True) if not path.exists()]
     done = len(items) - sum(len(part) for _, part in todo)
     calls = (delayed(_decode_chunk)(path, [(item.path, item.box) for item in part], options) for path, part in todo)
@@ -58,7 +55,7 @@ def decode_items(items, paths, *, jobs=-1, progress=True, **options):
                 bar.update(made)
     except TerminatedWorkerError as error:
         raise BmixError(
-            f"{folder}: a decoding process was killed, out of memory perhaps: run it again with jobs=1; "
+            f"{paths[0].parent}: a decoding process was killed, out of memory perhaps: run it again with jobs=1; "
             "finished images are kept"
         ) from error
 
@@ -107,10 +104,6 @@ def _decode_chunk(path, tasks, options):
 
 def _cut(items):
     return [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
-
-
-def _hash(value):
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()[:32]
 
 
 def _date(path):

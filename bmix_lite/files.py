@@ -58,6 +58,11 @@ def sha256_of(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def hash_json(value):
+    """Hex sha256 of a value of lists, dicts, texts and numbers; the order of a dict counts."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
 def remove_leftovers(folder):
     """Delete the temporary files that a killed writer left in `folder`."""
     for path in Path(folder).glob(".*.tmp"):

@@ -11,6 +11,7 @@ from bmix_lite.distribution import count_classes
 from bmix_lite.errors import require, require_choice
 
 SPLITS = ("train", "val", "test")
+BLOCK = 1024  # images in memory at a time
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,19 @@ class ImageSet:
 
 
 def hash_images(images):
-    """sha256 of shape and pixels, read a thousand images at a time."""
-    digest = hashlib.sha256(repr(images.shape).encode())
-    for at in range(0, len(images), 1024):
-        digest.update(np.ascontiguousarray(images[at : at + 1024]))
+    """sha256 of shape and pixels."""
+    return hash_blocks(images.shape, cut_blocks(images))
+
+
+def hash_blocks(shape, blocks):
+    """The same of images that come block by block."""
+    digest = hashlib.sha256(repr(tuple(shape)).encode())
+    for block in blocks:
+        digest.update(np.ascontiguousarray(block))
     return digest.hexdigest()
+
+
+def cut_blocks(images):
+    """Yield the images a thousand at a time, so that a memory-mapped array never lies in memory whole."""
+    for at in range(0, len(images), BLOCK):
+        yield images[at : at + BLOCK]

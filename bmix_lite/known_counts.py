@@ -16,6 +16,10 @@ class LabelCounts:
     counts: np.ndarray
     source: str
 
+    def as_dict(self):
+        """{class: images}."""
+        return dict(zip(self.classes, self.counts.tolist(), strict=True))
+
 
 def read_counts(name):
     """The label counts of one of `KNOWN`, e.g. read_counts("ham10000"). Raises BmixError for another name."""

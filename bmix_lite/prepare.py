@@ -1,7 +1,5 @@
 """From files to a checked, memory-mapped dataset: list, decode once, find everything that is wrong, write."""
 
-import hashlib
-import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -14,8 +12,9 @@ from bmix_lite.chunks import decode_items, name_chunks, read_facts, read_pixels
 from bmix_lite.classes import find_absences, find_class_faults, find_odd_labels, order_classes
 from bmix_lite.decode import FITS, HALF_TONES
 from bmix_lite.errors import BmixError, require, require_choice
+from bmix_lite.files import hash_json
 from bmix_lite.imageset import ImageSet
-from bmix_lite.listing import list_folder, list_table
+from bmix_lite.listing import Listing, list_folder, list_table
 from bmix_lite.npz import list_npz, unpack_npz
 from bmix_lite.prepared import load_prepared, read_about, write_description, write_images
 from bmix_lite.report import THUMBNAILS, make_report, save_report
@@ -39,9 +38,9 @@ def prepare(
 ):
     """Make a prepared dataset in `folder` and return it; report.html, .json and .csv beside it say what was found.
 
-    source: a folder with a folder a class (or train, val, test folders of such), a CSV or TSV (`listing` are then the
-      arguments of `list_table`), a MedMNIST .npz, or a folder with VOC's Annotations and JPEGImages, of which boxes are
-      cut out
+    source: a Listing, or what `list_images` makes one of: a folder with a folder a class (or train, val, test folders
+      of such), a CSV or TSV (`listing` are then the arguments of `list_table`), a MedMNIST .npz, or a folder with VOC's
+      Annotations and JPEGImages, of which boxes are cut out
     size: pixels of a side; fit, bits: see `decode_image`; an .npz is taken as it is
     class_names: {label: name} in the order of the classes, where labels are codes
     on_bad: "stop" raises BmixError with all faults; "skip" leaves the images out, and the report says which
@@ -52,8 +51,8 @@ def prepare(
     require_choice("fit", fit, FITS)
     require_choice("bits", bits, HALF_TONES)
     require(isinstance(size, int) and 1 <= size <= 4096, f"size must be a whole number of 1 to 4096, got {size!r}")
-    folder, images = Path(folder), list_images(source, **listing)
-    require(images.items, f"{source}: no image is left:\n{_say(images.faults)}")
+    folder, images = Path(folder), source if isinstance(source, Listing) else list_images(source, **listing)
+    require(images.items, f"{images.source}: no image is left:\n{_say(images.faults)}")
     options = dict(size=images.side or size, fit=fit, bits=bits)
     chunks = name_chunks(images.items, folder / "chunks", **options)
     key = _hash_call(images, chunks, on_bad, class_names)
@@ -162,7 +161,7 @@ def _hash_call(images, chunks, on_bad, class_names):
     rows = [(item.id, item.label, item.group, item.split, item.fold) for item in images.items]
     faults = [(fault.kind, fault.where, fault.found) for fault in images.faults]
     key = [on_bad, class_names, rows, faults, [chunk.name for chunk in chunks]]
-    return hashlib.sha256(json.dumps(key).encode()).hexdigest()
+    return hash_json(key)
 
 
 def _say(faults):

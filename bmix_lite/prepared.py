@@ -1,6 +1,5 @@
 """A prepared dataset on disk: images.npy to be memory-mapped, table.csv, and dataset.json, written last."""
 
-import hashlib
 import json
 import os
 from dataclasses import replace
@@ -10,10 +9,9 @@ import numpy as np
 
 from bmix_lite.errors import BmixError, require
 from bmix_lite.files import write_atomic, write_json
-from bmix_lite.imageset import ImageSet
+from bmix_lite.imageset import ImageSet, cut_blocks, hash_blocks
 
 FORMAT = 1
-BLOCK = 1024  # images in memory at a time
 COLUMNS = {"path": "ids", "group": "groups", "split": "split"}  # text in table.csv, and their fields
 
 
@@ -24,8 +22,7 @@ def save_prepared(data, folder, *, sha256=None, about=None):
     """
     folder = Path(folder)
     (folder / "dataset.json").unlink(missing_ok=True)  # from here on the old set is not complete any more
-    blocks = (data.images[at : at + BLOCK] for at in range(0, len(data.images), BLOCK))
-    digest = write_images(folder / "images.npy", data.images.shape, blocks)
+    digest = write_images(folder / "images.npy", data.images.shape, cut_blocks(data.images))
     write_description(replace(data, images_sha256=digest), folder, sha256=sha256, about=about)
 
 
@@ -33,20 +30,22 @@ def write_images(path, shape, blocks):
     """Write blocks of uint8 images (n, H, W, C) as one .npy of `shape`, in little memory; returns their sha256."""
     temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.sha256(repr(tuple(shape)).encode())  # as `hash_images` does
+
+    def write(file):
+        for block in blocks:
+            file.write(np.ascontiguousarray(block))
+            yield block
+
     try:
         with open(temporary, "wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)})
-            for block in blocks:
-                block = np.ascontiguousarray(block)
-                digest.update(block)
-                file.write(block)
+            digest = hash_blocks(shape, write(file))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-    return digest.hexdigest()
+    return digest
 
 
 def write_description(data, folder, *, sha256=None, about=None):

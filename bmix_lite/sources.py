@@ -44,43 +44,68 @@ class Source:
             f"  disk     {self.disk}"
         )
 
+    def about(self):
+        """What is kept with the prepared data."""
+        return {"source": self.title, "licence": self.licence, "citation": self.citation, "page": self.page}
+
 
 def run(source, locate, *, fetch=None, arguments=None):
-    """The command line of one dataset; returns the exit status, 2 with the reason for what a user can mend.
+    """The command line of a dataset that `prepare` makes; returns the exit status.
 
     locate(folder): the arguments of `prepare` ("source", and for tables "images", "columns", …) for the files in it
     fetch(folder): brings the files, where `fetch_files` cannot
     """
-    parser = argparse.ArgumentParser(description=source.title)
-    parser.add_argument("--from", dest="given", metavar="PATH", help="a folder that has the files already")
-    parser.add_argument("--out", default=f"data/{source.name}", help="the prepared dataset (default: %(default)s)")
+    parser = make_parser(source.title, f"data/{source.name}")
     parser.add_argument("--size", type=int, default=source.options.get("size", 128), help="pixels of a side")
     parser.add_argument("--jobs", type=int, default=-1, help="processes, -1: one a core (default: %(default)s)")
     parser.add_argument("--strict", action="store_true", help="stop at faulty images instead of leaving them out")
     parser.add_argument("--labels-only", action="store_true", help="compare the labels with the published counts only")
     chosen = parser.parse_args(arguments)
-    try:
-        print(source.describe(), flush=True)
-        folder = Path(chosen.given or f"{chosen.out}-files")
-        if chosen.given is None:
-            (fetch or (lambda folder: fetch_files(source.files, folder)))(folder)
-        require(folder.is_dir(), f"--from: there is no folder {folder}")
-        found = locate(folder)
+
+    def work():
+        found = locate(bring_files(source, chosen, fetch))
         origin = found.pop("source")
-        compare(source, count_labels(origin, found) if chosen.labels_only else count_images(source, origin, found))
         if chosen.labels_only:
-            return 0
-        about = {"source": source.title, "licence": source.licence, "citation": source.citation, "page": source.page}
-        options = source.options | {"size": chosen.size, "class_names": source.class_names or None} | found
-        options |= {"on_bad": "stop" if chosen.strict else "skip", "jobs": chosen.jobs, "about": about}
-        data = prepare(origin, chosen.out, **options)
+            compare(source, count_labels(origin, found))
+            return
+        images = list_images(origin, **found)
+        compare(source, count_images(source, images))
+        options = source.options | {"size": chosen.size, "class_names": source.class_names or None}
+        options |= {"on_bad": "stop" if chosen.strict else "skip", "jobs": chosen.jobs, "about": source.about()}
+        data = prepare(images, chosen.out, **options)
         report = read_report(chosen.out)
         print(f"{report.left} of {report.listed} images prepared in {chosen.out}, {data.images.shape[1]} pixels a side")
         print(f"faults: {report.counts() or 'none'}, see {Path(chosen.out) / 'report.html'}")
+
+    return explain(source, work)
+
+
+def make_parser(description, out):
+    """The options that every script takes. out: where the result goes, unless said otherwise"""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--from", dest="given", metavar="PATH", help="a folder that has the files already")
+    parser.add_argument("--out", default=out, help="the folder of the result (default: data/ and the name of the set)")
+    return parser
+
+
+def explain(source, work):
+    """Say what the data are, then work(); the exit status, 2 with the reason for what a user can mend."""
+    try:
+        print(source.describe(), flush=True)
+        work()
     except BmixError as error:
         print(f"{source.name}: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+def bring_files(source, chosen, fetch=None):
+    """The folder with the files of `source`: the one given by --from, or one beside --out, fetched first."""
+    folder = Path(chosen.given or f"{chosen.out}-files")
+    if chosen.given is None:
+        (fetch or (lambda folder: fetch_files(source.files, folder)))(folder)
+    require(folder.is_dir(), f"--from: there is no folder {folder}")
+    return folder
 
 
 def fetch_files(files, folder):
@@ -112,10 +137,9 @@ def count_labels(origin, options):
     return Counter(table.column(options.get("columns", {}).get("label", "label")))
 
 
-def count_images(source, origin, options):
-    """Images a label, or a part of the split where the publisher counts those, {name: count}."""
-    listing = list_images(origin, **options)
-    return Counter(item.split for item in listing.items) if set(source.counts) <= set(SPLITS) else listing.labels
+def count_images(source, images):
+    """Images a label in a Listing, or a part of the split where the publisher counts those, {name: count}."""
+    return Counter(item.split for item in images.items) if set(source.counts) <= set(SPLITS) else images.labels
 
 
 def compare(source, counts):

@@ -4,7 +4,6 @@ The training images of class j are the first 5000 (or 500) * ratio**(-j / (C - 1
 validation takes images that are left over, the test images are the official ones.
 """
 
-import argparse
 import sys
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from bmix_lite.errors import BmixError, require
 from bmix_lite.imageset import ImageSet
 from bmix_lite.prepared import save_prepared
-from bmix_lite.sources import File, Source, fetch_files, find_one
+from bmix_lite.sources import File, Source, bring_files, explain, find_one, make_parser
 
 HOLD_OUT = 0.1  # of the images of a class, from the end, validate; the others are there for training
 FILES = {  # sha256 of the archives whose md5 torchvision's own source gives
@@ -53,29 +52,22 @@ def make_long_tailed(train, test, ratio):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__doc__, None)
     parser.add_argument("--classes", type=int, choices=FILES, default=10)
     parser.add_argument("--imbalance-ratio", type=float, default=100, help="largest over smallest class")
-    parser.add_argument("--from", dest="given", metavar="PATH", help="a folder that has the files already")
-    parser.add_argument("--out", help="the prepared dataset (default: data/cifar10_lt)")
     chosen = parser.parse_args(arguments)
-    source = make_source(chosen.classes)
-    out = chosen.out or f"data/{source.name}"
-    try:
-        print(source.describe(), flush=True)
-        ratio = chosen.imbalance_ratio
+    source, ratio = make_source(chosen.classes), chosen.imbalance_ratio
+    chosen.out = chosen.out or f"data/{source.name}"
+
+    def work():
         require(1 <= ratio <= 500, f"--imbalance-ratio must be 1 to 500, got {ratio:g}")
-        if chosen.given is None:
-            fetch_files(source.files, f"{out}-files")
-        root = find_one(chosen.given or f"{out}-files", FILES[chosen.classes][1]).parent
+        root = find_one(bring_files(source, chosen), FILES[chosen.classes][1]).parent
         data = make_long_tailed(*read(chosen.classes, root), ratio)
-        save_prepared(data, out, about={"licence": source.licence, "citation": source.citation, "page": source.page})
+        save_prepared(data, chosen.out, about=source.about())
         print("training images a class:", ", ".join(map(str, data.counts("train"))))
-        print(f"{len(data.labels)} images prepared in {out}")
-    except BmixError as error:
-        print(f"{source.name}: {error}", file=sys.stderr)
-        return 2
-    return 0
+        print(f"{len(data.labels)} images prepared in {chosen.out}")
+
+    return explain(source, work)
 
 
 def read(classes, root):

@@ -16,7 +16,6 @@ from bmix_lite.sources import Source, find_one, run
 COMPETITION = "diabetic-retinopathy-detection"
 PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}"
 PARTS = [f"train.zip.00{number}" for number in range(1, 6)]
-KNOWN = read_counts("eyepacs")
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")
 SOURCE = Source(
     name="eyepacs",
@@ -25,7 +24,7 @@ SOURCE = Source(
     licence=f"the rules of the competition, {PAGE}/rules: research, no passing on",
     citation="EyePACS and Kaggle, Diabetic Retinopathy Detection, 2015",
     disk="33 GB download, 33 GB joined, 33 GB unpacked, 1.7 GB prepared at 128 px",
-    counts=dict(zip(KNOWN.classes, KNOWN.counts.tolist(), strict=True)),
+    counts=read_counts("eyepacs").as_dict(),
     class_names={str(grade): name for grade, name in enumerate(GRADES)},
 )
 

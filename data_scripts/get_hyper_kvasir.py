@@ -5,7 +5,6 @@ import sys
 from bmix_lite.known_counts import read_counts
 from bmix_lite.sources import File, Source, find_one, run
 
-KNOWN = read_counts("hyper_kvasir")
 SPLITS = (
     "https://raw.githubusercontent.com/simula/hyper-kvasir/49c0d0f915b57ac0b6cb18b49776ffa61c5512e3/official_splits"
 )
@@ -16,7 +15,7 @@ SOURCE = Source(
     licence="CC BY 4.0",
     citation="Borgli et al., Scientific Data 7, 283, 2020",
     disk="3.9 GB download, 3.9 GB unpacked, 0.5 GB prepared at 128 px",
-    counts=dict(zip(KNOWN.classes, KNOWN.counts.tolist(), strict=True)),
+    counts=read_counts("hyper_kvasir").as_dict(),
     files=(
         File("https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-labeled-images.zip", "labeled-images.zip"),
         File(

@@ -5,7 +5,6 @@ import sys
 from bmix_lite.known_counts import read_counts
 from bmix_lite.sources import File, Source, find_one, run
 
-KNOWN = read_counts("ham10000")
 CODES = {  # dx in the table of the publisher: Tschandl, Rosendahl and Kittler 2018, table 1
     "nv": "melanocytic nevus",
     "mel": "melanoma",
@@ -22,7 +21,7 @@ SOURCE = Source(
     licence="CC BY-NC 4.0",
     citation="Tschandl, Rosendahl and Kittler, Scientific Data 5, 180161, 2018",
     disk="2.6 GB download, 2.6 GB unpacked, 0.5 GB prepared at 128 px",
-    counts=dict(zip(KNOWN.classes, KNOWN.counts.tolist(), strict=True)),
+    counts=read_counts("ham10000").as_dict(),
     files=(
         File(
             "https://isic-challenge-data.s3.amazonaws.com/2018/ISIC2018_Task3_Training_Input.zip",

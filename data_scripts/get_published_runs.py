@@ -3,7 +3,6 @@
 Facts only: none of the authors' code or text is kept.
 """
 
-import argparse
 import json
 import re
 import sys
@@ -11,9 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from bmix_lite.errors import BmixError, require
+from bmix_lite.errors import require
 from bmix_lite.files import write_atomic
-from bmix_lite.sources import File, Source, fetch_files
+from bmix_lite.sources import File, Source, bring_files, explain, make_parser
 
 COMMIT = "20ac59263b436cd3102ac53ebcb774243442b76e"
 SOURCE = Source(
@@ -50,15 +49,10 @@ def read_run(folder):
 
 
 def main(arguments=None):
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--from", dest="given", metavar="PATH", help="a folder that has the logs already")
-    parser.add_argument("--out", default="data/published_runs", help="folder of the tables (default: %(default)s)")
-    chosen = parser.parse_args(arguments)
-    try:
-        print(SOURCE.describe(), flush=True)
-        root = Path(chosen.given or f"{chosen.out}-files")
-        if chosen.given is None:
-            fetch_files(SOURCE.files, root)
+    chosen = make_parser(__doc__, f"data/{SOURCE.name}").parse_args(arguments)
+
+    def work():
+        root = bring_files(SOURCE, chosen)
         folders = sorted(path.parent for path in root.rglob("val_metrics.txt"))
         require(folders, f"{root}: no val_metrics.txt in it or below")
         names = [folder.relative_to(root).as_posix() for folder in folders]
@@ -68,10 +62,8 @@ def main(arguments=None):
         write_atomic(Path(chosen.out) / "runs.csv", runs.to_csv(index=False))
         write_atomic(Path(chosen.out) / "epochs.csv", pd.DataFrame(rows).to_csv(index=False))
         print(f"{len(runs)} runs and {len(rows) // 2} epochs in {chosen.out}")
-    except BmixError as error:
-        print(f"published_runs: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+    return explain(SOURCE, work)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
 """Real medical images: blood cells cropped from smears, split by smear, told apart by a small network."""
 
-import xml.etree.ElementTree as ElementTree
-
-import numpy as np
 import pytest
-from PIL import Image
 
 from bmix_lite.datasets import load
-from bmix_lite.imageset import ImageSet
 from bmix_lite.metrics import score
 from bmix_lite.models import make_model
+from bmix_lite.prepare import prepare
 from bmix_lite.prepared import save_prepared
+from bmix_lite.report import read_report
 from bmix_lite.splits import assign_split
 from bmix_lite.training import Recipe, predict, train
 
@@ -18,22 +15,11 @@ CELLS = ("RBC", "WBC", "Platelets")
 
 
 @pytest.fixture(scope="module")
-def cells(shared):
-    crops, labels, smears, degenerate = [], [], [], 0
-    for path in sorted((shared / "data/bccd/Annotations").glob("*.xml")):
-        tree = ElementTree.parse(path)
-        smear = Image.open(shared / "data/bccd/JPEGImages" / f"{path.stem}.jpg").convert("RGB")
-        for cell in tree.iter("object"):
-            box = [int(cell.find(f"bndbox/{side}").text) for side in ("xmin", "ymin", "xmax", "ymax")]
-            labels.append(CELLS.index(cell.find("name").text))
-            if box[2] <= box[0] or box[3] <= box[1]:
-                degenerate += 1
-                labels.pop()
-                continue
-            crops.append(np.asarray(smear.resize((32, 32), Image.Resampling.BILINEAR, box=box)))
-            smears.append(path.stem)
-    images = ImageSet(np.stack(crops), np.array(labels), CELLS, groups=np.array(smears), name="bccd cells")
-    return images, degenerate
+def cells(shared, tmp_path_factory):
+    folder, names = tmp_path_factory.mktemp("bccd") / "cells", {name: name for name in CELLS}
+    options = dict(size=32, fit="stretch", class_names=names, on_bad="skip", jobs=1, progress=False)
+    images = prepare(shared / "data/bccd", folder, **options)
+    return images, read_report(folder).counts()["box"]
 
 
 def test_the_real_smears_hold_the_counts_that_are_known(cells):
