@@ -1,6 +1,7 @@
 """The command line: python -m bmix_lite COMMAND."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,20 @@ def main(arguments=None):
     demo.add_argument("--dataset", default="digits_lt", help="built-in name or prepared folder (default: %(default)s)")
     demo.add_argument("--seeds", type=int, default=5, help="runs of each method (default: %(default)s)")
     demo.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
+    sweep = commands.add_parser("sweep", help="run a notebook once for each point of a grid, here or on a Dask cluster")
+    sweep.add_argument("notebook")
+    sweep.add_argument("--grid", action="append", default=[], metavar="NAME=VALUES", help="alpha=0.1,0.2 or seed=0:5")
+    sweep.add_argument("--grid-file", help="YAML with any of the blocks fixed, runs, zip, product")
+    sweep.add_argument("--out", required=True, help="folder of the runs, their ledger and tables")
+    sweep.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
+    sweep.add_argument("--devices", default="", help="GPU numbers such as 0,1: one run at a time on each")
+    sweep.add_argument("--scheduler", help="address of a running Dask scheduler, such as tcp://node1:8786")
+    sweep.add_argument("--timeout", type=float, help="seconds a try of a run may take")
+    sweep.add_argument("--retries", type=int, default=1, help="tries after a kill or timeout (default: %(default)s)")
+    sweep.add_argument("--dry-run", action="store_true", help="check the grid and print the plan, start nothing")
+    report = commands.add_parser("report", help="one page and one table of all runs in a folder")
+    report.add_argument("runs")
+    report.add_argument("--metric", default="balanced_accuracy", help="to compare by (default: %(default)s)")
     html = commands.add_parser("html", help="run a notebook and make one page of it whose sliders work offline")
     html.add_argument("notebook")
     html.add_argument("--as-is", action="store_true", help="do not run it: explorers show their first figure")
@@ -31,11 +46,15 @@ def main(arguments=None):
     playground.add_argument("--out", default="notebooks/playground.npz", help="the file (default: %(default)s)")
     playground.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
     chosen = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _end)
     try:
         return COMMANDS[chosen.command](chosen)
     except BmixError as error:
         print(f"bmix_lite {chosen.command}: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("\nstopped. What is complete is kept; the same command goes on from there.", file=sys.stderr)
+        return 130
 
 
 def _demo(chosen):
@@ -46,6 +65,44 @@ def _demo(chosen):
     print(summary.to_string(float_format="%.3f"))
     print(f"table:  {chosen.out}/results.csv\nreport: {chosen.out}/report.html")
     return 0
+
+
+def _sweep(chosen):
+    from bmix_lite.batch import describe_endings, plan_runs, run_grid
+    from bmix_lite.grids import cross_grids, read_assignments, read_grid_file
+    from bmix_lite.plans import read_parameters
+
+    defaults, _ = read_parameters(chosen.notebook)
+    grid = read_assignments(chosen.grid, defaults)
+    if chosen.grid_file:
+        grid = cross_grids(read_grid_file(chosen.grid_file, defaults), grid)
+    devices = tuple(part.strip() for part in chosen.devices.split(",") if part.strip())
+    plan = plan_runs(chosen.notebook, grid, chosen.out)
+    print(plan.describe(len(devices) or chosen.jobs))
+    if chosen.dry_run:
+        return 0
+    settings = {"jobs": chosen.jobs, "devices": devices, "scheduler": chosen.scheduler}
+    settings |= {"timeout": chosen.timeout, "retries": chosen.retries}
+    endings = run_grid(chosen.notebook, grid, chosen.out, **settings)
+    print(describe_endings(endings))
+    if any(ending.good for ending in endings):
+        _report(chosen)
+    return 0 if all(ending.good for ending in endings) else 1
+
+
+def _report(chosen):
+    from bmix_lite.sweep_report import write_report
+
+    folder, metric = getattr(chosen, "runs", None) or chosen.out, getattr(chosen, "metric", "balanced_accuracy")
+    for path in write_report(folder, metric=metric):
+        print(path)
+    return 0
+
+
+def _end(*_):
+    """SIGTERM ends a command as Ctrl-C does, and a second one at once."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise KeyboardInterrupt
 
 
 def _html(chosen):
@@ -85,7 +142,15 @@ def _playground(chosen):
     return 0
 
 
-COMMANDS = {"demo": _demo, "html": _html, "refresh": _refresh, "keep": _keep, "playground": _playground}
+COMMANDS = {
+    "demo": _demo,
+    "sweep": _sweep,
+    "report": _report,
+    "html": _html,
+    "refresh": _refresh,
+    "keep": _keep,
+    "playground": _playground,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,7 +1,10 @@
 """Checkpoints that survive `kill -9` and notice a flipped bit; model files."""
 
+import contextlib
 import hashlib
 import io
+import json
+import math
 import os
 import warnings
 from pathlib import Path
@@ -23,6 +26,15 @@ def save_checkpoint(path, state):
     if path.exists():
         os.replace(path, previous(path))
     os.replace(fresh, path)
+
+
+def note_progress(path, recipe, history):
+    """Write beside the checkpoint `path` how far the training is, for whoever watches it from outside."""
+    scores = [record[f"val_{recipe.monitor}"] for record in history]
+    best = max((score for score in scores if not math.isnan(score)), default=0.0)
+    seen = {"epoch": history[-1]["epoch"], "epochs": recipe.epochs, "best": best}
+    with contextlib.suppress(OSError):  # nobody's training ends because it cannot be watched
+        write_atomic(Path(path).with_suffix(".json"), json.dumps(seen), durable=False)
 
 
 def load_checkpoint(path):

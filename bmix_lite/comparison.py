@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bmix_lite.errors import require, require_choice
+from bmix_lite.ledger import read_ledger
 from bmix_lite.metrics import mean_interval
-from bmix_lite.runs import read_ledger
 
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
 

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from bmix_lite.batch import execute, run_grid
+from bmix_lite.batch import describe_endings, run_grid
 from bmix_lite.comparison import summarise, tabulate
 from bmix_lite.errors import BmixError
 from bmix_lite.export import export_html
 from bmix_lite.files import write_atomic
+from bmix_lite.kernels import execute
 from bmix_lite.runs import read_runs
 from bmix_lite.widgets import precomputing
 
@@ -29,11 +30,8 @@ def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
     notebooks, out = Path(notebooks), Path(out)
     grid = [row | fields | {"seed": seed} for seed in range(seeds) for row in ROWS]
     endings = run_grid(notebooks / "05_train.ipynb", grid, out / "runs", jobs=jobs, progress=progress)
-    failed = [
-        f"{ending.folder.name}: {ending.error}" for ending in endings if ending.status not in ("complete", "reused")
-    ]
-    if failed:
-        raise BmixError(f"{len(failed)} of {len(endings)} runs did not complete:\n" + "\n".join(failed))
+    if not all(ending.good for ending in endings):
+        raise BmixError(f"not every run is complete: {describe_endings(endings)}")
     names = sorted({ending.folder.name for ending in endings})
     runs = read_runs(out / "runs", names)
     table = tabulate(runs, out / "runs")

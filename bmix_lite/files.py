@@ -8,9 +8,14 @@ import secrets
 from importlib import resources
 from pathlib import Path
 
+from bmix_lite.errors import BmixError
 
-def write_atomic(path, content):
-    """Write bytes or text under a temporary name in the same folder, fsync it, then rename it to `path`."""
+
+def write_atomic(path, content, *, durable=True):
+    """Write bytes or text under a temporary name in the same folder, fsync it, then rename it to `path`.
+
+    durable: False leaves out the fsync, for what may be lost with the power but must never be read half-written.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     content = content.encode() if isinstance(content, str) else content
@@ -19,13 +24,15 @@ def write_atomic(path, content):
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(path.parent)
+    if durable:
+        _sync_folder(path.parent)
 
 
 def write_json(path, value):
@@ -33,12 +40,24 @@ def write_json(path, value):
     write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def read_json(path):
+    """What a JSON file holds. Raises BmixError naming the file if it is not valid."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BmixError(f"{path}: not valid JSON ({error})") from error
+
+
 def append_line(path, line):
     """Append one line and fsync it; a line cut short by a crash is ended first, so that it spoils only itself."""
+    import fcntl
+
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
+        with contextlib.suppress(OSError):  # a network file system appends for two machines only under a lock
+            fcntl.flock(handle, fcntl.LOCK_EX)
         size = os.fstat(handle).st_size
         cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
         os.write(handle, (b"\n" if cut else b"") + line.encode() + b"\n")  # one write: appends do not interleave

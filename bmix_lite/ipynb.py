@@ -1,5 +1,6 @@
 """Notebook files, read so that a file that is none is refused by name, and run so that an error names its cell."""
 
+import json
 from pathlib import Path
 
 from bmix_lite.errors import BmixError, require
@@ -17,6 +18,17 @@ def read_notebook(path):
         return nbformat.read(path, as_version=4)
     except Exception as error:  # nbformat raises many kinds for a file that is not a notebook
         raise BmixError(f"{path}: not a notebook ({error})") from error
+
+
+def read_cells(path):
+    """(kind, source, tags) of each cell; format 4 is read without nbformat, whose import takes a second."""
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        cells = content["cells"] if content["nbformat"] == 4 else read_notebook(path).cells
+        cells = [(cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", [])) for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        cells = [(cell.cell_type, cell.source, cell.metadata.get("tags", [])) for cell in read_notebook(path).cells]
+    return cells
 
 
 def run_notebook(path):

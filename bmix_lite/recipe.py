@@ -73,8 +73,9 @@ class Recipe:
         """
         require_choice("method", method, METHODS)
         known = [field.name for field in dataclasses.fields(cls)]
-        for name in fields:
-            require(name in known, f"{name!r} is not a field of Recipe{suggest(name, known)}")
+        unknown = [name for name in fields if name not in known]
+        for name in unknown:
+            raise BmixError(f"{name!r} is not a field of Recipe{suggest(name, known)}")
         recipe = cls(**METHODS[method] | {name: value for name, value in fields.items() if value is not None})
         found = {name: getattr(recipe, name) for name in _defining(method)}
         require(found == _defining(method), f"method {method!r} means {_defining(method)}, got {found}")

@@ -1,23 +1,25 @@
-"""The run folder: one run, complete or not, in plain files; and the ledger that says how each run ended."""
+"""The run folder: one run, complete or not, in plain files."""
 
 import hashlib
 import json
 import math
 import platform
+import re
 import shutil
-from datetime import UTC, datetime
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import pandas as pd
-
 from bmix_lite import __version__
-from bmix_lite.errors import BmixError, require, require_choice
-from bmix_lite.files import append_line, remove_leftovers, sha256_of, write_atomic, write_json
+from bmix_lite.errors import require
+from bmix_lite.files import append_line, read_json, remove_leftovers, sha256_of, write_atomic, write_json
+from bmix_lite.ledger import append_ledger, read_endings, read_ledger
+from bmix_lite.locks import drop_lock, take_lock
 from bmix_lite.metrics import score
 from bmix_lite.recipe import METHODS
 
-ENDINGS = ("complete", "failed", "timed out", "killed")
+PATIENCE = 10  # seconds; the kernel of a sweep that was killed notices it and ends within about two
+PROGRESS = "checkpoint.json"  # goes with the checkpoint when the run is complete
 HASHED = ("recipe.json", "history.csv", "predictions.csv")  # metrics.json is written last, with their hashes
 
 
@@ -29,16 +31,22 @@ def make_run_id(recipe, fingerprint, notebook=""):
     identity = [recipe.asdict(), fingerprint, notebook, __version__]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
     alpha = f"-alpha{recipe.alpha:g}" if recipe.mixing != "none" else ""
-    return f"{recipe.method}{alpha}-{Path(recipe.dataset).name}-fold{recipe.fold}-seed{recipe.seed}-{digest}"
+    dataset = re.sub(r"[^\w-]+", "_", Path(recipe.dataset).name)[:60]  # a name of a file, whatever the folder is called
+    return f"{recipe.method}{alpha}-{dataset}-fold{recipe.fold}-seed{recipe.seed}-{digest}"
 
 
 def open_run(folder, recipe, data, *, device="cpu"):
-    """Create a run folder, or take up an interrupted one: writes recipe.json, refuses a folder of another run."""
+    """Create a run folder, or take up an interrupted one: writes recipe.json, refuses a folder of another run.
+
+    Until `save_run`, or its end, this process alone may write the run; another one that tries is refused.
+    """
     folder = Path(folder)
+    require(not folder.is_symlink(), f"{folder} is a link: nothing is written through it")
+    take_lock(_lock_of(folder), f"the run {folder}", wait=PATIENCE)
     about = {"recipe": recipe.asdict(), "fingerprint": data.fingerprint, "method": recipe.method}
     about |= {"class_names": list(data.class_names), "train_counts": data.counts().tolist()}
     if (folder / "recipe.json").exists():
-        there = _read_json(folder / "recipe.json")
+        there = read_json(folder / "recipe.json")
         differing = [key for key in about if there.get(key) != about[key]]
         require(not differing, f"{folder} belongs to another run: its {', '.join(differing)} differ")
     else:
@@ -53,6 +61,8 @@ def save_run(folder, data, history, predictions):
     history: the records that `train` yielded; predictions: {"val": (n, C) array, "test": ...}.
     """
     folder = Path(folder)
+    import pandas as pd
+
     seconds = sum(record["seconds"] for record in history)
     table = pd.DataFrame(history).drop(columns="seconds")  # equal runs leave equal files, whatever the clock said
     write_atomic(folder / "history.csv", table.to_csv(index=False))
@@ -66,6 +76,7 @@ def save_run(folder, data, history, predictions):
     for path in folder.glob("checkpoint.*"):
         path.unlink()
     append_ledger(folder.parent, folder.name, "complete", seconds=round(seconds, 3))
+    drop_lock(_lock_of(folder))
     return metrics
 
 
@@ -73,7 +84,7 @@ def is_complete(folder):
     """True if the folder holds a whole result: every file there, and each with the content that was scored."""
     folder = Path(folder)
     try:
-        hashes = dict(_read_json(folder / "metrics.json")["sha256"])
+        hashes = dict(read_json(folder / "metrics.json")["sha256"])
         there = [name for name in hashes if name in HASHED or (folder / name).exists()]  # model.pt may be deleted
         return set(HASHED) <= set(there) and all(sha256_of(folder / name) == hashes[name] for name in there)
     except (OSError, KeyError, TypeError, ValueError):  # ValueError: also JSON that is none
@@ -82,6 +93,8 @@ def is_complete(folder):
 
 def read_predictions(folder):
     """{"val": (labels (n,), probabilities (n, C)), "test": ...} of a run."""
+    import pandas as pd
+
     table = pd.read_csv(Path(folder) / "predictions.csv")
     columns = [name for name in table if name.startswith("p_")]
     groups = table.groupby("split", sort=False)
@@ -95,13 +108,28 @@ def read_run(folder):
     return _load_run(folder)
 
 
+def read_progress(folder):
+    """{"epoch", "epochs", "best"} of a run that is training, as it noted beside its checkpoint; {} if it has not."""
+    with suppress(OSError, ValueError):
+        return dict(read_json(Path(folder) / PROGRESS))
+    return {}
+
+
+def read_score(folder):
+    """A complete run's score on validation, by the metric that its recipe monitors; None where it is undefined."""
+    monitor = read_json(Path(folder) / "recipe.json")["recipe"]["monitor"]
+    return read_json(Path(folder) / "metrics.json").get("val", {}).get(monitor)
+
+
 def read_runs(experiment, chosen=None):
     """Every complete run of an experiment, or those with a run id in `chosen`, sorted by method, alpha and seed.
 
     Raises BmixError if there is none.
     """
     folders = sorted(path.parent for path in Path(experiment).glob("*/recipe.json"))
+    last = read_endings(experiment)
     wanted = [folder for folder in folders if chosen is None or folder.name in chosen]
+    wanted = [folder for folder in wanted if _ended_well(last, folder.name)]
     runs = [_load_run(folder) for folder in wanted if is_complete(folder)]
     require(bool(runs), f"{experiment} holds no complete run" + (" of those chosen" if chosen is not None else ""))
     return sorted(runs, key=_order)
@@ -123,19 +151,10 @@ def copy_results(experiment, target, chosen=None):
     return names
 
 
-def append_ledger(experiment, run_id, status, **details):
-    """One fsynced line in the experiment's ledger for one ending of a run."""
-    require_choice("status", status, ENDINGS)
-    when = datetime.now(UTC).isoformat(timespec="seconds")
-    line = {"run_id": run_id, "status": status, "when": when} | details
-    append_line(Path(experiment) / "ledger.jsonl", json.dumps(line))
-
-
-def read_ledger(experiment):
-    """The ledger's lines as dicts, oldest first; a line cut short by a crash is left out."""
-    path = Path(experiment) / "ledger.jsonl"
-    lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.exists() else []
-    return [line for line in map(_parse, lines) if isinstance(line, dict) and "run_id" in line and "status" in line]
+def list_complete(experiment, run_ids):
+    """Those of `run_ids` whose whole result lies in the experiment, unless the ledger tells of a later bad ending."""
+    last = read_endings(experiment)
+    return {run_id for run_id in run_ids if _ended_well(last, run_id) and is_complete(Path(experiment) / run_id)}
 
 
 def describe_environment(device="cpu"):
@@ -149,9 +168,19 @@ def describe_environment(device="cpu"):
     return environment | {"machine": platform.machine(), "system": platform.system(), "device": str(device)}
 
 
+def _lock_of(folder):
+    return folder.absolute().parent / ".locks" / folder.name
+
+
+def _ended_well(last, run_id):
+    return last.get(run_id, {}).get("status", "complete") == "complete"
+
+
 def _load_run(folder):
-    about = _read_json(folder / "recipe.json")
-    history, metrics = pd.read_csv(folder / "history.csv"), _read_json(folder / "metrics.json")
+    import pandas as pd
+
+    about = read_json(folder / "recipe.json")
+    history, metrics = pd.read_csv(folder / "history.csv"), read_json(folder / "metrics.json")
     return about | {"run_id": folder.name, "metrics": metrics, "history": history}
 
 
@@ -162,6 +191,8 @@ def _order(run):
 
 
 def _prediction_table(data, split, probabilities):
+    import pandas as pd
+
     rows = data.rows(split)
     table = pd.DataFrame(probabilities, columns=[f"p_{j}" for j in range(probabilities.shape[1])])
     table = table.astype("float32")
@@ -169,20 +200,6 @@ def _prediction_table(data, split, probabilities):
     table.insert(0, "index", rows)
     table.insert(0, "split", split)
     return table
-
-
-def _read_json(path):
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BmixError(f"{path}: not valid JSON ({error})") from error
-
-
-def _parse(line):
-    try:
-        return json.loads(line)
-    except ValueError:
-        return None
 
 
 def _nan_to_none(value):

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from bmix_lite.batches import MixedBatches
-from bmix_lite.checkpoints import load_checkpoint, save_checkpoint
+from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoint
 from bmix_lite.errors import BmixError, require
 from bmix_lite.inference import autocast, choose_device, predict, use_threads
 from bmix_lite.losses import make_loss
@@ -52,6 +52,7 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
         if checkpoint:
             state = {"model": model.state_dict(), "optimizer": run.optimizer.state_dict()}
             save_checkpoint(checkpoint, identity | state | {"best": best, "history": history})
+            note_progress(checkpoint, recipe, history)
         yield dict(history[-1])
     model.load_state_dict(best)
 

@@ -7,11 +7,14 @@ import papermill
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from bmix_lite.batch import execute, expand_grid, plan_runs, read_parameters, run_grid
+from bmix_lite.batch import expand_grid, plan_runs, run_grid
 from bmix_lite.datasets import digits_lt
 from bmix_lite.errors import BmixError
+from bmix_lite.kernels import execute
+from bmix_lite.ledger import read_ledger
+from bmix_lite.plans import read_parameters
 from bmix_lite.prepared import save_prepared
-from bmix_lite.runs import is_complete, read_ledger, read_run
+from bmix_lite.runs import is_complete, read_run
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 PARAMETERS = """dataset = "digits_lt"  # a comment

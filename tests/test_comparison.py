@@ -13,8 +13,8 @@ from bmix_lite.comparison import (
     tabulate,
 )
 from bmix_lite.errors import BmixError
+from bmix_lite.ledger import append_ledger
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs import append_ledger
 
 
 def make_run(method="instance", *, value=0.5, confusion=((3, 1), (2, 2)), recall=(0.75, 0.5), **fields):

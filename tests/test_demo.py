@@ -10,7 +10,8 @@ from bmix_lite.demo import ROWS, run_demo
 from bmix_lite.errors import BmixError
 from bmix_lite.export import WIDGET_MIME
 from bmix_lite.frames import FRAMES_MIME
-from bmix_lite.runs import is_complete, read_ledger, read_run
+from bmix_lite.ledger import read_ledger
+from bmix_lite.runs import is_complete, read_run
 from bmix_lite.widgets import MODULE_MIME, PLOTLY_MIME
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]

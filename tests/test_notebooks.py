@@ -9,8 +9,8 @@ import nbformat
 import papermill
 import pytest
 
-from bmix_lite.batch import read_parameters
 from bmix_lite.ipynb import QUIET
+from bmix_lite.plans import read_parameters
 from bmix_lite.recipe import Recipe
 from bmix_lite.widgets import PLOTLY_MIME
 from conftest import ROOT
