@@ -4,31 +4,47 @@ from collections import defaultdict
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from bmix_lite.errors import require, require_choice
 from bmix_lite.ledger import read_ledger
 from bmix_lite.metrics import mean_interval
 
+NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
 
 
 def name_run(run):
     """What a run is called in tables and figures: its method and, where it mixes, alpha and an unusual q."""
     recipe = run["recipe"]
+    if run["method"] == "custom":
+        return f"{recipe['mixing']} mixing, alpha {recipe['alpha']:g}, q {recipe['q']}, {recipe['loss']}"
     if recipe["mixing"] == "none":
         return run["method"]
     base = "" if recipe["q"] == 1 else f", q {recipe['q']}"
     return f"{run['method']}, alpha {recipe['alpha']:g}{base}"
 
 
+def name_runs(runs):
+    """The name of each run among these: where they differ in more than method, seed and fold, the name says how."""
+    apart = [name for name in vary(runs) if name not in (*NAMED, "dataset", "fold", "seed")]
+    return [", ".join([name_run(run), *(f"{name} {run['recipe'][name]}" for name in apart)]) for run in runs]
+
+
+def vary(runs):
+    """Names of the recipe's fields in which the runs differ, in the order of the recipe."""
+    return [name for name in runs[0]["recipe"] if len({repr(run["recipe"][name]) for run in runs}) > 1]
+
+
 def tabulate(runs, experiment):
     """One row a run, as in results.csv: what it was, val_... and test_... metrics, seconds of training."""
     seconds = {line["run_id"]: line.get("seconds") for line in read_ledger(experiment) if line["status"] == "complete"}
-    rows = []
+    fields, rows = ["q", "alpha", "loss", "fold", "seed"], []
+    fields += [name for name in vary(runs) if name not in (*fields, "dataset")]
     for run in runs:
         recipe = run["recipe"]
-        row = {"run_id": run["run_id"], "dataset": recipe["dataset"], "method": run["method"]}
-        row |= {name: recipe[name] for name in ("q", "alpha", "loss", "seed")}
+        row = {"run_id": run["run_id"], "status": "complete", "dataset": recipe["dataset"], "method": run["method"]}
+        row |= {name: recipe[name] for name in fields}
         for split in ("val", "test"):
             row |= {f"{split}_{name}": run["metrics"][split][name] for name in REPORTED}
         rows.append(row | {"seconds": seconds.get(run["run_id"])})
@@ -51,17 +67,14 @@ def summarise(runs, metric="balanced_accuracy", split="test"):
 def group_runs(runs):
     """{name: runs} in the order in which the names come.
 
-    Raises BmixError where runs of one name differ in more than seed and fold, or runs in their dataset: such runs
-    must not be pooled.
+    Runs of one name differ in seed and fold only. Raises BmixError where they differ in their dataset, or where a
+    fold and seed of one name stands twice: such runs must not be pooled.
     """
     require(len({run["recipe"]["dataset"] for run in runs}) == 1, "runs on different datasets cannot be compared")
     groups = defaultdict(list)
-    for run in runs:
-        groups[name_run(run)].append(run)
+    for name, run in zip(name_runs(runs), runs, strict=True):
+        groups[name].append(run)
     for name, group in groups.items():
-        kept = [{k: v for k, v in run["recipe"].items() if k not in ("seed", "fold")} for run in group]
-        differing = sorted(key for key in kept[0] if any(recipe[key] != kept[0][key] for recipe in kept))
-        require(not differing, f"runs of {name!r} differ in {', '.join(differing)} and cannot be pooled")
         places = [(run["recipe"]["fold"], run["recipe"]["seed"]) for run in group]
         twice = [f"fold {fold} seed {seed}" for fold, seed in set(places) if places.count((fold, seed)) > 1]
         require(not twice, f"runs of {name!r} stand twice, made by different notebooks or versions: {', '.join(twice)}")
@@ -87,3 +100,76 @@ def collect_recalls(runs, split="test"):
 def _place(run, runs):
     seed, folds = f"seed {run['recipe']['seed']}", {other["recipe"]["fold"] for other in runs}
     return seed if len(folds) == 1 else f"fold {run['recipe']['fold']} {seed}"
+
+
+def compare_pairs(runs, reference=None, metric="balanced_accuracy", split="test", level=0.95):
+    """Each method less the reference, pair by pair over equal folds and seeds: one row a method, a DataFrame.
+
+    reference: a name as in `group_runs`, the first one unless given. Columns: pairs, difference (mean), low and high
+    (Student-t interval), higher (pairs in which the method has more), p (paired t test, Holm's correction over the
+    methods) and verdict. It speaks of other seeds on the same images, not of other images.
+    """
+    require_choice("metric", metric, REPORTED)
+    groups = group_runs(runs)
+    reference = next(iter(groups)) if reference is None else reference
+    require_choice("reference", reference, tuple(groups))
+    base, rows = _by_pair(groups[reference], metric, split), {}
+    for name in groups.keys() - {reference}:
+        other = _by_pair(groups[name], metric, split)
+        gaps = np.array([other[pair] - base[pair] for pair in sorted(base.keys() & other.keys())])
+        mean, low, high = mean_interval(gaps, level) if gaps.size else [np.nan] * 3
+        rows[name] = {"pairs": len(gaps), "difference": mean, "low": low, "high": high, "higher": int(sum(gaps > 0))}
+        rows[name]["p"] = _paired_p(gaps)
+    table = pd.DataFrame.from_dict(rows, orient="index").reindex([name for name in groups if name != reference])
+    if len(table):
+        table["p"] = correct_holm(table["p"].to_numpy(dtype=float))
+        table["verdict"] = [_judge(row, 1 - level) for _, row in table.iterrows()]
+    return table
+
+
+def correct_holm(p):
+    """Holm's correction of p values (n,) for n comparisons (Scandinavian Journal of Statistics 6, 1979); NaN stays."""
+    p, order = np.asarray(p, dtype=float), np.argsort(p)
+    count = int(np.sum(~np.isnan(p)))
+    steps = p[order[:count]] * np.arange(count, 0, -1)
+    corrected = np.full(p.shape, np.nan)
+    corrected[order[:count]] = np.minimum(1, np.maximum.accumulate(steps)) if count else []
+    return corrected
+
+
+def choose_by_validation(runs, metric="balanced_accuracy"):
+    """What an honest choice gives: (name with the highest mean on "val", its means {"val", "test"}), then the same of
+    the name that is highest on "test", which nobody may choose by."""
+    means = {split: summarise(runs, metric, split)["mean"] for split in ("val", "test")}
+    chosen, best = (means[split].idxmax() for split in ("val", "test"))
+    return [(name, {split: float(values[name]) for split, values in means.items()}) for name in (chosen, best)]
+
+
+def group_sizes(counts):
+    """Classes in up to three groups by size: {"3 rarest classes (1 to 3 images)": class numbers, ...}."""
+    order, named, parts = np.argsort(counts, kind="stable"), {}, min(3, len(counts))
+    words = ["rarest", "middle", "commonest"] if parts > 2 else ["rarest", "commonest"]
+    for word, classes in zip(words, np.array_split(order, parts), strict=True):
+        low, high = np.min(np.asarray(counts)[classes]), np.max(np.asarray(counts)[classes])
+        named[f"{len(classes)} {word} classes ({low:,} to {high:,} images)"] = np.sort(classes)
+    return named
+
+
+def _by_pair(group, metric, split):
+    values = {(run["recipe"]["fold"], run["recipe"]["seed"]): run["metrics"][split][metric] for run in group}
+    return {pair: value for pair, value in values.items() if value is not None}
+
+
+def _paired_p(gaps):
+    """Two-sided p of a paired t test; NaN where it is not defined."""
+    if len(gaps) < 2 or np.ptp(gaps) == 0:
+        return np.nan
+    return float(stats.ttest_1samp(gaps, 0).pvalue)
+
+
+def _judge(row, limit):
+    if np.isnan(row["p"]):
+        return "no verdict: it takes two pairs that differ"
+    if row["p"] >= limit:
+        return f"not separable with {row['pairs']:.0f} pairs"
+    return "higher" if row["difference"] > 0 else "lower"

@@ -37,8 +37,6 @@ def export_html(notebook, page, *, title=None, run=False):
          executed inside `widgets.precomputing`, and elsewhere show their first figure. The file is left as it is.
     The page makes no request to anywhere. Raises BmixError if the notebook cannot be read, or naming a failing cell.
     """
-    from plotly.offline import get_plotlyjs
-
     notebook = Path(notebook)
     if run:
         with precomputing():
@@ -57,11 +55,23 @@ def export_html(notebook, page, *, title=None, run=False):
         "foot": "",
     }
     if figures:
-        resources["head"] += f"<script>{get_plotlyjs()}</script>"
-        resources["foot"] = f'<script type="module">{read_static("page.js")}</script>'
+        resources["head"] += plotly_script()
+        resources["foot"] = draw_script()
     body, _ = exporter.from_notebook_node(content, resources=resources)
     write_atomic(page, body)
     return Path(page)
+
+
+def plotly_script():
+    """plotly.js as a script of the page itself."""
+    from plotly.offline import get_plotlyjs
+
+    return f"<script>{get_plotlyjs()}</script>"
+
+
+def draw_script():
+    """What draws the figures of a page; stands at its end."""
+    return f'<script type="module">{read_static("page.js")}</script>'
 
 
 def _prepare_cell(cell, number):
@@ -77,7 +87,7 @@ def _prepare_cell(cell, number):
         elif "packed" in frames:
             shown = _explorer_html(frames, name)
         elif PLOTLY_MIME in data:
-            shown = _figure_html(data[PLOTLY_MIME], name)
+            shown = figure_html(data[PLOTLY_MIME], name)
             shown += f"<p>{html.escape(frames['error'])}</p>" if "error" in frames else ""
         else:
             continue
@@ -86,7 +96,8 @@ def _prepare_cell(cell, number):
     return figures
 
 
-def _figure_html(figure, name):
+def figure_html(figure, name):
+    """A figure's JSON as HTML that `draw_script` finds in a page that holds `plotly_script`."""
     layout = figure.get("layout", {})
     content = _hold({"data": figure["data"], "layout": layout})
     title, height = (layout.get("title") or {}).get("text"), layout.get("height")
