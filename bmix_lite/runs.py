@@ -19,6 +19,7 @@ from bmix_lite.metrics import score
 from bmix_lite.recipe import METHODS
 
 PATIENCE = 10  # seconds; the kernel of a sweep that was killed notices it and ends within about two
+LOCKS = ".locks"  # in an experiment's folder, one file a run
 PROGRESS = "checkpoint.json"  # goes with the checkpoint when the run is complete
 HASHED = ("recipe.json", "history.csv", "predictions.csv")  # metrics.json is written last, with their hashes
 
@@ -169,7 +170,7 @@ def describe_environment(device="cpu"):
 
 
 def _lock_of(folder):
-    return folder.absolute().parent / ".locks" / folder.name
+    return folder.absolute().parent / LOCKS / folder.name
 
 
 def _ended_well(last, run_id):

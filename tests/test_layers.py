@@ -84,6 +84,7 @@ ORDER = [
     "pools",
     "watching",
     "batch",
+    "sweep_plots",
     "sweep_report",
     "demo",
     "__main__",
