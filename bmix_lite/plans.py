@@ -162,7 +162,7 @@ def _check_out(out):
     except BmixError:
         raise
     except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null byte, links in a circle
-        raise BmixError(f"out must be a folder, got {str(out)!r:.80}: {str(error):.80}") from error
+        raise BmixError(f"out must be a folder, got {str(out)!r:.80}: {error!s:.80}") from error
     for name in (SWEEP, LOCKS):
         require(not (out / name).is_symlink(), f"{out / name} is a link: nothing is written through it")
     return out
