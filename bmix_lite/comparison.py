@@ -1,6 +1,7 @@
 """From run folders to tables: one row a run, means with intervals, confusion matrices and recalls by method."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,7 @@ from scipy import stats
 from bmix_lite.errors import require, require_choice
 from bmix_lite.ledger import read_ledger
 from bmix_lite.metrics import mean_interval
+from bmix_lite.tasks import read_wall
 
 NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
@@ -153,6 +155,26 @@ def group_sizes(counts):
         low, high = np.min(np.asarray(counts)[classes]), np.max(np.asarray(counts)[classes])
         named[f"{len(classes)} {word} classes ({low:,} to {high:,} images)"] = np.sort(classes)
     return named
+
+
+def tabulate_recall(runs, groups, field):
+    """One row a run: the recipe's `field`, and the mean recall on test of each group of classes (see `group_sizes`)."""
+    rows = []
+    for run in runs:
+        recall = np.array(run["metrics"]["test"]["recall"], dtype=float)  # None, where a class has no image, is NaN
+        means = {name: float(np.nanmean(recall[classes])) for name, classes in groups.items()}
+        rows.append({field: run["recipe"][field]} | means)
+    return pd.DataFrame(rows)
+
+
+def measure_cost(runs, experiment):
+    """Mean seconds of training and of the whole notebook, by method; the latter only of runs that a sweep made."""
+    table = tabulate(runs, experiment).assign(name=name_runs(runs))
+    table["notebook seconds"] = [read_wall(Path(experiment) / run["run_id"]) for run in runs]
+    table["notebook seconds"] = table["notebook seconds"].astype(float)
+    means = table.groupby("name", sort=False)[["seconds", "notebook seconds"]].mean()
+    means.insert(0, "runs", table.groupby("name", sort=False).size())
+    return means
 
 
 def _by_pair(group, metric, split):
