@@ -16,6 +16,7 @@ NAMES = sorted(path.stem for path in PACKAGE.glob("*.py") if path.stem != "__ini
 ORDER = [
     "errors",
     "files",
+    "spreadsheets",
     "ipynb",
     "randomness",
     "distribution",
