@@ -1,9 +1,12 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 
 from bmix_lite.classes import find_absences, find_class_faults, find_odd_labels, order_classes
 from bmix_lite.listing import Item
+from bmix_lite.splits import deal_folds
+from tiny import make
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -72,8 +75,16 @@ def test_a_class_in_one_patient_only_is_named_with_the_folds_that_lack_it():
     groups = [f"p{number}" for number in range(40)] + ["one"] * 6
     items = make_items(labels, groups=groups)
     faults = find_absences(items, range(46), ["common", "rare"])
-    assert any("rare" in fault.where + fault.found for fault in faults)
-    assert all(fault.level == "warning" for fault in faults)
+    [fault] = faults
+    assert (fault.where, fault.level) == ("'rare'", "warning")
+    assert fault.found.startswith("6 images in 1 groups: none in ")
+    places = [place.split(" of fold ") for place in fault.found.split("none in ")[1].split(", ")]
+    lacking = [{part for part, at in places if at == str(fold)} for fold in range(5)]
+    data = make(np.repeat([0, 1], [40, 6]), groups=groups, ids=[item.id for item in items])
+    tested = next(fold for fold in range(5) if np.any(deal_folds(data, np.ones(46, bool), 5)[40:] == fold))
+    assert lacking[tested] == {"train", "val"}
+    assert lacking[tested - 1] == {"train", "test"}
+    assert sorted(map(sorted, lacking)) == [["test", "train"]] + 3 * [["test", "val"]] + [["train", "val"]]
     spread = make_items(labels, groups=[f"p{number}" for number in range(46)])
     assert find_absences(spread, range(46), ["common", "rare"]) == []
 
