@@ -55,6 +55,14 @@ def find_class_faults(items, rows, listed, names=None):
         if left[label] == 0:
             faults.append(Fault("lost", repr(label), f"{counts[label]} images listed, none is left"))
     given = any(items[number].split or items[number].fold for number in rows)
+    sides = defaultdict(set)
+    for number in rows:
+        sides[items[number].label.strip()].add(items[number].split)
+    for label, found in sorted(sides.items()):
+        if found <= {"val", "test"}:
+            faults.append(
+                Fault("untrained", repr(label), f"{left[label]} images, all in {' and '.join(sorted(found))}")
+            )
     for label, count in sorted(left.items()):
         if count < FOLDS and not given:
             faults.append(Fault("few", repr(label), f"{count} images for {FOLDS} folds"))

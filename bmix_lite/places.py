@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bmix_lite.faults import shorten
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".pgm", ".ppm"}
+SUFFIXES = {".dcm", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".pgm", ".ppm"}
 HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # and all that begins with a dot
 
 
@@ -35,7 +35,9 @@ class Places:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if not text.strip() or not parts:
             return Place(text, kind="path", fault="no path")
-        if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in parts or re.search(r"[\x00-\x1f]", name):
+        if name.startswith("/") or re.match("[A-Za-z]:", name):
+            return Place(text, kind="path", fault=f"{text!r} is an absolute path: write it from the images' folder on")
+        if ".." in parts or re.search(r"[\x00-\x1f]", name):
             return Place(text, kind="path", fault=f"{text!r} leads out of the folder of the images")
         name = "/".join(parts)
         if self.search:

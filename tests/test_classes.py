@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -68,6 +69,17 @@ def test_small_lone_lost_unused_and_odd_classes_are_named_with_their_numbers():
     assert look(["0", "1"] * 5, {"0": "a", "1": "b", "2": "c"})["unused"].found == "0 images"
     for name in ("NA", "x" * 200, "<img src=x onerror=alert(1)>"):
         assert look([name] * 9 + ["b"] * 9)["names"].where == repr(name)
+
+
+def test_a_class_without_training_images_in_the_split_that_is_given_stops():
+    items = [
+        replace(item, split=split)
+        for item, split in zip(make_items("aabb"), ["train", "val", "val", "test"], strict=True)
+    ]
+    faults = find_class_faults(items, range(4), Counter("aabb"))
+    assert [(fault.kind, fault.where, fault.found, fault.level) for fault in faults] == [
+        ("untrained", "'b'", "2 images, all in test and val", "stop")
+    ]
 
 
 def test_a_class_in_one_patient_only_is_named_with_the_folds_that_lack_it():
