@@ -249,6 +249,16 @@ def test_names_that_a_spreadsheet_would_compute_are_quoted_in_the_report(tmp_pat
     assert (row["where"], row["images"], row["left_out"]) == ("'@sum/x.png",) * 3
 
 
+def test_a_class_whose_name_is_markup_is_shown_as_text(tmp_path):
+    root = make_folder(tmp_path / "photos")
+    (root / "class 1").rename(root / "<img src=x onerror=alert(1)>")
+    data = prepare(root, tmp_path / "data", **QUIET)
+    page = (tmp_path / "data/report.html").read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img src=x onerror=alert(1)>" in data.class_names
+
+
 def test_a_class_that_loses_all_its_images_stops_in_any_case(tmp_path):
     root = make_folder(tmp_path / "photos")
     for path in (root / "class 2").iterdir():

@@ -152,3 +152,13 @@ def test_a_table_of_the_first_format_is_read_as_it_was_written(tmp_path):
             text = text.replace(new, old)
         (tmp_path / name).write_text(text)
     assert load_prepared(tmp_path).groups.tolist() == ["'=1", "=1", "a", "b"]
+
+
+def test_links_in_the_folder_are_replaced_and_never_written_through(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("images.npy", "table.csv", "dataset.json"):
+        (tmp_path / name).write_text("mine")
+        (tmp_path / "data" / name).symlink_to(tmp_path / name)
+    save_prepared(BASE, tmp_path / "data")
+    assert load_prepared(tmp_path / "data").fingerprint == BASE.fingerprint
+    assert all((tmp_path / name).read_text() == "mine" for name in ("images.npy", "table.csv", "dataset.json"))
