@@ -18,6 +18,7 @@ ORDER = [
     "files",
     "locks",
     "ledger",
+    "spreadsheets",
     "ipynb",
     "randomness",
     "distribution",
@@ -176,6 +177,7 @@ def test_importing_everything_leaves_the_generators_and_threads_alone():
     script = """
 import importlib, json, random, sys
 import numpy as np
+import sklearn.metrics  # it imports rich where that is installed, which draws from `random`: not our doing
 import torch
 def states():
     return [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate(), torch.get_num_threads()]
