@@ -1,15 +1,17 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo test lab notebooks playground example pictures html lint clean
+.PHONY: install demo compare test lab notebooks playground example pictures html lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/installed
+DATASET ?= digits_lt
 export PYTHONHASHSEED := 0
 
 help:
 	@echo "make install    the environment in .venv (once, 1 to 3 minutes)"
 	@echo "make demo       train and compare on real digits: table and build/demo/report.html (about 3 minutes)"
+	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET))"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       all tests, notebooks included (about 10 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
@@ -34,6 +36,10 @@ demo: install
 test: install
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 	$(PYTHON) -m pytest --nbval notebooks
+
+compare: install
+	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \
+	  --grid dataset=$(DATASET) --out build/compare/$(notdir $(DATASET))
 
 lab: install
 	$(PYTHON) -m jupyterlab --ip=127.0.0.1 --notebook-dir=notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb

@@ -116,7 +116,9 @@ def _opened(archive):
         except BmixError:
             raise
         except Exception as error:
-            raise BmixError(f"{archive}: no whole {'zip' if zipped else 'zip or tar'}: {error}") from error
+            raise BmixError(
+                f"{archive}: no whole {'zip' if zipped else 'zip or tar'}: {error}: remove it and get it again"
+            ) from error
         yield source, members
 
 

@@ -15,7 +15,7 @@ BLOCK = 2048  # images compared at a time
 def find_unreadable(items, facts):
     """A fault for each file that could not be decoded."""
     return [
-        Fault("unreadable", item.where, f"{item.id}: {fault}", (number,), (number,))
+        Fault("unreadable", item.where, fault if item.where == item.id else f"{item.id}: {fault}", (number,), (number,))
         for number, (item, fault) in enumerate(zip(items, facts.faults, strict=True))
         if fault
     ]
@@ -44,6 +44,8 @@ def find_copies(items, facts, rows):
 def find_near(items, facts, rows):
     """Faults of pairs that look nearly the same and lie on two sides of a split, or may come to lie there."""
     faults, alike = [], []
+    if len(rows) < 2:
+        return faults
     for one, two in pair_near(facts.grey[rows]):
         pair = (rows[one], rows[two])
         first, second = items[pair[0]], items[pair[1]]

@@ -8,7 +8,7 @@ import numpy as np
 from bmix_lite.errors import BmixError
 from bmix_lite.faults import Fault, shorten
 from bmix_lite.imageset import ImageSet
-from bmix_lite.splits import FOLDS, assign_split
+from bmix_lite.splits import FOLDS, deal_folds
 
 LONGEST = 60  # characters of a name that still fits a figure
 MISSING = {"na", "n/a", "nan", "none", "null", "unknown", "?", "-", ""}  # what tables write for "no value"
@@ -55,6 +55,14 @@ def find_class_faults(items, rows, listed, names=None):
         if left[label] == 0:
             faults.append(Fault("lost", repr(label), f"{counts[label]} images listed, none is left"))
     given = any(items[number].split or items[number].fold for number in rows)
+    sides = defaultdict(set)
+    for number in rows:
+        sides[items[number].label.strip()].add(items[number].split)
+    for label, found in sorted(sides.items()):
+        if found <= {"val", "test"}:
+            faults.append(
+                Fault("untrained", repr(label), f"{left[label]} images, all in {' and '.join(sorted(found))}")
+            )
     for label, count in sorted(left.items()):
         if count < FOLDS and not given:
             faults.append(Fault("few", repr(label), f"{count} images for {FOLDS} folds"))
@@ -80,16 +88,18 @@ def find_absences(items, rows, order):
     labels = np.array([order.index(items[number].label.strip()) for number in rows])
     ids = [items[number].id for number in rows]
     data = ImageSet(np.zeros((len(rows), 1, 1, 1), np.uint8), labels, order, groups=groups, ids=ids)
-    faults, absent = [], defaultdict(list)
-    for fold in range(FOLDS):
-        try:
-            split = assign_split(data, fold=fold)
-        except BmixError as error:  # no fold, or one without a class in training, can be made
-            faults.append(Fault("absent", f"fold {fold}", str(error)))
-            continue
-        for part in ("val", "test"):
-            for j in np.flatnonzero(split.counts(part) == 0):
+    try:
+        dealt = deal_folds(data, np.ones(len(rows), bool), FOLDS)
+    except BmixError as error:
+        return [Fault("absent", f"{FOLDS} folds", str(error))]
+    absent, folds = defaultdict(list), np.arange(FOLDS)
+    for fold in folds:  # as assign_split has it: fold is test, the next one val
+        parts = {"train": ~np.isin(folds, (fold, (fold + 1) % FOLDS)), "val": (fold + 1) % FOLDS, "test": fold}
+        for part, chosen in parts.items():
+            inside = np.isin(dealt, folds[chosen])
+            for j in np.flatnonzero(np.bincount(labels[inside], minlength=len(order)) == 0):
                 absent[j].append(f"{part} of fold {fold}")
+    faults = []
     for j, places in sorted(absent.items()):
         size = len(set(groups[labels == j]))
         found = f"{np.sum(labels == j)} images in {size} groups: none in {shorten(places)}"

@@ -1,14 +1,15 @@
 """From run folders to tables: one row a run, means with intervals, confusion matrices and recalls by method."""
 
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bmix_lite.errors import require, require_choice
 from bmix_lite.ledger import read_ledger
 from bmix_lite.metrics import mean_interval
+from bmix_lite.tasks import read_wall
 
 NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
@@ -102,49 +103,6 @@ def _place(run, runs):
     return seed if len(folds) == 1 else f"fold {run['recipe']['fold']} {seed}"
 
 
-def compare_pairs(runs, reference=None, metric="balanced_accuracy", split="test", level=0.95):
-    """Each method less the reference, pair by pair over equal folds and seeds: one row a method, a DataFrame.
-
-    reference: a name as in `group_runs`, the first one unless given. Columns: pairs, difference (mean), low and high
-    (Student-t interval), higher (pairs in which the method has more), p (paired t test, Holm's correction over the
-    methods) and verdict. It speaks of other seeds on the same images, not of other images.
-    """
-    require_choice("metric", metric, REPORTED)
-    groups = group_runs(runs)
-    reference = next(iter(groups)) if reference is None else reference
-    require_choice("reference", reference, tuple(groups))
-    base, rows = _by_pair(groups[reference], metric, split), {}
-    for name in groups.keys() - {reference}:
-        other = _by_pair(groups[name], metric, split)
-        gaps = np.array([other[pair] - base[pair] for pair in sorted(base.keys() & other.keys())])
-        mean, low, high = mean_interval(gaps, level) if gaps.size else [np.nan] * 3
-        rows[name] = {"pairs": len(gaps), "difference": mean, "low": low, "high": high, "higher": int(sum(gaps > 0))}
-        rows[name]["p"] = _paired_p(gaps)
-    table = pd.DataFrame.from_dict(rows, orient="index").reindex([name for name in groups if name != reference])
-    if len(table):
-        table["p"] = correct_holm(table["p"].to_numpy(dtype=float))
-        table["verdict"] = [_judge(row, 1 - level) for _, row in table.iterrows()]
-    return table
-
-
-def correct_holm(p):
-    """Holm's correction of p values (n,) for n comparisons (Scandinavian Journal of Statistics 6, 1979); NaN stays."""
-    p, order = np.asarray(p, dtype=float), np.argsort(p)
-    count = int(np.sum(~np.isnan(p)))
-    steps = p[order[:count]] * np.arange(count, 0, -1)
-    corrected = np.full(p.shape, np.nan)
-    corrected[order[:count]] = np.minimum(1, np.maximum.accumulate(steps)) if count else []
-    return corrected
-
-
-def choose_by_validation(runs, metric="balanced_accuracy"):
-    """What an honest choice gives: (name with the highest mean on "val", its means {"val", "test"}), then the same of
-    the name that is highest on "test", which nobody may choose by."""
-    means = {split: summarise(runs, metric, split)["mean"] for split in ("val", "test")}
-    chosen, best = (means[split].idxmax() for split in ("val", "test"))
-    return [(name, {split: float(values[name]) for split, values in means.items()}) for name in (chosen, best)]
-
-
 def group_sizes(counts):
     """Classes in up to three groups by size: {"3 rarest classes (1 to 3 images)": class numbers, ...}."""
     order, named, parts = np.argsort(counts, kind="stable"), {}, min(3, len(counts))
@@ -155,21 +113,21 @@ def group_sizes(counts):
     return named
 
 
-def _by_pair(group, metric, split):
-    values = {(run["recipe"]["fold"], run["recipe"]["seed"]): run["metrics"][split][metric] for run in group}
-    return {pair: value for pair, value in values.items() if value is not None}
+def tabulate_recall(runs, groups, field):
+    """One row a run: the recipe's `field`, and the mean recall on test of each group of classes (see `group_sizes`)."""
+    rows = []
+    for run in runs:
+        recall = np.array(run["metrics"]["test"]["recall"], dtype=float)  # None, where a class has no image, is NaN
+        means = {name: float(np.nanmean(recall[classes])) for name, classes in groups.items()}
+        rows.append({field: run["recipe"][field]} | means)
+    return pd.DataFrame(rows)
 
 
-def _paired_p(gaps):
-    """Two-sided p of a paired t test; NaN where it is not defined."""
-    if len(gaps) < 2 or np.ptp(gaps) == 0:
-        return np.nan
-    return float(stats.ttest_1samp(gaps, 0).pvalue)
-
-
-def _judge(row, limit):
-    if np.isnan(row["p"]):
-        return "no verdict: it takes two pairs that differ"
-    if row["p"] >= limit:
-        return f"not separable with {row['pairs']:.0f} pairs"
-    return "higher" if row["difference"] > 0 else "lower"
+def measure_cost(runs, experiment):
+    """Mean seconds of training and of the whole notebook, by method; the latter only of runs that a sweep made."""
+    table = tabulate(runs, experiment).assign(name=name_runs(runs))
+    table["notebook seconds"] = [read_wall(Path(experiment) / run["run_id"]) for run in runs]
+    table["notebook seconds"] = table["notebook seconds"].astype(float)
+    means = table.groupby("name", sort=False)[["seconds", "notebook seconds"]].mean()
+    means.insert(0, "runs", table.groupby("name", sort=False).size())
+    return means

@@ -109,6 +109,8 @@ def _describe(path):
     head = path.read_bytes()[:512]
     if not head:
         return "the file is empty"
+    if head[128:132] == b"DICM":
+        return "a DICOM file, which is not read here: export it as PNG, of 16 bits where it has more than 8"
     start = head.lstrip().lower()
     if start.startswith((b"<!doctype html", b"<html")):
         return "looks like HTML, not an image: a download that failed?"

@@ -1,5 +1,6 @@
 """Fetching one file over https: resumed, checked, and under its final name only when it is right."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -16,7 +17,6 @@ from urllib3.exceptions import HTTPError
 from bmix_lite.addresses import find_page, hide, require_safe
 from bmix_lite.archives import FULL, locked, no_room
 from bmix_lite.errors import BmixError, require
-from bmix_lite.files import sha256_of
 
 TIMEOUT = (10, 60)  # seconds without a connection, without a byte
 WAIT = 0.5  # seconds before the first new try, doubled each time up to LONGEST_WAIT
@@ -25,31 +25,33 @@ CHUNK = 1 << 16
 BEGINNINGS = {"zip": b"PK", "npz": b"PK", "gz": b"\x1f\x8b", "tar.gz": b"\x1f\x8b", "tgz": b"\x1f\x8b"}
 
 
-def download(url, path, *, sha256=None, expect="zip", headers=None, retries=5, progress=True):
+def download(url, path, *, sha256=None, md5=None, expect="zip", headers=None, retries=5, progress=True):
     """The file at `url` as `path`, which is returned. Raises BmixError with the address and what to do.
 
-    sha256: hex digest of the right content; without it a size is all that is checked, and a new process starts anew
+    sha256, md5: hex digest of the right content; md5 where the publisher gives no other, against accidents only;
+      without either a size is all that is checked, and a new process starts anew
     expect: "zip", "npz", "gz", "tar.gz" or "tgz" must begin as such; with any other word only HTML is refused
     headers: may hold a token; it goes to the host of `url` only and, like the query, into no message and no file
     Only https, or http on this machine. A `path` that is there is checked and never fetched or replaced.
     """
     require_safe(url)
     require(sha256 is None or re.fullmatch(r"[0-9a-fA-F]{64}", sha256), "sha256 must be 64 hex digits")
-    path, wanted = Path(path), None if sha256 is None else f"sha256:{sha256.lower()}"
+    require(md5 is None or re.fullmatch(r"[0-9a-fA-F]{32}", md5), "md5 must be 32 hex digits")
+    path, wanted = Path(path), f"sha256:{sha256.lower()}" if sha256 else f"md5:{md5.lower()}" if md5 else None
     if path.exists():
-        return _require_right(path, sha256)
+        return require_right(path, wanted)
     pooch.get_logger().setLevel("WARNING")  # it would write local paths into notebooks
     folder = path.with_name(f".{path.name}.part")
-    fetch = _Fetch(url, folder / f"{path.name}.part", expect, headers or {}, retries, progress, sha256 is not None)
+    fetch = _Fetch(url, folder / f"{path.name}.part", expect, headers or {}, retries, progress, wanted is not None)
     try:
         with locked(path):
             if path.exists():  # another process was faster
-                return _require_right(path, sha256)
+                return require_right(path, wanted)
             try:
                 fetch.retrieve(wanted, folder, path.name)
                 os.replace(folder / path.name, path)
             finally:
-                if sha256 is None or not fetch.part.exists():
+                if wanted is None or not fetch.part.exists():
                     shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         if error.errno not in FULL:
@@ -183,10 +185,12 @@ def _require_kind(shown, first, media, expect):
     require(first.startswith(beginning), f"{shown}: expected {expect}, but it begins with {bytes(first[:8])!r}")
 
 
-def _require_right(path, sha256):
+def require_right(path, wanted=None):
+    """The path, where it is a file with the content `wanted`, "sha256:…" or "md5:…" in lower case; else BmixError."""
     require(path.is_file(), f"{path} is there and is no file")
-    if sha256 is not None:
-        found = sha256_of(path)
-        message = f"{path} is there with another content, sha256 {found}, expected {sha256.lower()}: move it away"
-        require(found == sha256.lower(), message)
+    if wanted is not None:
+        kind = wanted.partition(":")[0]
+        with path.open("rb") as file:
+            found = f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+        require(found == wanted, f"{path} is there with another content, {found}, expected {wanted}: move it away")
     return path

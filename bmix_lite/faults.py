@@ -10,6 +10,7 @@ KINDS = {
     "spelling": ("stop", "Class names that differ only in case or spaces are one class misspelt: write them alike."),
     "empty": ("stop", "A class folder must hold images: fill or remove it."),
     "lost": ("stop", "A class lost all its images to other faults: mend those, or leave the class out of the table."),
+    "untrained": ("stop", "A split that is given must have training images of every class."),
     "single": ("stop", "There must be at least two classes."),
     "few": ("stop", "A class needs an image for each fold: merge it with another, leave it out, or bring a split."),
     "row": ("bad", "A row must have as many fields as the header."),

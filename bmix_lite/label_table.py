@@ -22,11 +22,11 @@ class Table:
     numbers: list
     faults: list
 
-    def column(self, name):
-        """The texts of one column. Raises BmixError with the names that there are."""
+    def column(self, name, hint=""):
+        """The texts of one column. Raises BmixError with the names that there are, and the hint."""
         found = ", ".join(map(repr, self.header))
         one = " (is another separator meant?)" if len(self.header) == 1 else ""
-        message = f"{self.path}: no column {name!r}, found {found}{one}{suggest(name, self.header)}"
+        message = f"{self.path}: no column {name!r}, row 1 has {found}{one}{suggest(name, self.header)}{hint}"
         require(name in self.header, message)
         place = self.header.index(name)
         return [row[place] for row in self.rows]
@@ -91,7 +91,7 @@ def _check_header(path, rows):
             row.pop()
     require(len(rows) > 1, f"{path}: only a header, no rows")
     blank = [place + 1 for place, name in enumerate(header) if not name.strip()]
-    require(not blank, f"{path}: the header has no name for column {', '.join(map(str, blank))}")
+    require(not blank, f"{path}: the header has no name for column {', '.join(map(str, blank))}: name or remove it")
     double = sorted({name for name in header if header.count(name) > 1})
     require(not double, f"{path}: the header has the column {', '.join(map(repr, double))} more than once")
     return tuple(header)

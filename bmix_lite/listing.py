@@ -46,10 +46,12 @@ class Listing:
 def list_folder(root):
     """The images of a folder with one folder a class, or of train, val and test folders with class folders inside."""
     root = Path(root)
+    require(not root.is_file(), f"{root}: is a file, neither a table (.csv, .tsv, .txt) nor arrays (.npz)")
     require(root.is_dir(), f"{root}: there is no such folder")
     listing, place = Listing(root), Places(root)
     folders, loose = scan(root)
-    require(folders, f"{root}: no class folders in it; a table is given as its path, its images as images=FOLDER")
+    hint = "put the images of each class into a folder with its name, or give a table: prepare(TABLE, …, images=FOLDER)"
+    require(folders, f"{root}: no class folders in it: {hint}")
     classes = [(name, name, "") for name in folders]
     sides = {SIDES.get(name.lower()) for name in folders}
     if {"train"} < sides and None not in sides:
@@ -94,7 +96,10 @@ def list_table(path, *, images=None, columns=None, group_from=None, suffix="", s
     require(root.is_dir(), f"images: {root}: there is no such folder")
     listing, place = Listing(table.path, faults=list(table.faults)), Places(root, suffix, search)
     blanks = [""] * len(table.rows)
-    read = {name: blanks if column is None else table.column(column) for name, column in columns.items()}
+    read = {
+        name: blanks if column is None else table.column(column, f"; say which one it is: columns={{{name!r}: …}}")
+        for name, column in columns.items()
+    }
     pattern = None if group_from is None else _compile(group_from)
     for number, text, label, group, split, fold in zip(table.numbers, *read.values(), strict=True):
         where, found = f"{table.path.name} row {number}", place(text)

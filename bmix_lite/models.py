@@ -43,20 +43,52 @@ def small_cnn(num_classes, channels):
     )
 
 
-def mobilenet_v2(num_classes, channels, weights=""):
-    """torchvision's MobileNetV2 (Sandler et al., CVPR 2018), one of the two networks of the paper.
-
-    weights: "" random, "imagenet" from the hub (needs a network once), or a path to a state dict for 1,000 classes.
-    Grey images are repeated over the three channels.
-    """
+def mobilenet_v2(num_classes, weights="", side=None):
+    """torchvision's MobileNetV2 (Sandler et al., CVPR 2018), the small network of the paper."""
     from torchvision.models import MobileNet_V2_Weights
     from torchvision.models import mobilenet_v2 as build
 
     net = build(weights=MobileNet_V2_Weights.IMAGENET1K_V1 if weights == "imagenet" else None)
-    if weights not in ("", "imagenet"):
-        _load_weights(net, weights)
+    _load_weights(net, weights)
+    for layer in [net.features[0][0], net.features[2].conv[1][0]][: _count_halvings_to_drop(side)]:
+        layer.stride = (1, 1)
     net.classifier[1] = nn.Linear(net.last_channel, num_classes)
     return nn.Sequential(RepeatGrey(), Normalise(*IMAGENET), net)
+
+
+def resnext50(num_classes, weights="", side=None):
+    """torchvision's ResNeXt-50 32x4d (Xie et al., CVPR 2017), a large network with the paper's cost."""
+    from torchvision.models import ResNeXt50_32X4D_Weights, resnext50_32x4d
+
+    net = resnext50_32x4d(weights=ResNeXt50_32X4D_Weights.IMAGENET1K_V2 if weights == "imagenet" else None)
+    _load_weights(net, weights)
+    drop = _count_halvings_to_drop(side)
+    if drop > 0:
+        net.conv1.stride = (1, 1)
+    if drop > 1:
+        net.maxpool = nn.Identity()
+    net.fc = nn.Linear(net.fc.in_features, num_classes)
+    return nn.Sequential(RepeatGrey(), Normalise(*IMAGENET), net)
+
+
+def bit_m_r50x1(num_classes, weights="", side=None):
+    """BiT-M-R50x1 (Kolesnikov et al., ECCV 2020), the large network that the authors' logs name; needs timm.
+
+    weights: "imagenet" is ImageNet-21k, as the M stands for; a file may be a state dict or the publisher's .npz.
+    """
+    try:
+        import timm
+    except ImportError as error:
+        raise BmixError("model 'bit_m_r50x1' needs timm: pip install bmix-lite[timm]") from error
+    net = timm.create_model("resnetv2_50x1_bit.goog_in21k", pretrained=weights == "imagenet")
+    _load_weights(net, weights)
+    drop = _count_halvings_to_drop(side)
+    if drop > 0:
+        net.stem.conv.stride = (1, 1)
+    if drop > 1:
+        net.stem.pad = net.stem.pool = nn.Identity()
+    net.reset_classifier(num_classes)
+    return nn.Sequential(RepeatGrey(), Normalise([0.5] * 3, [0.5] * 3), net)  # BiT's own normalisation
 
 
 class RepeatGrey(nn.Module):
@@ -79,22 +111,24 @@ def mlp(num_classes, channels):
     )
 
 
-MODELS = ("small_cnn", "mobilenet_v2", "mlp")
+SMALL = {"small_cnn": small_cnn, "mlp": mlp}  # made for the kit: nothing to pretrain
+LARGE = {"mobilenet_v2": mobilenet_v2, "resnext50": resnext50, "bit_m_r50x1": bit_m_r50x1}
+MODELS = ("small_cnn", *LARGE, "mlp")
 
 
-def make_model(name, num_classes, channels, *, seed, weights=""):
+def make_model(name, num_classes, channels, *, seed, weights="", side=None):
     """A network whose initial weights depend on (name, shape, seed) alone; the global generator is left as it was.
 
+    weights: "" random, "imagenet" from the hub (needs a network once), or the path of a file of such weights
+    side: pixels of the images; below 128 a large network halves them less often, so that 4x4 places remain at its end
     Raises BmixError for unknown names, unsupported channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
     require(num_classes >= 2, f"num_classes must be at least 2, got {num_classes}")
     require(channels in (1, 3) or name == "mlp", f"images must have 1 or 3 channels, got {channels}")
-    require(not weights or name == "mobilenet_v2", f"{name} has no pretrained weights, got weights={weights!r}")
+    require(not weights or name in LARGE, f"{name} has no pretrained weights, got weights={weights!r}")
     with seeded(derive_seed(seed, "weights")):
-        if name != "mobilenet_v2":
-            return {"small_cnn": small_cnn, "mlp": mlp}[name](num_classes, channels)
-        return mobilenet_v2(num_classes, channels, weights)
+        return LARGE[name](num_classes, weights, side) if name in LARGE else SMALL[name](num_classes, channels)
 
 
 @contextlib.contextmanager
@@ -106,9 +140,20 @@ def seeded(seed, device="cpu"):
         yield
 
 
+def _count_halvings_to_drop(side):
+    """Of the five halvings of a large network, how many of the first two must go for 4 x 4 places to remain."""
+    return 0 if side is None else sum(side < limit for limit in (128, 64))
+
+
 def _load_weights(net, path):
+    """Weights from a file into a network of the file's own number of classes; nothing where `path` is no file's."""
+    if path in ("", "imagenet"):
+        return
     require(Path(path).is_file(), f"weights must be '', 'imagenet' or a file, and there is no file {path!r}")
     try:
-        net.load_state_dict(torch.load(path, weights_only=True))
+        if Path(path).suffix == ".npz":
+            net.load_pretrained(path)
+        else:
+            net.load_state_dict(torch.load(path, weights_only=True))
     except Exception as error:
         raise BmixError(f"weights {path!r} do not fit the network: {error}") from error

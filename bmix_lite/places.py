@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bmix_lite.faults import shorten
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".pgm", ".ppm"}
+SUFFIXES = {".dcm", ".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp", ".jp2", ".pgm", ".ppm"}
 HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # and all that begins with a dot
 
 
@@ -27,7 +27,7 @@ class Places:
     def __init__(self, root, suffix="", search=False):
         self.root, self.suffix, self.search = os.fspath(root), suffix, search
         self.real = os.path.realpath(root)
-        self.real_parent = functools.lru_cache(maxsize=None)(os.path.realpath)  # links are resolved once a folder
+        self.folder_inside = functools.lru_cache(maxsize=None)(self.is_inside)  # links are resolved once a folder
 
     def __call__(self, text):
         name = text.replace("\\", "/")
@@ -35,7 +35,9 @@ class Places:
         parts = [part for part in name.split("/") if part not in ("", ".")]
         if not text.strip() or not parts:
             return Place(text, kind="path", fault="no path")
-        if name.startswith("/") or re.match("[A-Za-z]:", name) or ".." in parts or re.search(r"[\x00-\x1f]", name):
+        if name.startswith("/") or re.match("[A-Za-z]:", name):
+            return Place(text, kind="path", fault=f"{text!r} is an absolute path: write it from the images' folder on")
+        if ".." in parts or re.search(r"[\x00-\x1f]", name):
             return Place(text, kind="path", fault=f"{text!r} leads out of the folder of the images")
         name = "/".join(parts)
         if self.search:
@@ -44,13 +46,15 @@ class Places:
                 return Place(name, kind="missing", fault=f"{parts[-1]!r} is there more than once: {shorten(found, 3)}")
             name = found[0] if found else name
         path = os.path.join(self.root, name)
-        parent = self.real_parent(os.path.dirname(path))
-        target = os.path.realpath(path) if os.path.islink(path) else parent
-        if any(os.path.commonpath((self.real, end)) != self.real for end in (parent, target)):
+        if not self.folder_inside(os.path.dirname(path)) or (os.path.islink(path) and not self.is_inside(path)):
             return Place(name, kind="path", fault=f"{text!r} is a link that leads out of the folder of the images")
         if not os.path.exists(path):
             return Place(name, kind="missing", fault=f"{name} is not there")
         return Place(name, path)
+
+    def is_inside(self, path):
+        """Whether a file or folder, its links followed, lies below the root."""
+        return os.path.commonpath((self.real, os.path.realpath(path))) == self.real
 
     @functools.cached_property
     def by_name(self):

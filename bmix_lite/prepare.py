@@ -20,6 +20,7 @@ from bmix_lite.prepared import load_prepared, read_about, write_description, wri
 from bmix_lite.report import THUMBNAILS, make_report, save_report
 
 TABLES = (".csv", ".tsv", ".txt")
+WORKBOOKS = (".xlsx", ".xls", ".ods")
 
 
 def prepare(
@@ -52,7 +53,7 @@ def prepare(
     require_choice("bits", bits, HALF_TONES)
     require(isinstance(size, int) and 1 <= size <= 4096, f"size must be a whole number of 1 to 4096, got {size!r}")
     folder, images = Path(folder), source if isinstance(source, Listing) else list_images(source, **listing)
-    require(images.items, f"{images.source}: no image is left:\n{_say(images.faults)}")
+    require(images.items, f"no image is left: {_report(images, images.faults, [], on_bad, {}).describe()}")
     options = dict(size=images.side or size, fit=fit, bits=bits)
     chunks = name_chunks(images.items, folder / "chunks", **options)
     key = _hash_call(images, chunks, on_bad, class_names)
@@ -93,6 +94,8 @@ def prepare(
 def list_images(source, **listing):
     """The Listing of whatever `source` is; see `prepare`."""
     source = Path(source)
+    book = source.suffix.lower() in WORKBOOKS
+    require(not book, f"{source} is a workbook of a spreadsheet: save its sheet as CSV UTF-8 and give that file")
     if source.suffix.lower() in TABLES:
         return list_table(source, **listing)
     given = ", ".join(listing)
@@ -162,7 +165,3 @@ def _hash_call(images, chunks, on_bad, class_names):
     faults = [(fault.kind, fault.where, fault.found) for fault in images.faults]
     key = [on_bad, class_names, rows, faults, [chunk.name for chunk in chunks]]
     return hash_json(key)
-
-
-def _say(faults):
-    return "\n".join(f"{fault.where}: {fault.found}" for fault in faults[:10])

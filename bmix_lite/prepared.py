@@ -10,8 +10,9 @@ import numpy as np
 from bmix_lite.errors import BmixError, require
 from bmix_lite.files import write_atomic, write_json
 from bmix_lite.imageset import ImageSet, cut_blocks, hash_blocks
+from bmix_lite.spreadsheets import guard, unguard
 
-FORMAT = 1
+FORMAT = 2  # in 1 the texts of table.csv were not guarded against spreadsheets; such sets are read as they are
 COLUMNS = {"path": "ids", "group": "groups", "split": "split"}  # text in table.csv, and their fields
 
 
@@ -52,9 +53,10 @@ def write_description(data, folder, *, sha256=None, about=None):
     """Write table.csv and dataset.json beside an images.npy that is complete."""
     import pandas as pd
 
-    columns = {"path": data.ids, "sha256": sha256, "label": data.labels, "group": data.groups, "split": data.split}
-    table = pd.DataFrame(columns | {"fold": data.folds})
-    write_atomic(folder / "table.csv", table.to_csv(index=False))
+    columns = {"path": _guard(data.ids), "sha256": sha256, "label": data.labels, "group": _guard(data.groups)}
+    columns |= {"split": data.split, "fold": data.folds}
+    table = pd.DataFrame(columns).to_csv(index=False, lineterminator="\r\n")  # with "\n" a "\r" would not be quoted
+    write_atomic(folder / "table.csv", table)
     core = {"format": FORMAT, "name": data.name, "class_names": list(data.class_names), "source": data.source}
     core |= {"shape": list(data.images.shape), "images_sha256": data.images_sha256}
     counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
@@ -67,7 +69,7 @@ def read_about(folder):
     path = Path(folder) / "dataset.json"
     about = _read(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
     found = about.get("format") if isinstance(about, dict) else None
-    require(found == FORMAT, f"{path}: format must be {FORMAT}, got {found!r}")
+    require(found in (1, FORMAT), f"{path}: format must be 1 or {FORMAT}, got {found!r}")
     return about
 
 
@@ -84,6 +86,9 @@ def load_prepared(folder):
     require(not missing, f"{folder / 'table.csv'}: no column {', '.join(missing)}, found {', '.join(table)}")
     if list(images.shape) != about["shape"] or len(table) != len(images):
         raise BmixError(f"{folder}: dataset.json promises {about['shape']}, found {images.shape} and {len(table)} rows")
+    if about["format"] >= 2:
+        for name in ("path", "group"):
+            table[name] = list(map(unguard, table[name]))
     given = {name for name in (*COLUMNS, "fold") if name in table and not (table[name] == "").all()}
     return ImageSet(
         images=images,
@@ -95,6 +100,10 @@ def load_prepared(folder):
         images_sha256=about["images_sha256"],
         **{field: table[name].to_numpy(object) for name, field in COLUMNS.items() if name in given},
     )
+
+
+def _guard(texts):
+    return None if texts is None else [guard(str(text)) for text in texts]
 
 
 def _read(path, reader):

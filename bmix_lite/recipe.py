@@ -11,7 +11,7 @@ CHOICES = {
     "lam_per": ("batch", "image"),
     "balanced_draw": ("replacement", "deck"),
     "loss": ("cross_entropy", "focal", "class_balanced"),
-    "model": ("small_cnn", "mobilenet_v2", "mlp"),
+    "model": ("small_cnn", "mobilenet_v2", "resnext50", "bit_m_r50x1", "mlp"),
     "augment": ("none", "flips", "upright", "medical"),
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "constant", "plateau"),

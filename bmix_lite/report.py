@@ -3,7 +3,6 @@
 import base64
 import io
 import json
-import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,12 +10,12 @@ from pathlib import Path
 from bmix_lite.errors import BmixError
 from bmix_lite.faults import KINDS, LEVELS
 from bmix_lite.files import read_static, write_atomic, write_json
+from bmix_lite.spreadsheets import guard
 
 FORMAT = 1
 THUMBNAILS = 400  # pictures in a page, about 2 kB each
 SHOWN = 4  # pictures a fault
 ROWS = 500  # faults of one kind in the page; the JSON and the table have all
-FORMULA = re.compile(r"^[=+\-@\t\r]")  # what a spreadsheet would compute instead of show
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def save_report(report, folder, pictures=None):
     for column in ("images", "left_out"):
         table[column] = ["; ".join(names) for names in table[column]]
     for column in ("where", "found", "images", "left_out"):
-        table[column] = [FORMULA.sub(r"'\g<0>", text) for text in table[column]]
+        table[column] = list(map(guard, table[column]))
     write_atomic(folder / "report.csv", table.to_csv(index=False))
     write_atomic(folder / "report.html", render_report(report, pictures or {}))
 

@@ -15,11 +15,12 @@ from bmix_lite.report import read_report
 
 @dataclass(frozen=True)
 class File:
-    """One file to fetch; sha256 where the publisher's file does not change; archives are unpacked beside it."""
+    """One file to fetch; sha256 or md5 where the publisher's file does not change; archives are unpacked beside it."""
 
     url: str
     name: str
     sha256: str | None = None
+    md5: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,18 @@ def bring_files(source, chosen, fetch=None):
     if chosen.given is None:
         (fetch or (lambda folder: fetch_files(source.files, folder)))(folder)
     require(folder.is_dir(), f"--from: there is no folder {folder}")
+    if chosen.given is not None:
+        _check_given(source.files, folder)
     return folder
+
+
+def _check_given(files, folder):
+    from bmix_lite.download import require_right
+
+    for file in files:
+        wanted = (file.sha256 and f"sha256:{file.sha256}") or (file.md5 and f"md5:{file.md5}")
+        if wanted and (folder / file.name).exists():
+            require_right(folder / file.name, wanted)
 
 
 def fetch_files(files, folder):
@@ -115,7 +127,7 @@ def fetch_files(files, folder):
 
     for file in files:
         kind = "zip" if file.name.endswith((".zip", ".npz")) else "tar.gz" if file.name.endswith(".tar.gz") else "text"
-        path = download(file.url, Path(folder) / file.name, sha256=file.sha256, expect=kind)
+        path = download(file.url, Path(folder) / file.name, sha256=file.sha256, md5=file.md5, expect=kind)
         if kind != "text" and not file.name.endswith(".npz"):
             extract(path, Path(folder) / file.name.removesuffix(".zip").removesuffix(".tar.gz"))
 

@@ -15,7 +15,7 @@ def plot_against(table, field, metric):
     """
     swept = {name: rows for name, rows in table.groupby("method", sort=False) if rows[field].nunique() > 1}
     level = {name: rows for name, rows in table.groupby("method", sort=False) if name not in swept}
-    title = f"{metric.replace('_', ' ')} against {field}: every run, mean and 95 % interval over runs"
+    title = f"{metric.replace('_', ' ')} against {field}: every run, mean, 95 % interval"
     require(swept, f"{field} has one value in each method: there is nothing to draw against it")
     figure, places = make_figure(title=title, height=430), sorted({x for rows in swept.values() for x in rows[field]})
     steps = np.diff(places)

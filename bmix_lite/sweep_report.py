@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from bmix_lite.comparison import collect_recalls, compare_pairs, group_runs, summarise, tabulate, vary
+from bmix_lite.comparison import collect_recalls, group_runs, summarise, tabulate, vary
 from bmix_lite.errors import require
 from bmix_lite.export import POLICY, draw_script, figure_html, plotly_script
 from bmix_lite.files import read_json, read_static, write_atomic
@@ -17,6 +17,7 @@ from bmix_lite.run_plots import plot_metric_dots, plot_recall_by_size
 from bmix_lite.runs import read_runs
 from bmix_lite.sweep_plots import plot_against
 from bmix_lite.tasks import TASK
+from bmix_lite.verdicts import compare_pairs
 
 CLASSES = 60  # more than that, and a figure of recall class by class shows nothing
 

@@ -1,7 +1,8 @@
 """CIFAR-10 or CIFAR-100 made long-tailed, the usual benchmark of the field: 32x32 photographs of things.
 
-The training images of class j are the first 5000 (or 500) * ratio**(-j / (C - 1)) of it (Cui et al., CVPR 2019, 5.1);
-validation takes images that are left over, the test images are the official ones.
+The training images of class j are the first 5000 (or 500) * ratio**(-j / (C - 1)) of it (Cui et al., CVPR 2019, 5.1),
+at most nine tenths of it: the last tenth of each class validates, so that a ratio of 100 becomes 90. The test images
+are the official ones.
 """
 
 import sys
@@ -29,7 +30,7 @@ def make_source(classes):
         page="https://www.cs.toronto.edu/~kriz/cifar.html",
         licence="none stated by the publisher",
         citation="Krizhevsky, Learning multiple layers of features from tiny images, 2009",
-        disk="170 MB download, 180 MB unpacked, 70 MB prepared",
+        disk="170 MB download, 180 MB unpacked, 83 MB prepared",
         counts={},
         files=(File(f"https://www.cs.toronto.edu/~kriz/{file}", file, FILES[classes][2]),),
     )

@@ -169,3 +169,17 @@ def test_a_full_disk_is_named_and_the_archive_kept(tmp_path, monkeypatch):
     with pytest.raises(BmixError, match="no room on the disk"):
         extract(path, tmp_path / "out")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["all.zip"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on the size of a file stands for a full disk")
+def test_a_disk_that_fills_up_while_unpacking_is_named_and_the_archive_kept(tmp_path):
+    path = make_zip(tmp_path / "all.zip", {"a": os.urandom(1000), "b": os.urandom(300_000)})
+    code = (
+        "import resource, signal, sys\nfrom bmix_lite.archives import extract\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "extract(sys.argv[1], sys.argv[2])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path, tmp_path / "out"], capture_output=True, text=True)
+    assert "out: no room on the disk: 0.3 MB needed" in done.stderr
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["all.zip"]

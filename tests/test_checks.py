@@ -44,6 +44,12 @@ def test_of_copies_that_of_the_test_side_stays_and_the_first_of_equals(splits, s
     assert fault.drop == tuple(number for number in range(n) if number != stays)
 
 
+def test_an_image_that_a_split_lists_on_two_sides_is_named_with_both_rows_and_tested_only():
+    items = [replace(item, id="a.png") for item in make_items(["train", "test"])]
+    [fault] = find_copies(items, make_facts(2, ["x", "x"]), range(2))
+    assert (fault.kind, fault.level, fault.where, fault.drop) == ("twice", "bad", "row 0, row 1", (0,))
+
+
 def test_one_image_with_two_labels_loses_all_its_rows():
     items = make_items(["train"] * 3, label=["0", "1", "0"])
     [fault] = find_copies(items, make_facts(3, ["x", "x", "y"]), range(3))

@@ -1,9 +1,14 @@
+import time
 from collections import Counter
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bmix_lite.classes import find_absences, find_class_faults, find_odd_labels, order_classes
 from bmix_lite.listing import Item
+from bmix_lite.splits import deal_folds
+from tiny import make
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -67,15 +72,43 @@ def test_small_lone_lost_unused_and_odd_classes_are_named_with_their_numbers():
         assert look([name] * 9 + ["b"] * 9)["names"].where == repr(name)
 
 
+def test_a_class_without_training_images_in_the_split_that_is_given_stops():
+    items = [
+        replace(item, split=split)
+        for item, split in zip(make_items("aabb"), ["train", "val", "val", "test"], strict=True)
+    ]
+    faults = find_class_faults(items, range(4), Counter("aabb"))
+    assert [(fault.kind, fault.where, fault.found, fault.level) for fault in faults] == [
+        ("untrained", "'b'", "2 images, all in test and val", "stop")
+    ]
+
+
 def test_a_class_in_one_patient_only_is_named_with_the_folds_that_lack_it():
     labels = ["common"] * 40 + ["rare"] * 6
     groups = [f"p{number}" for number in range(40)] + ["one"] * 6
     items = make_items(labels, groups=groups)
     faults = find_absences(items, range(46), ["common", "rare"])
-    assert any("rare" in fault.where + fault.found for fault in faults)
-    assert all(fault.level == "warning" for fault in faults)
+    [fault] = faults
+    assert (fault.where, fault.level) == ("'rare'", "warning")
+    assert fault.found.startswith("6 images in 1 groups: none in ")
+    places = [place.split(" of fold ") for place in fault.found.split("none in ")[1].split(", ")]
+    lacking = [{part for part, at in places if at == str(fold)} for fold in range(5)]
+    data = make(np.repeat([0, 1], [40, 6]), groups=groups, ids=[item.id for item in items])
+    tested = next(fold for fold in range(5) if np.any(deal_folds(data, np.ones(46, bool), 5)[40:] == fold))
+    assert lacking[tested] == {"train", "val"}
+    assert lacking[tested - 1] == {"train", "test"}
+    assert sorted(map(sorted, lacking)) == [["test", "train"]] + 3 * [["test", "val"]] + [["train", "val"]]
     spread = make_items(labels, groups=[f"p{number}" for number in range(46)])
     assert find_absences(spread, range(46), ["common", "rare"]) == []
+
+
+def test_the_classes_of_a_hundred_thousand_images_of_fifty_thousand_patients_are_checked_in_seconds():
+    labels = np.random.default_rng(0).choice(list("01234"), 100_000, p=[0.73, 0.15, 0.07, 0.03, 0.02]).tolist()
+    items = make_items(labels, groups=[str(number // 2) for number in range(100_000)])
+    started = time.process_time()
+    assert find_odd_labels(items) == find_class_faults(items, range(100_000), Counter(labels)) == []
+    assert find_absences(items, range(100_000), list("01234")) == []
+    assert time.process_time() - started < 5  # the promise to the user; 2 here
 
 
 def test_more_folds_than_patients_is_said():

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, PngImagePlugin
 
 from bmix_lite.decode import decode_image
 from bmix_lite.errors import BmixError
@@ -87,6 +87,7 @@ def test_a_png_with_a_wrong_checksum_is_refused(save, photo):
         (b"\xff", "not an image"),
         (b"  <!DOCTYPE html><p>Sign in", "looks like HTML"),
         (b"hello", "not an image"),
+        (bytes(128) + b"DICM" + bytes(99), "a DICOM file, which is not read here: export it as PNG"),
     ],
 )
 def test_what_is_no_image_is_named(save, content, words):
@@ -155,6 +156,16 @@ def test_the_orientation_is_applied(save, photo, orientation):
     assert near(decode_image(save("o.png", stored, exif=exif), 32), decode_image(save("u.png"), 32), 1e-9)
 
 
+def test_a_camera_jpeg_is_turned_also_when_it_is_decoded_at_a_fraction(save):
+    y, x = np.mgrid[0:400, 0:600]
+    large = Image.fromarray(np.stack([x * 0.4, y * 0.6, 0 * x], -1).astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = large.transpose(Image.Transpose.ROTATE_90)
+    turned = decode_image(save("o.jpg", stored, exif=exif, quality=95), 32)
+    assert near(turned, decode_image(save("u.jpg", large, quality=95), 32))
+
+
 def test_more_than_one_frame_is_refused(save, photo):
     frames = [Image.fromarray(photo), Image.fromarray(255 - photo), Image.fromarray(photo // 2)]
     check_refused(save("a.gif", frames[0], save_all=True, append_images=frames[1:]), "3 frames")
@@ -203,6 +214,15 @@ def test_odd_but_harmless_files_are_accepted(save, photo):
     assert (decode_image(trailing, 32) == wanted).all()
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()[:200]
     assert (decode_image(save("icc.jpg", to_bytes(photo, "JPEG", quality=95, icc_profile=profile)), 32) == wanted).all()
+
+
+def test_a_huge_text_in_a_png_is_harmless_or_named_with_the_file(save):
+    about = PngImagePlugin.PngInfo()
+    about.add_text("notes", "x" * 3_000_000, zip=True)
+    check_refused(save("text.png", pnginfo=about), "cannot be decoded")
+    about = PngImagePlugin.PngInfo()
+    about.add_text("notes", "x" * 30_000, zip=True)
+    assert (decode_image(save("note.png", pnginfo=about), 32) == decode_image(save("plain.png"), 32)).all()
 
 
 def test_crop_pad_and_stretch_keep_what_they_promise(save):

@@ -191,3 +191,30 @@ def test_a_full_disk_is_named_with_the_room_that_is_needed(tmp_path, monkeypatch
     ):
         download(f"{url}/a.zip", tmp_path / "a.zip", sha256=SHA, **QUIET)
     assert leftovers(tmp_path) == []
+
+
+def test_an_md5_is_enough_to_refuse_other_content_and_to_take_up_a_cut_file(tmp_path):
+    md5, cuts = hashlib.md5(CONTENT).hexdigest(), [300_000, None]
+    with serve(lambda request: send(request, CONTENT, cut=cuts.pop(0))) as (url, seen):
+        download(f"{url}/a.zip", tmp_path / "a.zip", md5=md5.upper(), **QUIET)
+    assert "Range" in seen[1][1]
+    (tmp_path / "a.zip").write_bytes(CONTENT[:-1])
+    with pytest.raises(BmixError, match=rf"another content, md5:\w+, expected md5:{md5}: move it away"):
+        download("https://example.invalid/a.zip", tmp_path / "a.zip", md5=md5, **QUIET)
+    with pytest.raises(BmixError, match="md5 must be 32 hex digits"):
+        download("https://example.invalid/a.zip", tmp_path / "a.zip", md5="abc", **QUIET)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the limit on the size of a file stands for a full disk")
+def test_a_disk_that_fills_up_on_the_way_is_named_and_nothing_is_left(tmp_path):
+    code = (
+        "import resource, signal, sys\nfrom bmix_lite.download import download\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
+        "download(sys.argv[1], sys.argv[2], sha256=sys.argv[3], progress=False)\n"
+    )
+    with serve(lambda request: send(request, CONTENT)) as (url, _):
+        command = [sys.executable, "-c", code, f"{url}/a.zip", tmp_path / "a.zip", SHA]
+        done = subprocess.run(command, capture_output=True, text=True)
+    assert "a.zip: no room on the disk: 0.8 MB needed" in done.stderr
+    assert leftovers(tmp_path) == []

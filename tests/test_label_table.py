@@ -69,6 +69,11 @@ def test_rows_too_long_and_too_short_are_left_out_and_named(tmp_path):
     ]
 
 
+def test_a_decimal_comma_between_commas_is_a_field_too_many(tmp_path):
+    table = read(tmp_path, "image,label,weight\na,0,1\nb,1,0,5\n")
+    assert [(fault.kind, fault.where, fault.level) for fault in table.faults] == [("row", "labels.csv row 3", "bad")]
+
+
 def test_one_field_too_many_in_every_row_never_shifts_columns(tmp_path):
     table = read(tmp_path, "image,label\na,0,x\nb,1,y\n")
     assert table.rows == []
@@ -84,9 +89,11 @@ def test_a_table_cut_short_is_named(tmp_path):
 
 
 def test_a_column_that_is_not_there_is_named_beside_those_that_are(tmp_path):
-    with pytest.raises(BmixError, match=r"no column 'lable', found 'image', 'label'; did you mean 'label'"):
+    with pytest.raises(BmixError, match=r"no column 'lable', row 1 has 'image', 'label'; did you mean 'label'"):
         read(tmp_path, "image,label\na,1\n").column("lable")
-    with pytest.raises(BmixError, match=r"no column 'image', found 'image\|level' \(is another separator meant\?\)"):
+    with pytest.raises(
+        BmixError, match=r"no column 'image', row 1 has 'image\|level' \(is another separator meant\?\)"
+    ):
         read(tmp_path, "image|level\na|1\n").column("image")
 
 

@@ -18,6 +18,7 @@ ORDER = [
     "files",
     "locks",
     "ledger",
+    "spreadsheets",
     "ipynb",
     "randomness",
     "distribution",
@@ -75,7 +76,6 @@ ORDER = [
     "alpha_widget",
     "confusion_widget",
     "runs",
-    "comparison",
     "export",
     "refresh",
     "kernels",
@@ -84,6 +84,8 @@ ORDER = [
     "pools",
     "watching",
     "batch",
+    "comparison",
+    "verdicts",
     "sweep_plots",
     "sweep_report",
     "demo",
@@ -177,6 +179,7 @@ def test_importing_everything_leaves_the_generators_and_threads_alone():
     script = """
 import importlib, json, random, sys
 import numpy as np
+import sklearn.metrics  # it imports rich where that is installed, which draws from `random`: not our doing
 import torch
 def states():
     return [torch.get_rng_state().tolist(), str(np.random.get_state()), random.getstate(), torch.get_num_threads()]

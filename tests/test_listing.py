@@ -1,5 +1,6 @@
 import builtins
 import os
+import re
 import time
 
 import pytest
@@ -71,6 +72,37 @@ def test_a_path_that_leaves_the_folder_is_refused_unopened(tmp_path, path, monke
     assert kinds(listing) == [("path", "labels.csv row 2")]
     assert [item.id for item in listing.items] == ["ok.png"]
     assert not [name for name in opened if "secret" in name or "passwd" in name]
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("0.png,0", "row 1 has '0.png', '0'; say which one it is: columns={'path': …}"),
+        ("Bild,Grad", "row 1 has 'Bild', 'Grad'; say which one"),
+        ("Path ,label", "row 1 has 'Path ', 'label'; did you mean 'Path '"),
+        ("path,LABEL", "no column 'label', row 1 has 'path', 'LABEL'"),
+    ],
+)
+def test_a_header_that_is_missing_or_named_otherwise_is_refused_with_what_is_there(tmp_path, header, found):
+    table = write(touch(tmp_path, "0.png", "1.png"), "1.png,1", header=header)
+    with pytest.raises(BmixError, match=re.escape(found)):
+        list_table(table)
+
+
+def test_an_absolute_path_inside_the_folder_is_named_as_such(tmp_path):
+    root = touch(tmp_path, "a.png", "b.png")
+    listing = list_table(write(root, f"{root / 'a.png'},0", "b.png,1"))
+    assert "is an absolute path: write it from the images' folder on" in listing.faults[0].found
+
+
+def test_a_folder_that_cannot_be_meant_is_refused_in_words(tmp_path):
+    root = touch(tmp_path, "a.png")
+    with pytest.raises(BmixError, match="no class folders in it: put the images of each class into a folder"):
+        list_folder(root)
+    with pytest.raises(BmixError, match="is a file, neither a table"):
+        list_folder(root / "a.png")
+    with pytest.raises(BmixError, match="there is no such folder"):
+        list_folder(root / "nowhere")
 
 
 def test_links_that_leave_the_folder_are_refused(tmp_path):

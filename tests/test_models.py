@@ -1,4 +1,5 @@
 import random
+import sys
 
 import numpy as np
 import pytest
@@ -6,7 +7,7 @@ import torch
 import torchvision
 
 from bmix_lite.errors import BmixError
-from bmix_lite.models import IMAGENET, MODELS, Normalise, make_model, seeded, small_cnn
+from bmix_lite.models import IMAGENET, LARGE, MODELS, Normalise, make_model, seeded, small_cnn
 from examples import digest
 
 
@@ -57,15 +58,67 @@ def test_small_cnn_has_a_tenth_of_a_million_weights():
     assert 90_000 < sum(weights.numel() for weights in small_cnn(10, 1).parameters()) < 110_000
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_mobilenet_takes_colour_and_grey_images(channels):
-    model = make_model("mobilenet_v2", 4, channels, seed=0).eval()
+@pytest.mark.parametrize("name", LARGE)
+def test_large_networks_take_colour_and_grey_images(name):
+    models = [make_model(name, 4, channels, seed=0, side=32).eval() for channels in (1, 3)]
     with torch.inference_mode():
-        images = torch.rand(2, channels, 64, 64)
-        logits = model(images)
+        images = torch.rand(2, 1, 32, 32)
+        logits = models[0](images)
         assert logits.shape == (2, 4)
         assert torch.isfinite(logits).all()
-        torch.testing.assert_close(model(images.expand(2, 3, 64, 64)), logits)
+        torch.testing.assert_close(models[1](images.expand(2, 3, 32, 32)), logits)
+
+
+POOLED = {
+    "mobilenet_v2": "2.features",
+    "resnext50": "2.layer4",
+    "bit_m_r50x1": "2.norm",
+}  # the last maps before pooling
+
+
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize(("side", "places"), [(32, 4), (64, 4), (128, 4), (224, 7)])
+def test_four_by_four_places_remain_at_the_end_of_a_large_network_also_of_small_images(name, side, places):
+    model, seen = make_model(name, 2, 3, seed=0, side=side).eval(), []
+    last = dict(model.named_modules())[POOLED[name]]
+    last.register_forward_hook(lambda _, __, maps: seen.append(maps.shape[-2:]))
+    with torch.inference_mode():
+        model(torch.rand(1, 3, side, side))
+    assert seen == [(places, places)]
+
+
+def test_the_first_layers_change_their_stride_only_so_that_pretrained_weights_still_fit():
+    for name in ("mobilenet_v2", "resnext50"):
+        shapes = [
+            {key: value.shape for key, value in make_model(name, 2, 3, seed=0, side=side).state_dict().items()}
+            for side in (32, 224)
+        ]
+        assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("name", ["resnext50", "bit_m_r50x1"])
+def test_every_large_network_reads_weights_from_a_file_and_refuses_others(name, tmp_path):
+    import timm
+
+    builders = {"resnext50": torchvision.models.resnext50_32x4d}
+    builders["bit_m_r50x1"] = lambda: timm.create_model("resnetv2_50x1_bit.goog_in21k")
+    with seeded(99):
+        net = builders[name]()
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    ours = make_model(name, 3, 3, seed=0, weights=str(tmp_path / "net.pt"))[-1]
+    there, head = net.state_dict(), ("fc.", "head.fc")
+    kept = {key: value for key, value in ours.state_dict().items() if not key.startswith(head)}
+    assert kept
+    assert digest(kept) == digest({key: there[key] for key in kept})
+    torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pt")
+    with pytest.raises(BmixError, match=r"weights '.*other\.pt' do not fit the network"):
+        make_model(name, 3, 3, seed=0, weights=str(tmp_path / "other.pt"))
+
+
+def test_without_timm_its_network_is_refused_with_the_package_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(BmixError, match=r"'bit_m_r50x1' needs timm: pip install bmix-lite\[timm\]"):
+        make_model("bit_m_r50x1", 3, 3, seed=0)
 
 
 def test_normalise_subtracts_the_mean_of_a_channel_and_divides_by_its_deviation():
@@ -117,7 +170,7 @@ def test_a_missing_file_of_weights_is_refused_by_name():
     [
         (
             ("smal_cnn", 3, 1),
-            r"model must be one of small_cnn, mobilenet_v2, mlp, got 'smal_cnn'; did you mean 'small_cnn'",
+            r"model must be one of small_cnn, .*, bit_m_r50x1, mlp, got 'smal_cnn'; did you mean 'small_cnn'",
         ),
         (("small_cnn", 1, 1), r"num_classes must be at least 2, got 1"),
         (("small_cnn", 3, 2), r"images must have 1 or 3 channels, got 2"),

@@ -1,4 +1,5 @@
 import contextlib
+import csv
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from bmix_lite.decode import decode_image
 from bmix_lite.errors import BmixError
 from bmix_lite.faults import KINDS
 from bmix_lite.files import sha256_of
-from bmix_lite.prepare import prepare
+from bmix_lite.prepare import list_images, prepare
 from bmix_lite.prepared import load_prepared, read_about
 from bmix_lite.report import read_report
 from clinic import CLASSES, draw, make_clinic, make_folder, plant, write_table
@@ -166,6 +167,9 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
     gap = [(name, "3" if number % 2 else "1") for number, (name, *_) in enumerate(rows)]
     gap[0] = ("../x.png", "3")
     look(tmp_path / "4", write_table(tmp_path / "gap.csv", gap, ("path", "label")), images=tmp_path / "c/images")
+    given = [(name, str(number % 2), ("train", "test")[number % 2]) for number, (name, *_) in enumerate(rows)]
+    given = write_table(tmp_path / "given.csv", given, ("path", "label", "split"))
+    look(tmp_path / "6", given, images=tmp_path / "c/images", columns={"split": "split"})
     (tmp_path / "voc/Annotations").mkdir(parents=True)
     (tmp_path / "voc/JPEGImages").mkdir()
     draw(3, 64).save(tmp_path / "voc/JPEGImages/a.png")
@@ -174,6 +178,85 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
     (tmp_path / "voc/Annotations/a.xml").write_text(f"<annotation><filename>a.png</filename>{things}</annotation>")
     look(tmp_path / "5", tmp_path / "voc")
     assert seen == set(KINDS)
+
+
+def test_a_long_list_of_faults_is_counted_and_its_first_ten_are_named(tmp_path):
+    table, rows = make_clinic(tmp_path)
+    for name, *_ in rows[:40]:
+        (tmp_path / "images" / name).unlink()
+    with pytest.raises(BmixError) as caught:
+        prepare(table, tmp_path / "data", images=tmp_path / "images", columns=COLUMNS, **QUIET)
+    lines = str(caught.value).split("missing, 40: ")[1].splitlines()
+    assert [f"row {number}: " in line for number, line in enumerate(lines[1:11], 2)] == [True] * 10
+    assert lines[11] == "    and 30 more"
+
+
+def test_files_that_vanish_after_they_were_listed_are_named_and_what_is_there_is_kept(tmp_path):
+    root = make_folder(tmp_path / "photos")
+    images, path = list_images(root), root / "class 1/003.png"
+    content = path.read_bytes()
+    path.unlink()
+    with pytest.raises(BmixError, match=r"unreadable, 1: .*\n    class 1/003\.png: the file is missing"):
+        prepare(images, tmp_path / "data", **QUIET)
+    path.write_bytes(content)
+    assert len(prepare(root, tmp_path / "data", **QUIET).labels) == 26
+
+
+def test_noise_in_a_jpeg_that_decodes_all_the_same_changes_its_hash_in_the_table(tmp_path):
+    root = make_folder(tmp_path / "photos")
+    draw(9, 200).save(root / "class 0/x.jpg", quality=95)
+    tables = []
+    for name in ("one", "two"):
+        prepare(root, tmp_path / name, **QUIET)
+        tables.append((tmp_path / name / "table.csv").read_text().splitlines())
+        content = bytearray((root / "class 0/x.jpg").read_bytes())
+        content[len(content) // 2 : len(content) // 2 + 20] = bytes(range(20))
+        (root / "class 0/x.jpg").write_bytes(content)
+    assert [one.split(",")[0] for one, two in zip(*tables, strict=True) if one != two] == ["class 0/x.jpg"]
+
+
+def test_where_no_image_is_left_all_is_said_with_the_rules_and_nothing_is_written(tmp_path):
+    table, rows = make_clinic(tmp_path)
+    write_table(table, [(name, "0", patient, "all") for name, _, patient, _ in rows])
+    with pytest.raises(BmixError, match=r"no image is left: labels.csv(.|\n)*split, 90: The split must be train, val"):
+        prepare(table, tmp_path / "data", images=tmp_path / "images", columns=COLUMNS, **QUIET)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_folder_of_dicom_files_is_refused_with_what_to_do(tmp_path):
+    for name in ("a/1.dcm", "a/2.dcm", "b/3.dcm"):
+        (tmp_path / "scans" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "scans" / name).write_bytes(bytes(128) + b"DICM")
+    with pytest.raises(BmixError, match=r"unreadable, 3: (.|\n)*a/1\.dcm: a DICOM file, .*: export it as PNG"):
+        prepare(tmp_path / "scans", tmp_path / "data", **QUIET)
+
+
+@pytest.mark.parametrize("name", ["labels.xlsx", "labels.XLS", "labels.ods"])
+def test_a_workbook_is_refused_with_what_to_do(tmp_path, name):
+    with pytest.raises(BmixError, match="is a workbook of a spreadsheet: save its sheet as CSV UTF-8"):
+        prepare(tmp_path / name, tmp_path / "data", images=tmp_path, **QUIET)
+
+
+def test_names_that_a_spreadsheet_would_compute_are_quoted_in_the_report(tmp_path):
+    root = make_folder(tmp_path / "=cmd|' C'!A0")
+    (root / "class 0").rename(root / "@sum")
+    (root / "@sum/x.png").write_bytes(b"")
+    with pytest.raises(BmixError, match="unreadable"):
+        prepare(root, tmp_path / "data", **QUIET)
+    with open(tmp_path / "data/report.csv", newline="") as file:
+        row = next(row for row in csv.DictReader(file) if row["kind"] == "unreadable")
+    assert (row["where"], row["images"], row["left_out"]) == ("'@sum/x.png",) * 3
+
+
+def test_a_class_whose_name_is_markup_is_shown_as_text(tmp_path):
+    root = make_folder(tmp_path / "photos")
+    (root / "class 1").rename(root / "<img src=x onerror=alert(1)>")
+    data = prepare(root, tmp_path / "data", **QUIET)
+    page = (tmp_path / "data/report.html").read_text()
+    assert "<img src=x" not in page
+    assert "&lt;img src=x onerror=alert(1)&gt;" in page
+    assert "<img src=x onerror=alert(1)>" in data.class_names
 
 
 def test_a_class_that_loses_all_its_images_stops_in_any_case(tmp_path):

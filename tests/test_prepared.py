@@ -1,3 +1,5 @@
+import csv
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -44,7 +46,7 @@ def test_absent_groups_and_split_come_back_absent(tmp_path, fields):
 
 
 @settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.text("07 ,\";\n\t#é'\\NAa.", max_size=5), min_size=4, max_size=4).filter(any))
+@given(st.lists(st.text("07 ,\";\n\t\r=+-@#é'\\NAa.", max_size=5), min_size=4, max_size=4).filter(any))
 def test_any_group_name_survives_the_table(tmp_path, groups):
     save_prepared(make(groups=groups), tmp_path)
     assert load_prepared(tmp_path).groups.tolist() == groups
@@ -68,7 +70,7 @@ def test_an_edited_table_changes_the_fingerprint(tmp_path):
 @pytest.mark.parametrize(
     ("file", "damage", "message"),
     [
-        ("dataset.json", lambda text: text.replace(b'"format": 1', b'"format": 99'), "format must be 1, got 99"),
+        ("dataset.json", lambda text: text.replace(b'"format": 2', b'"format": 99'), "format must be 1 or 2, got 99"),
         ("dataset.json", lambda text: text[:30], "dataset.json"),
         ("images.npy", lambda data: data[:150], "images.npy"),
         ("images.npy", lambda data: b"", "images.npy"),
@@ -124,3 +126,39 @@ def test_a_set_that_is_written_over_is_incomplete_until_it_is_whole_again(tmp_pa
     with pytest.raises(ZeroDivisionError):
         save_prepared(BASE, tmp_path)
     assert not (tmp_path / "dataset.json").exists()
+
+
+def test_no_cell_of_the_table_is_a_formula_and_the_fingerprint_is_that_of_the_real_names(tmp_path):
+    groups = ["=cmd|' /C calc'!A0", "'=1", "-7", "'s Gravenhage"]
+    data = make(groups=groups, ids=["=a.png", "+b.png", "@c.png", "d.png"])
+    save_prepared(data, tmp_path)
+    with open(tmp_path / "table.csv", newline="") as file:
+        cells = [cell for row in csv.reader(file) for cell in row]
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@"))]
+    back = load_prepared(tmp_path)
+    assert (back.groups.tolist(), back.ids.tolist()) == (groups, data.ids)
+    assert back.fingerprint == data.fingerprint
+
+
+def test_a_table_of_the_first_format_is_read_as_it_was_written(tmp_path):
+    save_prepared(make(groups=["q1", "q2", "a", "b"]), tmp_path)
+    for name, changes in {
+        "dataset.json": {'"format": 2': '"format": 1'},
+        "table.csv": {"q1": "'=1", "q2": "=1"},
+    }.items():
+        text = (tmp_path / name).read_text()
+        for new, old in changes.items():
+            assert new in text
+            text = text.replace(new, old)
+        (tmp_path / name).write_text(text)
+    assert load_prepared(tmp_path).groups.tolist() == ["'=1", "=1", "a", "b"]
+
+
+def test_links_in_the_folder_are_replaced_and_never_written_through(tmp_path):
+    (tmp_path / "data").mkdir()
+    for name in ("images.npy", "table.csv", "dataset.json"):
+        (tmp_path / name).write_text("mine")
+        (tmp_path / "data" / name).symlink_to(tmp_path / name)
+    save_prepared(BASE, tmp_path / "data")
+    assert load_prepared(tmp_path / "data").fingerprint == BASE.fingerprint
+    assert all((tmp_path / name).read_text() == "mine" for name in ("images.npy", "table.csv", "dataset.json"))

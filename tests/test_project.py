@@ -66,3 +66,15 @@ def test_no_source_evaluates_text_or_unpickles():
 
 def test_the_readme_shows_the_results_of_the_runs_that_come_with_the_notebooks():
     subprocess.run([sys.executable, ROOT / ".ci/pictures.py", "--check"], check=True)
+
+
+def test_the_readme_tells_of_every_dataset_what_it_costs_and_how_it_is_got():
+    readme = (ROOT / "README.md").read_text()
+    lines = [line for line in readme.splitlines() if line.startswith("| ") and ("built in" in line or "/get_" in line)]
+    table = [line.strip("| ").split(" | ") for line in lines]
+    header = next(line for line in readme.splitlines() if line.startswith("| dataset |")).strip("| ").split(" | ")
+    assert header == ["dataset", "images", "classes", "imbalance ratio", "licence", "minutes", "disk", "command"]
+    assert all(len(row) == len(header) and all(map(str.strip, row)) for row in table)
+    named = {re.search(r"get_\w+", row[-1])[0] for row in table if "get_" in row[-1]}
+    logs = {"get_published_runs"}  # no dataset
+    assert named == {path.stem for path in (ROOT / "data_scripts").glob("get_*.py")} - logs

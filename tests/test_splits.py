@@ -3,10 +3,11 @@ import dataclasses
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.model_selection import StratifiedGroupKFold
 
 from bmix_lite.errors import BmixError
 from bmix_lite.imageset import SPLITS, ImageSet
-from bmix_lite.splits import assign_split
+from bmix_lite.splits import assign_split, deal_groups
 from tiny import make, parts_of
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -37,6 +38,16 @@ def test_every_image_is_tested_in_one_fold_validated_in_another_and_groups_stay_
             assert shares == pytest.approx(np.bincount(data.labels) / n, abs=0.1 if grouped else 0.02)
         if grouped:
             assert sum(map(len, parts_of(fold, data.groups))) == len(set(data.groups))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_groups_are_dealt_as_scikit_learn_deals_them(seed):
+    data, folds = patients(50, seed), 2 + seed % 4
+    reference = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
+    expected = np.empty(len(data.labels), int)
+    for number, (_, part) in enumerate(reference.split(data.labels[:, None], data.labels, data.groups)):
+        expected[part] = number
+    assert deal_groups(data.labels, data.groups, folds, seed).tolist() == expected.tolist()
 
 
 def test_a_split_repeats_with_its_seed_and_leaves_the_original_alone():
