@@ -296,8 +296,20 @@ def test_an_experiment_without_a_complete_run_is_refused(tmp_path, data):
 def test_the_table_has_one_row_a_run_and_the_columns_promised(experiment):
     table = tabulate(read_runs(experiment), experiment)
     names = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]
-    about = ["run_id", "dataset", "method", "q", "alpha", "loss", "seed"]
+    about = [
+        "run_id",
+        "status",
+        "dataset",
+        "method",
+        "q",
+        "alpha",
+        "loss",
+        "fold",
+        "seed",
+        "mixing",
+    ]  # what varies last
     assert list(table) == [*about, *(f"{split}_{name}" for split in ("val", "test") for name in names), "seconds"]
+    assert set(table["status"]) == {"complete"}
     assert table["run_id"].tolist() == ["run 2", "run 1", "run 0"]
     assert table["alpha"].tolist() == [0, 0.1, 0.2]
     assert table["seed"].tolist() == [2, 1, 0]
