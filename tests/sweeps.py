@@ -12,9 +12,11 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from bmix_lite.ledger import read_endings
+from bmix_lite.prepared import save_prepared
+from tiny import make
 
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-PATIENCE = 90  # seconds that a test waits for what must come
+PATIENCE = 180  # seconds that a test waits for what must come, on a machine of whatever speed
 PARAMETERS = """dataset = "digits_lt"  # a comment
 fold = 0
 method = "instance"
@@ -45,6 +47,7 @@ WAYS = {
     "poison": "os.kill(os.getppid(), 9)\n    time.sleep(600)",
     "once": """marker = folder.parent / f"{folder.name}.once"
     marker.exists() or (marker.touch(), os.kill(os.getpid(), 9))""",
+    "fill": """(folder / "big").write_bytes(bytes(1 << 23))""",
     "wait": """while not Path(gate).exists():
         time.sleep(0.02)""",
 }
@@ -82,6 +85,14 @@ def write_notebook(path, *sources, parameters=(PARAMETERS,), kernelspec=KERNEL):
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": kernelspec} if kernelspec else {}), path)
     return path
+
+
+def write_light(folder):
+    """A notebook of CELLS whose dataset is prepared: a process that plans its runs needs no scikit-learn."""
+    save_prepared(make((0, 1) * 6, split=["train", "val", "test"] * 4), folder / "cells")
+    return write_notebook(
+        folder / "runs.ipynb", *CELLS, parameters=[PARAMETERS.replace("digits_lt", f"{folder}/cells")]
+    )
 
 
 def start_sweep(notebook, out, *arguments, report=False, **popen):

@@ -25,7 +25,7 @@ from sweeps import (
     statuses,
     sweep,
     wait_until,
-    write_notebook,
+    write_light,
 )
 
 TEN = ("reused", "complete", "error", "exit", "kill", "os._exit", "sleep", "memory", "damage", "wait")
@@ -45,7 +45,7 @@ EXPECTED = {
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    return write_notebook(tmp_path_factory.mktemp("batch") / "runs.ipynb", *CELLS)
+    return write_light(tmp_path_factory.mktemp("batch"))
 
 
 @pytest.fixture(scope="module")
