@@ -40,11 +40,11 @@ WAYS = {
     "exit": "sys.exit(0)",
     "kill": "os.kill(os.getpid(), 9)",
     "os._exit": "os._exit(3)",
-    "sleep": "time.sleep(600)",
+    "sleep": "time.sleep(200)",
     "memory": """import resource
     resource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))
     bytearray(1 << 34)""",
-    "poison": "os.kill(os.getppid(), 9)\n    time.sleep(600)",
+    "poison": "os.kill(os.getppid(), 9)\n    time.sleep(200)",
     "once": """marker = folder.parent / f"{folder.name}.once"
     marker.exists() or (marker.touch(), os.kill(os.getpid(), 9))""",
     "fill": """(folder / "big").write_bytes(bytes(1 << 23))""",

@@ -74,8 +74,10 @@ def ten(notebook, grid):
 
     def interrupt():
         told = {folders[how].name: status for how, (status, _) in EXPECTED.items() if how != "wait"}
-        wait_until(lambda: statuses(out) == told and kernels(out, folders["wait"].name))
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            wait_until(lambda: statuses(out) == told and kernels(out, folders["wait"].name))
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(kernels_module.threading, "Timer", Early)

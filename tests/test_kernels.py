@@ -136,8 +136,8 @@ def test_a_stop_ends_the_kernel_and_its_children(tmp_path):
     notebook = write_notebook(
         tmp_path / "children.ipynb",
         CELLS[0],
-        "import subprocess\nchild = subprocess.Popen(['sleep', '600'])\n(folder / 'child').write_text(str(child.pid))",
-        "time.sleep(600)",
+        "import subprocess\nchild = subprocess.Popen(['sleep', '200'])\n(folder / 'child').write_text(str(child.pid))",
+        "time.sleep(200)",
     )
     watch, child = Watch(), tmp_path / "run" / "child"
     thread = threading.Thread(target=lambda: (wait_until(lambda: watch.cell == 5), watch.stop("timed out")))
@@ -151,7 +151,7 @@ def test_a_stop_ends_the_kernel_and_its_children(tmp_path):
 
 def test_the_time_limit_stops_what_runs(tmp_path, monkeypatch):
     def execute_notebook(*_, watch, **__):
-        process = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        process = subprocess.Popen(["sleep", "200"], start_new_session=True)
         watch.begin(process, [])
         raise DeadKernelError(process.wait(PATIENCE))
 
