@@ -175,11 +175,8 @@ def test_the_lesson_on_your_data_takes_a_faulty_table_and_names_no_file_and_no_p
 
 def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without_patients(tmp_path):
     make_folder(tmp_path / "photos", (12, 8, 6))
-    done = run_papermill(
-        OWN_DATA,
-        tmp_path,
-        QUICK | {"source": str(tmp_path / "photos"), "folder": str(tmp_path / "made"), "batch_size": 8},
-    )
+    given = {"source": str(tmp_path / "photos"), "folder": str(tmp_path / "made"), "batch_size": 8}
+    done = run_papermill(OWN_DATA, tmp_path, QUICK | given)
     words = printed(done)
     assert "nothing stops the preparation" in words
     assert "class 2 lies in 6 groups: 5 folds are possible" in words
