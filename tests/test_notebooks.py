@@ -37,7 +37,7 @@ def tags(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "09"]
+    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "07", "09"]
 
 
 @each_notebook
@@ -93,7 +93,7 @@ def test_the_parameters_are_literals_with_the_recipes_names(path):
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     own |= {"kind", "imbalance_ratio", "playground"}
     own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names", "size", "fit", "on_bad"}
-    own |= {"folder", "seeds", "jobs", "train_notebook"}
+    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
 
@@ -132,6 +132,7 @@ def run_papermill(path, folder, parameters):
 def test_papermill_runs_it_with_another_setting(path, tmp_path):
     cut = {"00": {}, "01": {"fold": 1}, "02": {"q": 1.0, "epochs": 3}, "03": {"alpha": 0.3, "q": 0.5}}
     cut |= {"04": {"kind": "rings", "seed": 1}, "05": {"epochs": 1, "live": False}, "06": {"metric": "mcc"}}
+    cut |= {"07": {"alphas": [0.1, 0.5], "seeds": 2, "epochs": 1}}
     cut |= {"09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8}}
     parameters = cut[path.stem[:2]]
     if path.stem == "05_train":
@@ -140,7 +141,7 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
         parameters |= {"playground": str(ROOT / "notebooks/playground.npz")}
     if path.stem == "06_compare":
         parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
-    if path.stem == "09_your_data":
+    if path.stem in ("07_sweep", "09_your_data"):
         parameters |= {"folder": str(tmp_path / "made"), "train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
     done = run_papermill(path, tmp_path, parameters)
     assert all(cell.execution_count for cell in code_cells(done))
