@@ -34,8 +34,8 @@ demo: install
 	$(PYTHON) -m bmix_lite demo
 
 test: install
-	$(PYTHON) -m pytest -n 2 --dist loadfile
 	$(PYTHON) -m pytest --nbval notebooks
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 compare: install
 	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \

@@ -15,7 +15,7 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.report import read_report
 from bmix_lite.widgets import PLOTLY_MIME
 from clinic import make_folder, plant
-from conftest import ROOT
+from conftest import ROOT, only_one, share_runs
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
@@ -214,13 +214,13 @@ def test_nbval_notices_a_changed_lesson(lesson, stated, mutant, tmp_path):
     assert stated in source
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    (ROOT / "build").mkdir(exist_ok=True)
-    (tmp_path / "build").symlink_to(ROOT / "build")  # lesson 9 keeps its runs there: made once for all tests
+    share_runs(tmp_path)
     (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
     for name in ("playground.npz", "example_runs", "05_train.ipynb"):  # what the lessons read
         (folder / name).symlink_to(ROOT / "notebooks" / name)
     (folder / "mutant.ipynb").write_text(source.replace(stated, mutant, 1))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "mutant.ipynb"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    with only_one(lesson):
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.returncode == 1, result.stdout[-2000:]
     assert "1 failed" in result.stdout
