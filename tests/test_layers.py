@@ -21,10 +21,12 @@ ORDER = [
     "spreadsheets",
     "ipynb",
     "randomness",
+    "registry",
     "distribution",
     "known_counts",
     "metrics",
     "recipe",
+    "posthoc",
     "grids",
     "samplers",
     "imageset",
@@ -63,6 +65,7 @@ ORDER = [
     "schedules",
     "checkpoints",
     "training",
+    "classifier",
     "boundary",
     "theme",
     "plots",
@@ -93,7 +96,8 @@ ORDER = [
     "demo",
     "__main__",
 ]
-TORCH = {"mixing", "losses", "augment", "models", "inference", "batches", "checkpoints", "training", "boundary"}
+TORCH = {"mixing", "losses", "augment", "models", "inference", "batches", "checkpoints", "training", "classifier"}
+TORCH |= {"boundary"}
 NO_TORCH = [name for name in NAMES if name not in TORCH]
 
 
