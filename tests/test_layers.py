@@ -24,6 +24,8 @@ ORDER = [
     "distribution",
     "known_counts",
     "metrics",
+    "intervals",
+    "paired",
     "recipe",
     "grids",
     "samplers",
