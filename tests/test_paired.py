@@ -81,7 +81,9 @@ def test_wilcoxon_is_that_of_scipy(gaps):
     assert rank_signs(gaps) == pytest.approx(stats.wilcoxon(gaps, method="exact").pvalue)
 
 
-@pytest.mark.parametrize("gaps", [[0.1, 0.1, -0.1, 0.3], [0, 0.2, 0.1, 0.1, -0.2], [0.3 - 0.2, 0.1, -0.1, 0.2 - 0.1, 0]])
+@pytest.mark.parametrize(
+    "gaps", [[0.1, 0.1, -0.1, 0.3], [0, 0.2, 0.1, 0.1, -0.2], [0.3 - 0.2, 0.1, -0.1, 0.2 - 0.1, 0]]
+)
 def test_ties_share_their_rank_and_zeros_have_none_also_where_the_last_bit_differs(gaps):
     exact = stats.PermutationMethod(n_resamples=np.inf)
     assert rank_signs(gaps) == pytest.approx(stats.wilcoxon(np.round(gaps, 9), method=exact).pvalue)
@@ -160,6 +162,13 @@ def test_flipped_signs_err_in_no_more_than_five_percent_of_null_experiments():
 def test_flipped_signs_stay_exact_where_differences_are_far_from_normal():
     heavy = np.random.default_rng(7).standard_t(1, (SIMULATIONS, 10))
     assert np.mean(flip_signs(heavy) < 0.05) == pytest.approx(25 / 512, abs=0.01)
+
+
+def test_holm_keeps_the_chance_of_any_false_verdict_among_four_methods_below_five_percent():
+    scores = np.random.default_rng(7).normal(0.8, 0.02, (SIMULATIONS, 5, 5))  # five methods that do not differ
+    p = compare_means(scores[:, 1:] - scores[:, :1])
+    assert np.mean([correct_holm(row).min() < 0.05 for row in p]) <= 0.05 + 0.01
+    assert np.mean(p.min(axis=1) < 0.05) > 0.10  # what it would be without
 
 
 @pytest.mark.parametrize("folds", [5, 10])
