@@ -73,6 +73,33 @@ def pair_up(base, other, metric, split="test"):
     return np.array([np.mean(values) for values in gaps.values()]), "folds" if by_fold else "seeds"
 
 
+def explain_tests(table):
+    """What a reader must know of the tests behind a table of `compare_pairs`: sentences, none if nothing was tested."""
+    table = table[table["p"].notna()]
+    if table.empty:
+        return []
+    units = set(table["unit"])
+    words = ["Pairs are runs of equal seed, compared by the paired t test."] * ("seeds" in units)
+    if "folds" in units:
+        words.append(
+            "Pairs are folds, the seeds of each averaged, compared by the t test of Nadeau and Bengio (2003), which "
+            "allows for training images that folds share; the tests of signs and ranks do not, so their p is too low."
+        )
+    words.append(
+        "p is corrected for the number of methods (Holm), the intervals are not: one may leave out 0 where the words "
+        "say not separable. The p of signs and ranks are each by itself."
+    )
+    floors = {int(pairs): floor for pairs, floor in zip(table["pairs"], table["floor"], strict=True)}
+    limits = ", ".join(f"with {pairs} pairs p cannot fall below {_short(floors[pairs])}" for pairs in sorted(floors))
+    never = ", so they alone cannot reach 0.05" if min(floors.values()) >= 0.05 else ""
+    words.append(f"Signs and ranks have a floor: {limits}{never}.")
+    words.append(
+        f"The smallest difference is what four such experiments in five would find. It is reckoned from how the "
+        f"{' and '.join(sorted(units))} scatter here, and from so few a rough size."
+    )
+    return words
+
+
 def choose_by_validation(runs, metric="balanced_accuracy"):
     """What an honest choice gives: (name with the highest mean on "val", its means {"val", "test"}), then the same of
     the name that is highest on "test", which nobody may choose by."""
@@ -89,6 +116,10 @@ def _by_pair(group, metric, split):
 def _overlap(runs, split):
     """n_test / n_train, the mean over runs; what validation holds is counted in neither."""
     return float(np.mean([np.sum(run["metrics"][split]["confusion"]) / np.sum(run["train_counts"]) for run in runs]))
+
+
+def _short(p):
+    return f"{p:.4f}".rstrip("0") if p >= 0.0001 else f"{p:.0e}"
 
 
 def _judge(row, limit, widest):

@@ -7,7 +7,7 @@ from bmix_lite.comparison import REPORTED
 from bmix_lite.errors import BmixError
 from bmix_lite.paired import smallest_detectable
 from bmix_lite.recipe import Recipe
-from bmix_lite.verdicts import choose_by_validation, compare_pairs, pair_up
+from bmix_lite.verdicts import choose_by_validation, compare_pairs, explain_tests, pair_up
 
 pytestmark = pytest.mark.filterwarnings("error")
 BASE = [0.80, 0.84, 0.82, 0.90, 0.79]
@@ -101,7 +101,7 @@ def test_the_seeds_of_a_fold_count_as_one_because_they_share_its_images():
 
 
 def test_seeds_that_both_have_on_one_fold_only_are_pairs_of_seeds():
-    runs = folds("instance", BASE) + [make_run(fold=0, seed=1, test=0.7)]
+    runs = [*folds("instance", BASE), make_run(fold=0, seed=1, test=0.7)]
     gaps, unit = pair_up(runs, seeds("focal", [0.9, 0.9]), "accuracy")
     assert unit == "seeds"
     assert gaps == pytest.approx([0.1, 0.2])
@@ -132,6 +132,27 @@ def test_kappa_may_differ_by_two_and_accuracy_by_one():
     few, kappa = (compare_pairs(runs, metric=name).loc["focal"] for name in ("accuracy", "kappa"))
     assert few["verdict"].endswith("so few could not have shown any difference")
     assert kappa["verdict"].endswith("only differences above 1.6 would have been seen")
+
+
+def test_the_tests_are_explained_with_the_floor_of_signs_and_ranks():
+    words = " ".join(explain_tests(compare_pairs(seeds("instance", BASE) + seeds("focal", add(GAPS)))))
+    assert "Pairs are runs of equal seed, compared by the paired t test" in words
+    assert "with 5 pairs p cannot fall below 0.0625, so they alone cannot reach 0.05" in words
+    assert "Nadeau" not in words
+    many = seeds("instance", np.linspace(0.5, 0.7, 9)) + seeds("focal", np.linspace(0.55, 0.72, 9) ** 2)
+    assert "with 9 pairs p cannot fall below 0.0039." in " ".join(explain_tests(compare_pairs(many)))
+
+
+def test_folds_are_explained_and_that_signs_and_ranks_do_not_know_of_their_overlap():
+    words = " ".join(explain_tests(compare_pairs(folds("instance", BASE) + folds("focal", add(GAPS)))))
+    assert "Nadeau and Bengio" in words
+    assert "too low" in words
+    assert "equal seed" not in words
+
+
+def test_where_nothing_was_compared_nothing_is_explained():
+    assert explain_tests(compare_pairs(seeds("instance", BASE))) == []
+    assert explain_tests(compare_pairs([*seeds("instance", BASE), make_run("focal", seed=9)])) == []
 
 
 def test_the_honest_choice_is_made_on_validation_and_reported_on_test():
