@@ -87,15 +87,15 @@ def explain_tests(table):
         )
     words.append(
         "p is corrected for the number of methods (Holm), the intervals are not: one may leave out 0 where the words "
-        "say not separable. The p of signs and ranks are each by itself."
+        "say not separable. The p of flipped signs and of ranks (Wilcoxon) stand each for itself."
     )
     floors = {int(pairs): floor for pairs, floor in zip(table["pairs"], table["floor"], strict=True)}
     limits = ", ".join(f"with {pairs} pairs p cannot fall below {_short(floors[pairs])}" for pairs in sorted(floors))
     never = ", so they alone cannot reach 0.05" if min(floors.values()) >= 0.05 else ""
     words.append(f"Signs and ranks have a floor: {limits}{never}.")
     words.append(
-        f"The smallest difference is what four such experiments in five would find. It is reckoned from how the "
-        f"{' and '.join(sorted(units))} scatter here, and from so few a rough size."
+        f"The smallest seen is the true difference that four such experiments in five would find. It is reckoned from "
+        f"how the {' and '.join(sorted(units))} scatter here, and from so few a rough size."
     )
     return words
 
