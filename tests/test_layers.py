@@ -25,6 +25,8 @@ ORDER = [
     "distribution",
     "known_counts",
     "metrics",
+    "intervals",
+    "paired",
     "recipe",
     "posthoc",
     "grids",

@@ -261,6 +261,39 @@ def test_bootstrap_keeps_every_class_in_every_resample():
     }
 
 
+def test_the_intervals_are_those_of_scipy_s_bootstrap():
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1, 2], [60, 40, 30])
+    predicted = np.where(rng.random(130) < 0.7, labels, rng.integers(0, 3, 130))
+    low, high = bootstrap_intervals(labels, one_hot(predicted, 3), ("balanced_accuracy",), resamples=500)[
+        "balanced_accuracy"
+    ]
+    right = [(predicted == labels)[labels == j].astype(float) for j in range(3)]  # stratified: one sample a class
+    oracle = stats.bootstrap(
+        right,
+        lambda *parts, axis=-1: sum(part.mean(axis=axis) for part in parts) / 3,
+        method="percentile",
+        n_resamples=4000,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=0.02)
+
+
+@pytest.mark.parametrize(("gap", "images", "at_least"), [(0.0, 100, 20), (0.05, 100, 30), (0.1, 400, 27)])
+def test_the_interval_of_the_calibration_error_reaches_down_to_the_true_one(gap, images, at_least):
+    # confidence is `gap` too high in every bin, so the true error is `gap`; of these 40 data sets percentiles cover it
+    # in 0, about 6 and about 37; nothing covers 0, the end of the range, as often as it should
+    rng, covered = np.random.default_rng(0), 0
+    for seed in range(40):
+        confidence, labels = rng.uniform(0.55, 1, images), rng.integers(0, 2, images)
+        predicted = np.where(rng.random(images) < confidence - gap, labels, 1 - labels)
+        probabilities = np.where(one_hot(predicted, 2) == 1, confidence[:, None], 1 - confidence[:, None])
+        low, high = bootstrap_intervals(labels, probabilities, ("ece",), resamples=100, seed=seed)["ece"]
+        assert 0 <= low <= high
+        covered += low <= gap <= high
+    assert covered >= at_least
+
+
 @pytest.mark.parametrize("seed", [200, 201])
 def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed(seed):
     labels, probabilities = random_case(seed)
