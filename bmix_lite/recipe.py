@@ -83,7 +83,7 @@ class Recipe:
 
         Fields that are None keep the method's value or the default. Contradicting the method raises BmixError.
         """
-        require_choice("method", method, METHODS)
+        require_choice("method", method, tuple(METHODS))  # a list in its place is refused, too
         known = [field.name for field in dataclasses.fields(cls)]
         unknown = [name for name in METHODS[method] | fields if name not in known]
         for name in unknown:
