@@ -57,6 +57,15 @@ for name in ("recipe.json", "history.csv", "predictions.csv"):
 """
 
 
+def keep_bytecode(place):
+    """Let the processes to come keep their bytecode, as Python does unless told otherwise; it lies in `place`.
+
+    Without it each kernel compiles 1,400 modules anew, which took 4 of the 7 s of the imports of 05_train.
+    """
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    os.environ["PYTHONPYCACHEPREFIX"] = str(place / "bytecode")
+
+
 def write_notebook(path, *sources):
     """A notebook with a parameters cell for its folder, and these cells."""
     cells = [nbformat.v4.new_code_cell(source) for source in ('run_folder = ""', *sources)]
@@ -95,13 +104,13 @@ def read_time(text):
 
 
 def measure_overhead(place, rounds):
-    """{notebook: {part: median seconds}}, interleaved; one round before is not counted, for it imports papermill."""
+    """{notebook: {part: median seconds}}, interleaved."""
     null, rows = write_notebook(place / "null.ipynb", "pass"), {"null": [], "05_train": []}
-    for turn in range(rounds + 1):
+    for turn in range(rounds):
         rows["null"].append(time_parts(null, place / f"null {turn}"))
         rows["05_train"].append(time_parts(TRAIN, place / f"train {turn}", live=False, epochs=5))
     return {
-        name: {part: float(np.median([row[part] for row in found[1:]])) for part in found[0]}
+        name: {part: float(np.median([row[part] for row in found])) for part in found[0]}
         for name, found in rows.items()
     }
 
@@ -164,7 +173,6 @@ def measure_ledger(place, rounds):
 def measure_starts(place, rounds, together=4):
     """{"runs", "failed", "retried", "seconds"}: kernels that start in the same moment, `together` of them."""
     sham, out, barrier = write_notebook(place / "sham.ipynb", SHAM), place / "starts", threading.Barrier(together)
-    run_task(Task(sham, place / "warm", {"run_folder": str(place / "warm")}), "warm")  # imports papermill
 
     def start(name):
         barrier.wait(timeout=600)
@@ -255,6 +263,9 @@ def main():
     report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
     report |= {"python": platform.python_version(), "versions": {name: version(name) for name in PACKAGES}}
     with tempfile.TemporaryDirectory() as place:
+        keep_bytecode(Path(place))
+        time_parts(TRAIN, Path(place) / "warm", live=False, epochs=1)  # writes it, and imports papermill here
+        start_python("-m", "bmix_lite", "sweep", str(TRAIN), "--out", str(Path(place) / "plan"), "--dry-run")
         report |= run_parts(chosen.only or PARTS, Path(place), chosen.quick, missed)
     report["load at the end"] = os.getloadavg()
     if chosen.json:
