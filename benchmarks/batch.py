@@ -24,7 +24,6 @@ import nbformat
 import numpy as np
 from latency import describe_machine
 
-from bmix_lite.files import read_json
 from bmix_lite.kernels import execute
 from bmix_lite.ledger import append_ledger, read_endings, read_ledger
 from bmix_lite.runs import list_complete
@@ -34,9 +33,7 @@ ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / "notebooks" / "05_train.ipynb"
 PACKAGES = ("papermill", "nbclient", "jupyter-client", "ipykernel", "torch", "numpy", "pandas")
 RATIO, PLAN, LEDGER = 0.6, 3.0, 2.0  # limits: of one job's time, s, s
-PARTS = ("overhead", "plan", "ledger", "starts", "grid", "environment")
-MALLOC = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(2**30))
-CONTENDERS = {"malloc": MALLOC, "two OpenMP threads": {"OMP_NUM_THREADS": "2"}}  # beside the kit's own environment
+PARTS = ("overhead", "plan", "ledger", "starts", "grid")
 
 GRID = """
 import time
@@ -192,27 +189,6 @@ def measure_starts(place, rounds, together=4):
     }
 
 
-def compare_environments(place, settings, rounds):
-    """{dataset: {contender: median of the ratios of the seconds of training to the kit's own}, same bits or not}."""
-    found = {}
-    for dataset, epochs in settings.items():
-        rows, hashes = {name: [] for name in ("own", *CONTENDERS)}, set()
-        for turn in range(rounds):
-            names = list(rows)
-            for name in names[turn % 3 :] + names[: turn % 3]:  # none always comes first
-                folder = place / dataset / f"{turn} {name}"
-                parameters = {"run_folder": str(folder), "live": False, "dataset": dataset, "epochs": epochs}
-                env = kernel_environment(2) | CONTENDERS.get(name, {})
-                execute(TRAIN, folder / "notebook.ipynb", parameters, env=env, cwd=ROOT)
-                rows[name].append(read_endings(folder.parent)[folder.name]["seconds"])
-                saved = read_json(folder / "metrics.json")["sha256"]
-                hashes.add(tuple(saved[file] for file in ("history.csv", "predictions.csv", "model.pt")))
-        own = np.array(rows["own"])
-        ratios = {name: float(np.median(np.array(rows[name]) / own)) for name in CONTENDERS}
-        found[dataset] = {"own": float(np.median(own)), "ratios": ratios, "same": len(hashes) == 1, "all": rows}
-    return found
-
-
 def run_parts(parts, place, quick, missed):
     """Each part measured and printed: yields (name, figures), and adds to `missed`."""
     if "overhead" in parts:
@@ -243,15 +219,6 @@ def run_parts(parts, place, quick, missed):
         print(f"\n{found['runs']} runs: {seconds}, ratio {found['ratio']:.2f}", flush=True)
         missed += [f"two jobs: more than {RATIO:g} of the time of one"] * (found["ratio"] > RATIO)
         yield "grid", found
-    if "environment" in parts:
-        settings = {"digits_lt": 10, "fundus_toy": 1} if quick else {"digits_lt": 60, "fundus_toy": 5}
-        found = compare_environments(place, settings, 3 if quick else 7)
-        for dataset, row in found.items():
-            words = ", ".join(f"{name} {ratio:.2f}" for name, ratio in row["ratios"].items())
-            same = "same bits" if row["same"] else "OTHER BITS"
-            print(f"\ntraining on {dataset}: {row['own']:.1f} s; of it {words}; {same}", flush=True)
-            missed += [f"{dataset}: the environment changes results"] * (not row["same"])
-        yield "environment", found
 
 
 def main():

@@ -133,7 +133,9 @@ def lose_workers(stage, out, settings, kills, gap, rng, limit):
             workers[newest] = start_worker(stage, address, newest, stage.place)
             due = time.monotonic() + gap * rng.uniform(0.5, 1.5)
         time.sleep(0.1)
-    return observer, {"exit codes": codes, "kills": done, "not made": kills} | share_out(observer.owners, newest=None)
+    return observer, {"exit codes": codes, "kills": done, "not made": kills} | share_out(
+        observer.owners, f"worker {2 + len(done)}"
+    )
 
 
 def share_out(owners, newest):
@@ -141,7 +143,6 @@ def share_out(owners, newest):
     counts, order = {}, list(owners.values())
     for name in order:
         counts[name] = counts.get(name, 0) + 1
-    newest = newest or max(counts, default="")
     since = order[order.index(newest) :] if newest in order else []
     return {"runs by worker": counts, "newest": newest, "share": since.count(newest) / len(since) if since else 0.0}
 
@@ -167,7 +168,10 @@ def judge(title, observer, told, table, missed):
     due, seconds = sum(kill["line"] is not None for kill in kernels), [kill["seconds"] or 0 for kill in kernels]
     extra = len(lines) - lines.count("complete") - due  # bad endings that nobody brought about
     figures = {"kills": len(told["kills"]), "of them kernels": len(kernels), "kills not made": told["not made"]}
-    figures |= {"complete runs": f"{len(ours)} of {len(table)}", "seen complete": len(observer.whole)}
+    figures |= {
+        "complete runs": f"{len(ours)} of {len(table)}",
+        "without a notebook": len(ours) - observer.count_notebooks(),
+    }
     figures |= {"complete runs lost": len(observer.lost), "runs that differ": len(differing)}
     figures |= {"endings told truly": f"{len(kernels) - len(untrue)} of {len(kernels)}", "endings too many": extra}
     figures |= {"slowest ending told, s": round(max(seconds, default=0), 1)}
@@ -185,7 +189,7 @@ def judge(title, observer, told, table, missed):
     rules |= {"fewer than half of the kills": told["not made"] > len(told["kills"])}
     rules |= {f"share of the new worker under {SHARE:g}": told.get("share", 1) < SHARE}
     missed += [f"{title}: {rule}" for rule, broken in rules.items() if broken]
-    return figures | {"untrue": untrue, "kills in order": told["kills"], "differing": differing}
+    return figures | {"untrue": untrue, "kills in order": told["kills"], "differing": differing, "lost": observer.lost}
 
 
 def run_chaos(place, quick, seed, missed):

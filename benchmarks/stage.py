@@ -11,9 +11,10 @@ import psutil
 
 from bmix_lite.errors import BmixError
 from bmix_lite.files import read_json, sha256_of
-from bmix_lite.runs import list_complete
+from bmix_lite.runs import HASHED, list_complete
 from bmix_lite.tasks import TASK
 
+RESULTS = (*HASHED, "metrics.json", "model.pt", "notebook.ipynb")
 MARK = "BMIX_CHAOS"  # in the environment of all processes started here, and of their kernels
 
 
@@ -68,18 +69,19 @@ class Observer:
 
     def __init__(self, stage, out):
         self.stage, self.out = stage, Path(out)
-        self.whole, self.lost, self.owners = {}, set(), {}  # owners: {run id: worker}, in the order of their beginning
+        self.whole, self.lost, self.owners = {}, {}, {}  # owners: {run id: worker}, in the order of their beginning
         self.orphaned, self._orphans, self._slowest = 0, [], 0.0
 
     def look(self, workers=()):
         """Note what is complete now, what is not any more, and which worker does which run."""
         fresh = {path.parent.name for path in self.out.glob("*/notebook.ipynb")} - self.whole.keys()
         for run_id in list_complete(self.out, fresh) if fresh else ():
-            with suppress(OSError):  # it is being written still
-                self.whole[run_id] = (self._stat(run_id), self._hash(run_id))
+            seen = (self._stat(run_id), self._hash(run_id))
+            if all(seen):
+                self.whole[run_id] = seen
         for run_id, (stat, hashes) in self.whole.items():
-            if self._stat(run_id) != stat and self._hash(run_id) != hashes:
-                self.lost.add(run_id)
+            if self._stat(run_id) != stat and (now := self._hash(run_id)) != hashes:
+                self.lost.setdefault(run_id, [name for name in RESULTS if not now or now[name] != hashes[name]])
         for name in workers:
             for kernel in self.stage.kernels_of(workers[name]):
                 run_id = run_of(kernel)
@@ -125,17 +127,15 @@ class Observer:
                 self._slowest = max(self._slowest, time.monotonic() - since)
         self._orphans = alive
 
-    def _files(self, run_id):
-        return [path for path in sorted((self.out / run_id).iterdir()) if path.name != TASK]
-
     def _stat(self, run_id):
         with suppress(OSError):
-            return {path.name: (path.stat().st_ino, path.stat().st_mtime_ns) for path in self._files(run_id)}
+            found = {name: (self.out / run_id / name).stat() for name in RESULTS}
+            return {name: (stat.st_ino, stat.st_mtime_ns) for name, stat in found.items()}
         return None
 
     def _hash(self, run_id):
         with suppress(OSError):
-            return {path.name: sha256_of(path) for path in self._files(run_id)}
+            return {name: sha256_of(self.out / run_id / name) for name in RESULTS}
         return None
 
 
