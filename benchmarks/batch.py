@@ -11,6 +11,7 @@ import os
 import platform
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -227,6 +228,7 @@ def main():
     parser.add_argument("--only", choices=PARTS, action="append", help="one part")
     parser.add_argument("--json", type=Path, help="where all figures go")
     chosen, missed = parser.parse_args(), []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and written is cleared away
     report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
     report |= {"python": platform.python_version(), "versions": {name: version(name) for name in PACKAGES}}
     with tempfile.TemporaryDirectory() as place:

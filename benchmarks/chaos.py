@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -219,6 +220,7 @@ def main():
     parser.add_argument("--keep", type=Path, help="an empty folder in which runs and logs stay")
     parser.add_argument("--json", type=Path, help="where all figures go")
     chosen, missed = parser.parse_args(), []
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and written is cleared away
     report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
     report |= {"python": platform.python_version(), "seed": chosen.seed}
     report |= {"versions": {name: version(name) for name in (*PACKAGES, "distributed")}}
