@@ -1,6 +1,6 @@
 """What a sweep costs beyond its notebooks: a run by parts, two jobs against one, plans, ledgers, kernel starts.
 
-python benchmarks/batch.py [--quick] [--json PATH]: 20 minutes on two cores; exit status 1 where a limit is missed.
+python benchmarks/batch.py [--quick] [--json PATH]: exit status 1 where a limit is missed. Best on an idle machine.
 Limits: two jobs take 0.6 of the time of one; a plan of 1,000 runs 3 s; a ledger of 10,000 runs 2 s; no failed start.
 """
 
@@ -237,9 +237,10 @@ def main():
         start_python("-m", "bmix_lite", "sweep", str(TRAIN), "--out", str(Path(place) / "plan"), "--dry-run")
         report |= run_parts(chosen.only or PARTS, Path(place), chosen.quick, missed)
     report["load at the end"] = os.getloadavg()
+    print(f"\nload: {report['machine']['load']:.1f} at the start, {os.getloadavg()[0]:.1f} at the end")
     if chosen.json:
         chosen.json.write_text(json.dumps(report | {"missed": missed}, indent=1) + "\n", encoding="utf-8")
-    print("\n" + ("MISSED " + "; ".join(missed) if missed else "all limits kept"))
+    print("MISSED " + "; ".join(missed) if missed else "all limits kept")
     return bool(missed)
 
 

@@ -1,6 +1,6 @@
 """Whether variables in a kernel's environment make training quicker, and leave its results as they are.
 
-python benchmarks/environment.py [--quick] [--json PATH]: 10 minutes on two cores; exit status 1 if a bit differs.
+python benchmarks/environment.py [--quick] [--json PATH]: exit status 1 if a bit differs.
 The trained part alone is timed, by the seconds of the ledger; `own` is what `tasks.kernel_environment` gives.
 """
 
