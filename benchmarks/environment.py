@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 from importlib.metadata import version
@@ -53,6 +54,7 @@ def main():
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter training")
     parser.add_argument("--json", type=Path, help="where all figures go")
     chosen = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was written is cleared away
     report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
     report |= {"python": platform.python_version(), "versions": {name: version(name) for name in PACKAGES}}
     settings = {"digits_lt": 10, "fundus_toy": 1} if chosen.quick else {"digits_lt": 60, "fundus_toy": 5}
