@@ -40,6 +40,8 @@ def run_grid(notebook, grid, out, *, jobs=2, timeout=None, retries=1, devices=()
     for device in devices:  # CUDA would hide all GPUs on a name that it does not know
         require(re.fullmatch(DEVICE, str(device)), f"devices must be GPU numbers such as 0,1, got {device!r}")
     plan = plan_runs(notebook, grid, out)
+    if not plan.waiting:  # nothing will be written, and who only reads needs no lock
+        return [Ending(task.folder, "reused") for task in plan.tasks.values()]
     with locked(plan.out / SWEEP / "lock", f"the experiment {plan.out}"):
         plan.complete = list_complete(plan.out, plan.tasks)  # again, now that no other sweep adds to it
         endings = {run_id: Ending(plan.out / run_id, "reused") for run_id in plan.complete}
