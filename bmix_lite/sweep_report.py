@@ -142,6 +142,7 @@ def _section(dataset, runs, table, metric, number):
         "reference": summary.index[0],
         "units": " and ".join(f"{name}s" for name in ("seed", "fold") if name in vary(runs)) or "seeds",
         "cut": [f"{end:g}" for end in metric_range(metric) if (wide[["low", "high"]] == end).any(axis=None)],
+        "widest": metric_range(metric)[1] - metric_range(metric)[0],
         "explained": explain_tests(pairs),
     }
 

@@ -27,12 +27,12 @@ def compare_pairs(runs, reference=None, metric="balanced_accuracy", split="test"
     """Each method less the reference, pair by pair over equal seeds or folds: one row a method, a DataFrame.
 
     reference: a name as in `group_runs`, the first one unless given. Columns: pairs, difference (mean), low and high
-    (Student-t interval), higher (pairs in which the method has more), p (t test, Holm's correction over the methods),
-    verdict in words; then unit and test: seeds of one split by the plain test, folds by that of Nadeau and Bengio, a
-    fold's seeds averaged first, because its runs share their images; detectable (the smallest true difference that is
-    found 4 times in 5, whatever Holm does with the other methods); p_signs, p_wilcoxon (uncorrected; with folds too
-    low, as they know of no overlap) and floor, below which these two cannot fall. All of it speaks of other seeds or
-    folds of the same images, not of other images.
+    (Student-t interval, cut where no difference can lie), higher (pairs in which the method has more), p (t test,
+    Holm's correction over the methods), verdict in words; unit and test: seeds of one split by the plain test, folds
+    by that of Nadeau and Bengio, a fold's seeds averaged first, because its runs share their images; detectable (the
+    smallest true difference that is found 4 times in 5, whatever Holm does with the other methods); p_signs and
+    p_wilcoxon (uncorrected; with folds too low, as they know of no overlap) and floor, below which these two cannot
+    fall. All of it speaks of other seeds or folds of the same images, not of other images.
     """
     require_choice("metric", metric, REPORTED)
     groups = group_runs(runs)
@@ -40,13 +40,15 @@ def compare_pairs(runs, reference=None, metric="balanced_accuracy", split="test"
     require_choice("reference", reference, tuple(groups))
     methods = [name for name in groups if name != reference]
     limit = (1 - level) / max(1, len(methods))  # Holm asks the most of the lowest p
+    widest = np.ptp(metric_range(metric))
     rows = []
     for name in methods:
         gaps, unit = pair_up(groups[reference], groups[name], metric, split)
         overlap = _overlap(groups[reference] + groups[name], split) if unit == "folds" else 0.0
         row = {"pairs": len(gaps), "unit": unit, "test": TESTS[unit], "floor": lowest_p(len(gaps))}
         if len(gaps):
-            row |= dict(zip(("difference", "low", "high"), bound_mean(gaps, level, overlap), strict=True))
+            mean, low, high = bound_mean(gaps, level, overlap)
+            row |= {"difference": mean, "low": np.maximum(low, -widest), "high": np.minimum(high, widest)}
             row |= {"higher": int(np.sum(gaps > 0)), "p": compare_means(gaps, overlap)}
             row |= {"p_signs": flip_signs(gaps), "p_wilcoxon": rank_signs(gaps)}
             row["detectable"] = smallest_detectable(gaps, overlap=overlap, limit=limit)
@@ -55,7 +57,7 @@ def compare_pairs(runs, reference=None, metric="balanced_accuracy", split="test"
     numbers = ["difference", "low", "high", "p", "detectable", "p_signs", "p_wilcoxon", "floor"]
     table = table.astype(dict.fromkeys(numbers, float) | {"higher": "Int64"})
     table["p"] = correct_holm(table["p"])
-    table["verdict"] = [_judge(row, 1 - level, np.ptp(metric_range(metric))) for _, row in table.iterrows()]
+    table["verdict"] = [_judge(row, 1 - level, widest) for _, row in table.iterrows()]
     return table
 
 

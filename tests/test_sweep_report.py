@@ -21,6 +21,12 @@ from conftest import ROOT
 ATTACK = "<img src=x onerror=window.hit=1>"
 EACH = 100  # test images a class, so that scores are whole hundredths
 NOTEBOOK = "a" * 64
+# lines that the name of each method takes
+LINES = """[...document.querySelectorAll(".compared tbody td:first-child")].map(cell => {
+  const text = document.createRange();
+  text.selectNodeContents(cell);
+  return Math.round(text.getBoundingClientRect().height / parseFloat(getComputedStyle(cell).lineHeight));
+})"""
 
 
 def make_data(seed=0, **fields):
@@ -124,8 +130,8 @@ def test_the_page_of_the_example_runs_fits_the_window_and_asks_nothing_of_anyone
     assert words[-1] == "higher than instance"
     assert words[1].startswith("not separable with 5 seeds; only differences above 0.0")
     assert page.locator(".plotly-figure").count() >= 3
-    names = [cell.bounding_box()["height"] for cell in page.query_selector_all(".compared td:first-child")]
-    assert max(names) < 140  # a name is not broken into letters
+    lines = page.evaluate(LINES)
+    assert max(lines) <= 2  # no name is broken into letters
     assert page.problems == []
 
 
@@ -192,6 +198,24 @@ def test_an_interval_that_was_cut_at_the_end_of_the_metric_is_said_to_be(tmp_pat
     for seed, right in enumerate([80, 100]):
         add_run(tmp_path, "instance", seed, right)
     assert "An interval that ends at 0 or 1 was cut there" in write_report(tmp_path)[-1].read_text()
+
+
+def test_with_folds_the_page_says_which_interval_allows_for_what_they_share(tmp_path):
+    for fold, right in enumerate([80, 84, 81]):
+        add_run(tmp_path, "instance", 0, right, fold=fold)
+        add_run(tmp_path, "focal", 0, right + fold, fold=fold)
+    page = write_report(tmp_path)[-1].read_text()
+    assert "takes runs for independent, which folds are not" in page
+    assert "3 folds" in page
+    assert "Nadeau and Bengio" in page
+
+
+def test_a_difference_that_no_number_of_so_few_pairs_would_show_is_none(tmp_path, browser_page):
+    for seed, right in enumerate([20, 90]):
+        add_run(tmp_path, "instance", seed, 50)
+        add_run(tmp_path, "focal", seed, right)
+    page = open_report(browser_page, tmp_path)
+    assert read_cells(page, "details >> nth=0 >> table")[0][-1] == "none"
 
 
 def test_an_interval_within_the_metric_s_range_is_not_said_to_be_cut(experiment):

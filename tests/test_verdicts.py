@@ -163,6 +163,13 @@ def test_the_honest_choice_is_made_on_validation_and_reported_on_test():
     ]
 
 
+def test_the_interval_of_a_difference_ends_where_no_difference_can_lie():
+    row = compare_pairs(seeds("instance", [0.1, 0.1]) + seeds("focal", [0.9, 0.2])).loc["focal"]
+    assert (row["low"], row["high"]) == (-1, 1)
+    kappa = compare_pairs(seeds("instance", [0.1, 0.1]) + seeds("focal", [0.9, 0.2]), metric="kappa").loc["focal"]
+    assert (kappa["low"], kappa["high"]) == (-2, 2)
+
+
 def test_the_table_holds_whole_numbers_as_such():
     table = compare_pairs(seeds("instance", BASE) + seeds("focal", add(GAPS)))
     assert pd.api.types.is_integer_dtype(table["pairs"])
