@@ -27,7 +27,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
-	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[dev]"
+	$(PYTHON) -m uv pip install --quiet --compile-bytecode --python $(PYTHON) --constraints constraints.txt --editable ".[dev]"
 	touch $(STAMP)
 
 demo: install
