@@ -1,3 +1,6 @@
+import re
+
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +8,7 @@ from scipy import stats
 
 from bmix_lite.errors import BmixError
 from bmix_lite.published import COLUMNS, METRICS, MONITORS, TABLE, flatter, judge_pairs, pair_runs, read_published
+from conftest import ROOT
 
 METHOD = {"class": "class_balanced", "sqrt": "square_root", "cb_loss": "class_balanced_loss", "focal_loss": "focal"}
 NETWORK = {"mobilenet": "mobilenet_v2", "resnext50": "bit_m_r50x1"}
@@ -129,3 +133,46 @@ def test_flattery_is_the_best_less_the_last_and_less_the_median():
 def test_the_metrics_are_in_per_cent(runs):
     assert runs[list(METRICS)].min().min() > 1
     assert runs[list(METRICS)].max().max() <= 100
+
+
+def shown_in_lesson(start):
+    """The text under the one cell of lesson 8 whose source begins so."""
+    notebook = nbformat.read(ROOT / "notebooks/08_published.ipynb", as_version=4)
+    (cell,) = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.startswith(start)]
+    return "".join(output.get("text") or output["data"]["text/plain"] for output in cell.outputs)
+
+
+def test_the_lesson_shows_the_means_of_the_logs_to_two_decimals(shared):
+    logs = reference_table(shared, "runs").reset_index(drop=True)
+    rows = [line.rsplit(maxsplit=4) for line in shown_in_lesson("means =").splitlines()[3:]]
+    shown = {name: list(map(float, values)) for name, *values in rows}
+    places = [(data, network) for data in ("hyper_kvasir", "eyepacs") for network in NETWORK.values()]
+    for (method, alpha), part in logs.groupby(["method", "alpha"]):
+        name = f"{method}, alpha {alpha:g}" if alpha else method
+        means = part.groupby(["dataset", "network"])["MCC"].mean()
+        assert shown.pop(name) == pytest.approx([means[place] for place in places], abs=0.00501)
+    assert not shown
+
+
+def test_the_lesson_shows_the_fall_of_mean_auc_and_the_decays_of_the_logs(shared):
+    logs = reference_table(shared, "runs").reset_index(drop=True)
+    kvasir = logs[(logs["dataset"] == "hyper_kvasir") & logs["method"].isin(["instance", "balanced_mixup"])]
+    means = kvasir.groupby(["alpha", "network"])["mAUC"].mean()
+    numbers = re.findall(r"^(0\.\d) +([\d.]+) +([\d.]+)$", shown_in_lesson("falls ="), re.M)
+    networks = sorted(NETWORK.values())
+    shown = {(float(alpha), networks[k]): float(both[k]) for alpha, *both in numbers for k in range(2)}
+    assert shown == pytest.approx(means.to_dict(), abs=0.00501)
+    mixup = logs[logs["method"] == "mixup"]
+    assert f"MixUp: {len(mixup)} runs, {mixup['lr_decays_logged'].sum()} decays" in shown_in_lesson("mixup =")
+
+
+def test_the_lesson_shows_scipys_paired_tests_of_the_logs(shared):
+    logs = reference_table(shared, "runs").reset_index(drop=True).set_index(["dataset", "network", "fold"])
+    mixed = logs[(logs["method"] == "balanced_mixup") & (logs["alpha"] == 0.2)]["MCC"]
+    lines = {line.split("  ")[0]: line.split() for line in shown_in_lesson("judged =").splitlines()[1:]}
+    for name in ("class_balanced", "square_root", "instance"):
+        pairs = pd.concat([mixed, logs[logs["method"] == name]["MCC"]], axis=1, join="inner").to_numpy()
+        gaps = pairs[:, 0] - pairs[:, 1]
+        expected = [len(gaps), gaps.mean(), stats.tstd(gaps), sum(gaps > 0), stats.ttest_rel(*pairs.T).pvalue]
+        expected += [stats.binomtest(int(sum(gaps > 1e-9)), int(sum(abs(gaps) > 1e-9))).pvalue]
+        assert list(map(float, lines[f"less {name}"][2:])) == pytest.approx(expected, abs=0.0000501)
