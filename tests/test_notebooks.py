@@ -37,7 +37,7 @@ def tags(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "07", "09"]
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(11)]
 
 
 @each_notebook
@@ -93,7 +93,7 @@ def test_the_parameters_are_literals_with_the_recipes_names(path):
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     own |= {"kind", "imbalance_ratio", "playground"}
     own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names", "size", "fit", "on_bad"}
-    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas"}
+    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
 
@@ -134,12 +134,13 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
     cut |= {"04": {"kind": "rings", "seed": 1}, "05": {"epochs": 1, "live": False}, "06": {"metric": "mcc"}}
     cut |= {"07": {"alphas": [0.1, 0.5], "seeds": 2, "epochs": 1}}
     cut |= {"09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8}}
+    cut |= {"08": {"chosen": "balanced_mixup, alpha 0.1"}, "10": {"seed": 1, "epochs": 10, "batch_size": 32}}
     parameters = cut[path.stem[:2]]
     if path.stem == "05_train":
         parameters |= {"run_folder": str(tmp_path / "runs/one")}
     if path.stem == "04_boundary":
         parameters |= {"playground": str(ROOT / "notebooks/playground.npz")}
-    if path.stem == "06_compare":
+    if path.stem in ("06_compare", "10_defects"):
         parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
     if path.stem in ("07_sweep", "09_your_data"):
         parameters |= {"folder": str(tmp_path / "made"), "train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
@@ -193,6 +194,10 @@ MUTANTS = {
     "04: a stated number": ("04_boundary", "rare class 0.723", "rare class 0.724"),
     "04: labels not mixed": ("04_boundary", "labels[:, -1].mean()", "labels[:, -1].round().mean()"),
     "06: a stated number": ("06_compare", "macro_f1 0.922", "macro_f1 0.932"),
+    "08: a stated number": ("08_published", "0.0514", "0.0515"),
+    "08: gains taken for losses": ("08_published", "added = flatter(runs)", "added = (-flatter(runs))"),
+    "10: a stated number": ("10_defects", "4,188 of 7,026", "4,189 of 7,026"),
+    "10: the right way for the wrong one": ("10_defects", "groups=groups, split", "groups=patients, split"),
     "09: a stated number": ("09_your_data", "0.126 after mixing", "0.127 after mixing"),
     "09: shares of another base stream": (
         "09_your_data",
