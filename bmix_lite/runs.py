@@ -113,14 +113,19 @@ def read_run(folder):
 def read_progress(folder):
     """{"epoch", "epochs", "best"} of a run that is training, as it noted beside its checkpoint; {} if it has not."""
     with suppress(OSError, ValueError):
-        return dict(read_json(Path(folder) / PROGRESS))
+        seen = read_json(Path(folder) / PROGRESS)
+        if isinstance(seen, dict) and {"epoch", "epochs", "best"} <= seen.keys():
+            return seen
     return {}
 
 
 def read_score(folder):
-    """A complete run's score on validation, by the metric that its recipe monitors; None where it is undefined."""
-    monitor = read_json(Path(folder) / "recipe.json")["recipe"]["monitor"]
-    return read_json(Path(folder) / "metrics.json").get("val", {}).get(monitor)
+    """A complete run's score on validation, by the metric that its recipe monitors; None where there is none."""
+    with suppress(OSError, ValueError, LookupError, TypeError):  # also of a notebook that writes other files than ours
+        monitor = read_json(Path(folder) / "recipe.json")["recipe"]["monitor"]
+        score = read_json(Path(folder) / "metrics.json")["val"][monitor]
+        return score if isinstance(score, (int, float)) else None
+    return None
 
 
 def read_runs(experiment, chosen=None):

@@ -9,6 +9,7 @@ import pytest
 from nbformat.v4 import new_notebook
 
 from bmix_lite import kernels as kernels_module
+from bmix_lite import tasks
 from bmix_lite.batch import describe_endings, expand_grid, plan_runs, run_grid
 from bmix_lite.errors import BmixError
 from bmix_lite.kernels import PARTIAL
@@ -26,6 +27,7 @@ from sweeps import (
     sweep,
     wait_until,
     write_light,
+    write_notebook,
 )
 
 TEN = ("reused", "complete", "error", "exit", "kill", "os._exit", "sleep", "memory", "damage", "wait")
@@ -205,6 +207,25 @@ def test_a_killed_run_is_tried_again_and_the_rest_of_the_grid_never_waits_for_it
     lines = [(line["run_id"], line["status"], line.get("tries")) for line in read_ledger(tmp_path)]
     of = {ending: [line[1:] for line in lines if line[0] == ending.folder.name] for ending in (once, kill)}
     assert of == {once: [("killed", 1), ("complete", None)], kill: [("killed", 1), ("killed", 2)]}
+
+
+def test_a_runner_that_believes_papermill_would_fail_these_tests(notebook, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "execute", lambda *given, check, **options: kernels_module.execute(*given, **options))
+    (ending,) = run_grid(notebook, [{"how": "exit"}], tmp_path, progress=False)
+    assert ending.status == "complete" != EXPECTED["exit"][0]
+
+
+def test_runs_that_still_wait_are_those_of_the_notebook_as_it_was_when_the_sweep_began(tmp_path, monkeypatch):
+    notebook, seen = write_notebook(tmp_path / "one.ipynb", *CELLS), []
+
+    def execute_notebook(source, *_, **__):
+        seen.append(nbformat.read(source, as_version=4).cells[-1].source)
+        write_notebook(notebook, "an edit")
+        raise RuntimeError
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    run_grid(notebook, expand_grid(seed=range(3)), tmp_path / "out", jobs=1, progress=False)
+    assert seen == [CELLS[-1]] * 3
 
 
 @pytest.mark.parametrize(

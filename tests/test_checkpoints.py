@@ -9,9 +9,18 @@ import torch
 
 import bmix_lite
 from bmix_lite import checkpoints
-from bmix_lite.checkpoints import HEADER, load_checkpoint, load_model, previous, save_checkpoint, save_model
+from bmix_lite.checkpoints import (
+    HEADER,
+    load_checkpoint,
+    load_model,
+    note_progress,
+    previous,
+    save_checkpoint,
+    save_model,
+)
 from bmix_lite.errors import BmixError
 from bmix_lite.recipe import Recipe
+from bmix_lite.runs import read_progress
 from examples import digest, make_images, make_net
 
 
@@ -242,3 +251,23 @@ def test_equal_weights_give_equal_model_files(tmp_path):
         save_model(make_net(recipe, data), tmp_path / name / f"{name}.pt")
     one, two = ((tmp_path / name / f"{name}.pt").read_bytes() for name in ("one", "two"))
     assert one == two
+
+
+def test_progress_is_noted_for_whoever_watches_from_outside(tmp_path):
+    recipe = Recipe(epochs=9, monitor="mcc")
+    history = [{"epoch": 1, "val_mcc": 0.25}, {"epoch": 2, "val_mcc": float("nan")}, {"epoch": 3, "val_mcc": 0.125}]
+    note_progress(tmp_path / "checkpoint.pt", recipe, history)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.json"]
+    assert read_progress(tmp_path) == {"epoch": 3, "epochs": 9, "best": 0.25}
+    note_progress(tmp_path / "checkpoint.pt", recipe, history[1:2])
+    assert read_progress(tmp_path) == {"epoch": 2, "epochs": 9, "best": 0.0}
+    assert read_progress(tmp_path / "elsewhere") == {}
+
+
+def test_nobodys_training_ends_because_it_cannot_be_watched(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoints, "write_atomic", full)
+    note_progress(tmp_path / "checkpoint.pt", Recipe(), [{"epoch": 1, "val_balanced_accuracy": 0.5}])
+    assert list(tmp_path.iterdir()) == []

@@ -169,3 +169,10 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(files.os, "open", fail(OSError(errno.EINVAL, "not supported")))
     write_atomic(tmp_path / "x", "new")
     assert (tmp_path / "x").read_text() == "new"
+
+
+def test_a_full_disk_is_told_with_the_file_and_the_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(files.os, "fsync", fail(OSError(errno.ENOSPC, "No space left on device")))
+    with pytest.raises(OSError, match=r"No space left on device, 2\.5 MB needed: '.*/checkpoint\.pt'") as caught:
+        write_atomic(tmp_path / "checkpoint.pt", bytes(2_500_000))
+    assert (caught.value.errno, list(tmp_path.iterdir())) == (errno.ENOSPC, [])
