@@ -85,9 +85,14 @@ def _sweep(chosen):
     settings |= {"timeout": chosen.timeout, "retries": chosen.retries}
     endings = run_grid(chosen.notebook, grid, chosen.out, **settings)
     print(describe_endings(endings))
+    status = 0 if all(ending.good for ending in endings) else 1
     if any(ending.good for ending in endings):
-        _report(chosen)
-    return 0 if all(ending.good for ending in endings) else 1
+        try:
+            _report(chosen)
+        except (BmixError, OSError) as error:
+            print(f"the runs are kept, their report could not be written: {error}", file=sys.stderr)
+            status = 1
+    return status
 
 
 def _report(chosen):

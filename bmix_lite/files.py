@@ -1,6 +1,7 @@
 """Writing so that a file is either the old one or the new one, also after `kill -9` or a full disk."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -27,9 +28,12 @@ def write_atomic(path, content, *, durable=True):
             if durable:
                 os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:  # the system names neither file nor size
+            needed = f"{os.strerror(errno.ENOSPC)}, {len(content) / 1e6:.2g} MB needed"
+            raise OSError(errno.ENOSPC, needed, str(path)) from error
         raise
     if durable:
         _sync_folder(path.parent)

@@ -1,6 +1,7 @@
 """Grids of parameters: products, rows side by side and explicit lists; from Python, a command line or a file."""
 
 import dataclasses
+import math
 import re
 from itertools import product
 from pathlib import Path
@@ -15,6 +16,8 @@ WORDS = {"none": None, "null": None, "true": True, "false": False}
 
 def expand_grid(**values):
     """All combinations as a list of dicts: expand_grid(alpha=[0.1, 0.2], seed=range(5)) has ten."""
+    values = {name: list(column) for name, column in values.items()}
+    _require_size(math.prod(map(len, values.values())))
     return [dict(zip(values, combination, strict=True)) for combination in product(*values.values())]
 
 
@@ -27,11 +30,12 @@ def zip_grid(**values):
 
 def cross_grids(*grids):
     """Every run of each grid with every run of the others. Raises BmixError where two give the same parameter."""
-    crossed = [{}]
+    crossed, given = [{}], set()
     for grid in grids:
-        require(len(crossed) * len(grid) <= MOST, f"a grid may have {MOST:,} runs, this one would have more")
-        twice = {name for one in crossed[:1] for other in grid[:1] for name in one.keys() & other.keys()}
-        require(not twice, f"given twice: {', '.join(sorted(twice))}")
+        _require_size(len(crossed) * len(grid))
+        names = {name for row in grid for name in row}
+        require(not names & given, f"given twice: {', '.join(sorted(names & given))}")
+        given |= names
         crossed = [one | other for one in crossed for other in grid]
     return crossed
 
@@ -54,35 +58,13 @@ def read_grid_file(path, defaults):
     fixed: {name: value}; runs: a list of {name: value}; zip, product: {name: values}, values written as a list
     or as on the command line. Raises BmixError naming the file and the block.
     """
-    import yaml
-
-    class Loader(yaml.BaseLoader):  # every scalar is text, so that 1:5 is a range as on the command line, not YAML's 65
-        def construct_mapping(self, node, deep=False):
-            names = [key.value for key, _ in node.value]
-            twice = sorted({str(name) for name in names if names.count(name) > 1})
-            require(not twice, f"{path}: given twice: {', '.join(twice)}")
-            return super().construct_mapping(node, deep)
-
     path = Path(path)
     try:
-        content = Loader(path.read_text(encoding="utf-8")).get_single_data()
-    except BmixError:
-        raise
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BmixError(f"{path}: cannot be read as YAML ({error})") from error
-    require(isinstance(content, dict) and content, f"{path} must hold blocks named {', '.join(BLOCKS)}")
-    grids = []
-    for block, value in content.items():
-        require_choice(f"{path}: a block", block, BLOCKS)
-        rows = value if block == "runs" else [value]
-        shaped = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
-        require(shaped, f"{path}: {block} must be " + ("a list of runs" if block == "runs" else "names with values"))
-        if block in ("fixed", "runs"):
-            grids.append([{name: read_value(name, text, defaults) for name, text in row.items()} for row in rows])
-        else:
-            columns = {name: read_values(name, listed, defaults) for name, listed in value.items()}
-            grids.append((zip_grid if block == "zip" else expand_grid)(**columns))
-    return cross_grids(*grids)
+        return _read_blocks(path.read_text(encoding="utf-8"), defaults)
+    except BmixError as error:
+        raise BmixError(f"{path}: {error}") from error
+    except (OSError, ValueError) as error:
+        raise BmixError(f"{path}: cannot be read ({error})") from error
 
 
 def read_values(name, listed, defaults):
@@ -119,3 +101,39 @@ def read_value(name, text, defaults):
         except ValueError:
             continue
     return WORDS.get(text.lower(), text)
+
+
+def _read_blocks(text, defaults):
+    content, grids = _read_yaml(text), []
+    require(isinstance(content, dict) and content, f"must hold blocks named {', '.join(BLOCKS)}")
+    for block, value in content.items():
+        require_choice("a block", block, BLOCKS)
+        rows = value if block == "runs" else [value]
+        shaped = isinstance(rows, list) and all(isinstance(row, dict) for row in rows)
+        require(shaped, f"{block} must be " + ("a list of runs" if block == "runs" else "names with values"))
+        if block in ("fixed", "runs"):
+            grids.append([{name: read_value(name, text, defaults) for name, text in row.items()} for row in rows])
+        else:
+            columns = {name: read_values(name, listed, defaults) for name, listed in value.items()}
+            grids.append((zip_grid if block == "zip" else expand_grid)(**columns))
+    return cross_grids(*grids)
+
+
+def _read_yaml(text):
+    import yaml
+
+    class Loader(yaml.BaseLoader):  # every scalar is text, so that 1:5 is a range as on the command line, not YAML's 65
+        def construct_mapping(self, node, deep=False):
+            names = [key.value for key, _ in node.value]
+            twice = sorted({str(name) for name in names if names.count(name) > 1})
+            require(not twice, f"given twice: {', '.join(twice)}")
+            return super().construct_mapping(node, deep)
+
+    try:
+        return Loader(text).get_single_data()
+    except (yaml.YAMLError, RecursionError) as error:
+        raise BmixError(f"not valid YAML ({error})") from error
+
+
+def _require_size(size):
+    require(size <= MOST, f"a grid may have {MOST:,} runs, this one would have {size:,}")

@@ -13,6 +13,7 @@ from bmix_lite.ipynb import KERNEL, QUIET, read_notebook
 
 ENGINE = "bmix_lite"
 PARTIAL = "notebook.partial.ipynb"
+MARKER = "papermill-error-cell-tag"  # on the two cells that papermill adds to a notebook in which one failed
 STARTUP = 120  # seconds that a kernel may take to start on a machine under load
 
 
@@ -25,15 +26,16 @@ class Watch:
 
     def __init__(self, timeout=None):
         self.timeout, self.started = timeout, time.monotonic()
-        self.cell = self.cells = 0  # the cell that runs, counted from 1
+        self.cell = self.cells = 0  # the cell that runs, counted from 1 in the notebook as its author knows it
+        self.reached = 0  # the same, with the cell that papermill adds for the parameters
         self.process, self.stopped = None, None  # stopped: why `stop` was called
         self.oom = False  # True where the system ended processes for want of memory meanwhile
         self._lock = threading.Lock()
 
     def begin(self, process, cells):
-        """A kernel is there; it is killed at once where `stop` came first."""
+        """A kernel is there for these cells; it is killed at once where `stop` came first."""
         with self._lock:
-            self.process, self.cells = process, cells
+            self.process, self.cells = process, _count(cells)
             if self.stopped:
                 self._kill()
 
@@ -74,13 +76,12 @@ def execute(notebook, output, parameters, *, watch=None, env=None, cwd=None, che
     try:
         if timer:
             timer.start()
-        done = papermill.execute_notebook(
-            str(notebook), str(partial), parameters, watch=watch, env=env, kernel_folder=cwd, **settings
-        )
+        paths = [str(path).replace("{", "{{").replace("}", "}}") for path in (notebook, partial)]  # it formats them
+        done = papermill.execute_notebook(*paths, parameters, watch=watch, env=env, kernel_folder=cwd, **settings)
         if check is not None and not check():
             raise NoResult
     except BaseException:
-        _mark_unrun(partial, watch.cell)
+        _mark_unrun(partial, watch.reached)
         raise
     finally:
         if timer:
@@ -99,11 +100,16 @@ def _mark_unrun(partial, reached):
     try:
         content = read_notebook(partial)
         content.metadata.setdefault("papermill", {})["exception"] = True
-        for cell in content.cells[reached:]:
+        cells = [cell for cell in content.cells if MARKER not in cell.metadata.get("tags", [])]
+        for cell in cells[reached:]:
             cell.metadata.setdefault("papermill", {})["status"] = "pending"
         write_atomic(partial, nbformat.writes(content))
     except (OSError, ValueError):  # a disk that is full must not hide the error that brought us here
         return
+
+
+def _count(cells):
+    return sum("injected-parameters" not in cell.metadata.get("tags", []) for cell in cells)
 
 
 @functools.cache
@@ -121,17 +127,20 @@ def _register():
         watch = None
 
         def papermill_execute_cells(self):
-            self.watch.begin(self.km.provisioner.process, len(self.nb.cells))
+            self.watch.begin(self.km.provisioner.process, self.nb.cells)
             super().papermill_execute_cells()
 
         def execute_cell(self, cell, cell_index, *rest, **named):
-            self.watch.cell = cell_index + 1
+            self.watch.reached = cell_index + 1
+            self.watch.cell = _count(self.nb.cells[: cell_index + 1])
             return super().execute_cell(cell, cell_index, *rest, **named)
 
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, *, watch, env, kernel_folder, extra_arguments, **_):
             options = {"extra_arguments": extra_arguments, "startup_timeout": STARTUP, "log": log}
+            # nothing is left to do: a kernel that is asked politely takes 3 s to end, after a training
+            options["shutdown_kernel"] = "immediate"
             client = Client(nb_man, kernel_name=kernel_name, **options)
             client.watch = watch
             folder = {} if kernel_folder is None else {"cwd": str(kernel_folder)}

@@ -16,13 +16,36 @@ def take_lock(path, what, *, wait=0.0):
 
     wait: seconds to wait for another owner. Raises BmixError, which says that `what` is in use and by whom.
     """
+    path = Path(path).absolute()
+    if path not in _held:
+        _held[path] = _take(path, what, wait)
+
+
+def drop_lock(path):
+    """Give back what `take_lock` took; nothing happens where it was not taken."""
+    handle = _held.pop(Path(path).absolute(), None)
+    if handle is not None:
+        _drop(handle)
+
+
+@contextlib.contextmanager
+def locked(path, what, *, wait=0.0):
+    """The lock for the length of a `with`; another thread of this process that asks for it is refused, too."""
+    handle = _take(Path(path).absolute(), what, wait)
+    try:
+        yield
+    finally:
+        _drop(handle)
+
+
+def _take(path, what, wait):
     import fcntl
 
-    path = Path(path).absolute()
-    if path in _held:
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    except OSError as error:
+        raise BmixError(f"{what}: its lock cannot be written ({error})") from error
     patience = time.monotonic() + wait
     while True:
         try:
@@ -34,24 +57,16 @@ def take_lock(path, what, *, wait=0.0):
                 os.close(handle)
                 raise BmixError(f"{what} is in use by {owner}: wait until it has ended") from None
             time.sleep(0.1)
-    os.ftruncate(handle, 0)
-    os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
-    _held[path] = handle
-
-
-def drop_lock(path):
-    """Give back what `take_lock` took; nothing happens where it was not taken."""
-    handle = _held.pop(Path(path).absolute(), None)
-    if handle is not None:
+        except OSError as error:  # some network file systems have no locks
+            os.close(handle)
+            raise BmixError(f"{what}: {path} cannot be locked ({error})") from error
+    with contextlib.suppress(OSError):  # a full disk; the name is for people only
         os.ftruncate(handle, 0)
-        os.close(handle)
+        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
+    return handle
 
 
-@contextlib.contextmanager
-def locked(path, what, *, wait=0.0):
-    """The lock for the length of a `with`."""
-    take_lock(path, what, wait=wait)
-    try:
-        yield
-    finally:
-        drop_lock(path)
+def _drop(handle):
+    with contextlib.suppress(OSError):
+        os.ftruncate(handle, 0)
+    os.close(handle)

@@ -2,6 +2,7 @@
 
 import ast
 import hashlib
+import json
 import os
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,8 +15,8 @@ from bmix_lite.files import hash_json, read_json, write_atomic, write_json
 from bmix_lite.ipynb import read_cells, read_notebook
 from bmix_lite.ledger import now
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs import list_complete, make_run_id
-from bmix_lite.tasks import Task, read_wall
+from bmix_lite.runs import LOCKS, make_run_id
+from bmix_lite.tasks import Task, list_done, read_wall
 
 FOLDER, LIVE = "run_folder", "live"  # the notebook's parameters: where its run lies, whether it draws while it trains
 SWEEP = ".sweep"  # in an experiment's folder: the lock, the plan, and the notebook as it was when the sweep began
@@ -73,9 +74,9 @@ def plan_runs(notebook, grid, out):
     Raises BmixError for a parameter that the notebook does not have, and for values that `Recipe` refuses. A run
     that stands twice in the grid, in whatever words, is planned once.
     """
-    require(str(out).strip(), "out must be a folder, got an empty text")
-    notebook, out = Path(notebook), Path(out).resolve()
-    require(not out.exists() or out.is_dir(), f"out must be a folder, {out} is a file")
+    notebook, out, grid = Path(notebook), _check_out(out), list(grid)
+    rows = bool(grid) and all(isinstance(row, dict) for row in grid)
+    require(rows, f"a grid is a list of one or more dicts, as expand_grid makes it, got {grid!r:.60}")
     defaults, content = read_parameters(notebook)
     for name in (FOLDER, "method"):
         require(name in defaults, f"{notebook} has no parameter {name!r} in its cell tagged 'parameters'")
@@ -95,7 +96,7 @@ def plan_runs(notebook, grid, out):
         quiet = {LIVE: False} if LIVE in defaults else {}  # nobody watches, and papermill would store the widgets
         parameters = quiet | parameters | {FOLDER: str(out / run_id)}
         plan.tasks[run_id] = Task(kept, out / run_id, parameters, os.getcwd())
-    plan.complete = list_complete(out, plan.tasks)
+    plan.complete = list_done(out, plan.tasks)
     return plan
 
 
@@ -105,6 +106,9 @@ def keep_plan(plan, notebook):
 
     if not plan.notebook.exists():
         write_atomic(plan.notebook, nbformat.writes(read_notebook(notebook)))
+    if read_parameters(plan.notebook)[1] != plan.content:
+        plan.notebook.unlink()
+        raise BmixError(f"{notebook} was changed while its runs were planned: start again")
     runs = {run_id: task.parameters for run_id, task in plan.tasks.items()}
     about = {"notebook": plan.source, "content": plan.content, "bmix_lite": __version__, "runs": runs}
     if any(read_plan(plan.out).get(name) != value for name, value in about.items()):
@@ -150,19 +154,46 @@ def say_seconds(seconds):
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
+def _check_out(out):
+    require(str(out).strip(), "out must be a folder, got an empty text")
+    try:
+        out = Path(out).resolve()
+        require(not out.exists() or out.is_dir(), f"out must be a folder, {out} is a file")
+    except BmixError:
+        raise
+    except (OSError, ValueError, RuntimeError) as error:  # too long a name, a null byte, links in a circle
+        raise BmixError(f"out must be a folder, got {str(out)!r:.80}: {error!s:.80}") from error
+    for name in (SWEEP, LOCKS):
+        require(not (out / name).is_symlink(), f"{out / name} is a link: nothing is written through it")
+    return out
+
+
 def _sort_parameters(notebook, defaults, parameters):
     """(fields of the Recipe, other parameters of the notebook), the latter with the type of their default."""
     known, fields, others = {"method", *Recipe().asdict()}, {}, {}
     for name, value in (defaults | parameters).items():
         if name in known:
+            optional = value is not None or defaults[name] is None
+            require(optional, f"{name} cannot be None in {notebook.name}, where it is {defaults[name]!r} by default")
             fields[name] = value
-        elif name not in (FOLDER, LIVE):
+        elif name == LIVE:
+            require(isinstance(value, bool), f"{LIVE} must be True or False, got {value!r}")
+        elif name != FOLDER:
             default = defaults[name]
             fits = default is None or type(value) is type(default) or (type(default) is float and type(value) is int)
             found = f"got {value!r} ({type(value).__name__})"
             require(fits, f"{name} must be of type {type(default).__name__}, as in {notebook.name}, {found}")
+            require(_is_plain(value), f"{name} must be plain: text, finite numbers, lists, dicts, {found}")
             others[name] = value
     return fields, others
+
+
+def _is_plain(value):
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _read_literal(value, rule):

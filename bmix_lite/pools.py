@@ -12,10 +12,10 @@ from bmix_lite.tasks import TASK, kernel_environment, run_task
 
 
 class Threads:
-    """`jobs` runs at a time on this machine; with `devices`, one run at a time on each of them."""
+    """`jobs` runs at a time on this machine; with `devices` instead one run at a time on each of them."""
 
     def __init__(self, jobs, devices=()):
-        self.jobs = min(jobs, len(devices)) if devices else jobs
+        self.jobs = len(devices) or jobs
         self.watches = {}  # {run id: Watch} of what runs now
         self._pool, self._free, self._busy = ThreadPoolExecutor(self.jobs), queue.SimpleQueue(), set()
         for device in devices or [None] * self.jobs:
@@ -86,11 +86,12 @@ class Cluster:
         found, most = {}, self.jobs
         for task in tasks:
             try:
-                noted, since = read_json(task.folder / TASK), os.stat(task.folder / TASK).st_mtime
+                noted, begun = read_json(task.folder / TASK), os.stat(task.folder / TASK).st_mtime
             except (OSError, BmixError):
                 continue
             if noted.get("sweep") == self._sweep and "wall" not in noted:
-                found[task.folder.name] = (time.time() - since, f"try {noted['tries']}" if noted["tries"] > 1 else "")
+                seconds = max(0.0, time.time() - begun)  # by the clock of another machine it may lie ahead
+                found[task.folder.name] = (seconds, f"try {noted['tries']}" if noted["tries"] > 1 else "")
             if len(found) == most:
                 break
         return found

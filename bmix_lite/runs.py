@@ -15,10 +15,10 @@ from bmix_lite.errors import require
 from bmix_lite.files import append_line, read_json, remove_leftovers, sha256_of, write_atomic, write_json
 from bmix_lite.ledger import append_ledger, read_endings, read_ledger
 from bmix_lite.locks import drop_lock, take_lock
-from bmix_lite.metrics import score
 from bmix_lite.recipe import METHODS
 
 PATIENCE = 10  # seconds; the kernel of a sweep that was killed notices it and ends within about two
+LOCKS = ".locks"  # in an experiment's folder, one file a run
 PROGRESS = "checkpoint.json"  # goes with the checkpoint when the run is complete
 HASHED = ("recipe.json", "history.csv", "predictions.csv")  # metrics.json is written last, with their hashes
 
@@ -60,9 +60,11 @@ def save_run(folder, data, history, predictions):
 
     history: the records that `train` yielded; predictions: {"val": (n, C) array, "test": ...}.
     """
-    folder = Path(folder)
     import pandas as pd
 
+    from bmix_lite.metrics import score  # brings in SciPy, whose import takes as long as planning a sweep
+
+    folder = Path(folder)
     seconds = sum(record["seconds"] for record in history)
     table = pd.DataFrame(history).drop(columns="seconds")  # equal runs leave equal files, whatever the clock said
     write_atomic(folder / "history.csv", table.to_csv(index=False))
@@ -169,7 +171,7 @@ def describe_environment(device="cpu"):
 
 
 def _lock_of(folder):
-    return folder.absolute().parent / ".locks" / folder.name
+    return folder.absolute().parent / LOCKS / folder.name
 
 
 def _ended_well(last, run_id):

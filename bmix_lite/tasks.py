@@ -10,11 +10,12 @@ from bmix_lite.errors import require
 from bmix_lite.files import read_json, write_json
 from bmix_lite.kernels import Watch, execute
 from bmix_lite.ledger import append_ledger
-from bmix_lite.runs import is_complete
+from bmix_lite.runs import is_complete, list_complete
 
 TASK = "task.json"  # in the run folder: what was asked for, by which sweep, how often it was tried
 RETRIED = ("killed", "out of memory", "timed out", "not started")  # a cell's own error would come again
 STARTS = 3  # tries to start a kernel, beyond `retries`: four that start at once can draw one port twice
+LONGEST = 2000  # characters of an error's text that the ledger keeps
 MEMORY = ("MemoryError", "OutOfMemoryError", "can't allocate memory", "CUDA out of memory")
 
 
@@ -52,9 +53,11 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
     folder, watches, starts = task.folder, {} if watches is None else watches, 0
     noted = _read(folder)
     tried = noted.get("tries", 0) if noted.get("sweep") == sweep else 0
-    if tried and "wall" in noted and is_complete(folder):
+    if list_done(folder.parent, [folder.name]):
         return Ending(folder, "complete")  # done by a worker that was lost before it could say so
     status, error = "killed", f"given up: the process that ran it died {tried} times"
+    if tried > retries:
+        _tell(folder, status, error=error, tries=tried)
     while tried <= retries:
         tried += 1
         started, watch = time.monotonic(), Watch(timeout)
@@ -68,14 +71,24 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
             watches.pop(folder.name, None)
         if status == "not started" and (starts := starts + 1) < STARTS:
             tried -= 1
-        with suppress(OSError):  # on a full disk: the sweep still tells
-            if status == "complete":
+        if status == "complete":
+            with suppress(OSError):
                 _note(task, sweep, tried, wall=round(time.monotonic() - started, 1))
-            else:
-                append_ledger(folder.parent, folder.name, status, error=error, tries=tried)
+        else:
+            _tell(folder, status, error=error, tries=tried)
         if status not in RETRIED:
             break
     return Ending(folder, status, error)
+
+
+def list_done(experiment, run_ids):
+    """Those of `run_ids` that are complete and whose notebook, if a sweep ran it, came to its end.
+
+    A notebook that died between its result and its last cell is run again: what that cell checks is not known yet.
+    """
+    complete = list_complete(experiment, run_ids)
+    notes = {run_id: _read(Path(experiment) / run_id) for run_id in complete}
+    return {run_id for run_id, noted in notes.items() if not noted or "wall" in noted}
 
 
 def read_wall(folder):
@@ -99,22 +112,27 @@ def _try(task, watch, env, sweep, tried):
 def _describe(problem, watch):
     """(status, text) of what papermill, nbclient or the file system raised; the cell is counted from 1."""
     kind, code = type(problem).__name__, watch.exit_code()
-    place = f"cell {watch.cell} of {watch.cells}" if watch.cell else "before the first cell"
+    place = f"in cell {watch.cell} of {watch.cells}" if watch.cell else "before the first cell"
     if watch.stopped:
         after = f" after {watch.timeout:g} s" if watch.stopped == "timed out" else ""
-        return watch.stopped, f"{watch.stopped} in {place}{after}"
+        return watch.stopped, f"{watch.stopped} {place}{after}"
     if kind == "PapermillExecutionError":
-        text = f"cell {watch.cell}: {problem.ename}: {problem.evalue}"
+        text = f"cell {watch.cell}: {problem.ename}: {problem.evalue}"[:LONGEST]
         return ("out of memory" if any(word in text for word in MEMORY) else "failed"), text
     if kind == "NoResult":
-        return "no result", f"the notebook ended in {place} without writing a whole result"
+        return "no result", f"the notebook ended {place} without writing a whole result"
     if kind == "DeadKernelError" or (code is not None and code < 0):
         if watch.oom:
-            return "out of memory", f"the system ended the kernel in {place}: no memory was left"
-        return "killed", f"the kernel died in {place}" + (f", exit code {code}" if code is not None else "")
+            return "out of memory", f"the system ended the kernel {place}: no memory was left"
+        return "killed", f"the kernel died {place}" + (f", exit code {code}" if code is not None else "")
     if kind in ("RuntimeError", "TimeoutError") and "kernel" in str(problem).lower() and not watch.cell:
         return "not started", f"the kernel did not start: {problem}".splitlines()[0]
     return "failed", f"{kind}: {problem}".splitlines()[0]
+
+
+def _tell(folder, status, **details):
+    with suppress(OSError):  # on a full disk: the sweep still tells
+        append_ledger(folder.parent, folder.name, status, **details)
 
 
 def _note(task, sweep, tries, **more):
@@ -139,5 +157,8 @@ def kernel_environment(jobs, device=None):
     """Variables that keep kernels side by side from fighting: cores shared out, and a GPU where `device` is one."""
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    # glibc gives large blocks back at once and fetches them anew for each batch: not below 1 GiB. The same bits in
+    # 0.6 to 0.7 of the processor time at 64 px, benchmarks/environment.py; other C libraries do not read these
+    env |= dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 30))
     env = {name: value for name, value in env.items() if name not in os.environ}
     return env if device is None else env | {"CUDA_VISIBLE_DEVICES": str(device)}

@@ -1,6 +1,7 @@
 """What a sweep is doing, for people: a table that is redrawn in a terminal or notebook, a few lines in a log."""
 
 import html
+import math
 import sys
 import time
 
@@ -10,7 +11,7 @@ from bmix_lite.runs import read_progress, read_score
 PAUSE = {"terminal": 1.0, "notebook": 1.0, "log": 10.0}  # seconds between looks at the running notebooks
 LINES = 12  # running notebooks that a terminal shows
 COLUMNS = ("running now", "where", "time", "validation, best so far")
-QUIET = 60.0  # seconds between two lines in a log where nothing has ended
+QUIET = 60.0  # seconds between two summaries in a log, which has one line an ending besides
 
 
 class Display:
@@ -20,7 +21,7 @@ class Display:
         self.plan, self.endings, self.pool = plan, endings, pool
         self.kind = _find_front() if progress else "none"
         self.pause = PAUSE.get(self.kind, 10.0)
-        self.started, self.told, self.begun = time.monotonic(), 0.0, len(endings)
+        self.started, self.told, self.begun = time.monotonic(), -math.inf, len(endings)
         self.best = (None, "")
         self._seen, self._live = set(), None
 
@@ -93,9 +94,9 @@ class Display:
 
     def _log(self, ended, waiting):
         for ending in ended:
-            say = f": {ending.error}" if ending.error else ""
+            say = f": {ending.error.splitlines()[0]}" if ending.error else ""
             print(f"{ending.folder.name}: {ending.status}{say}", flush=True)
-        if ended or time.monotonic() - self.told > QUIET:
+        if (ended and not waiting) or time.monotonic() - self.told > QUIET:
             self.told = time.monotonic()
             print(self.summary(), flush=True)
 

@@ -1,80 +1,88 @@
 import json
 import os
-import time
+import signal
+import threading
 
 import nbformat
 import papermill
 import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_notebook
 
-from bmix_lite.batch import expand_grid, plan_runs, run_grid
-from bmix_lite.datasets import digits_lt
+from bmix_lite import kernels as kernels_module
+from bmix_lite.batch import describe_endings, expand_grid, plan_runs, run_grid
 from bmix_lite.errors import BmixError
-from bmix_lite.kernels import execute
-from bmix_lite.ledger import read_ledger
-from bmix_lite.plans import read_parameters
-from bmix_lite.prepared import save_prepared
-from bmix_lite.runs import is_complete, read_run
-
-KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
-PARAMETERS = """dataset = "digits_lt"  # a comment
-fold = 0
-method = "instance"
-alpha = None
-lr = 1e-2
-epochs = 1
-seed = 0
-live = True
-run_folder = "" """
-ENDINGS = (
-    "import os, sys, time\nfrom pathlib import Path\nPath(run_folder).with_suffix('.pid').write_text(str(os.getpid()))",
-    "if seed == 1: 1 / 0",
-    "if seed == 2: sys.exit(0)",
-    "if seed == 3: os.kill(os.getpid(), 9)",
-    "if seed == 4: time.sleep(60)",
+from bmix_lite.kernels import PARTIAL
+from bmix_lite.ledger import read_endings, read_ledger
+from bmix_lite.runs import is_complete, list_complete, read_runs
+from bmix_lite.tasks import TASK, Ending
+from sweeps import (
+    CELL,
+    CELLS,
+    LAST,
+    contents,
+    is_alive,
+    kernels,
+    statuses,
+    sweep,
+    wait_until,
+    write_light,
 )
-TRAINS = """import numpy as np
-from bmix_lite.datasets import load
-from bmix_lite.recipe import Recipe
-from bmix_lite.runs import open_run, save_run
-data = load(dataset)
-open_run(run_folder, Recipe.make(method, epochs=epochs, seed=seed), data)
-truth = {split: np.eye(10)[data.labels[data.rows(split)]] for split in ("val", "test")}
-save_run(run_folder, data, [{"epoch": 1, "seconds": 1.5, "live": live}], truth)"""
-SHOWS = "from ipywidgets import IntSlider\nIntSlider(3)"
 
-
-def write(path, *sources, parameters=(PARAMETERS,)):
-    tagged = [new_code_cell(source, metadata={"tags": ["parameters"]}) for source in parameters]
-    cells = [new_markdown_cell("# Runs"), *tagged, *map(new_code_cell, sources)]
-    nbformat.write(new_notebook(cells=cells, metadata={"kernelspec": KERNEL}), path)
-    return path
-
-
-def is_alive(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-def contents(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+TEN = ("reused", "complete", "error", "exit", "kill", "os._exit", "sleep", "memory", "damage", "wait")
+EXPECTED = {
+    "reused": ("complete", None),
+    "complete": ("complete", None),
+    "error": ("failed", f"cell {CELL['error']}: ZeroDivisionError: division by zero"),
+    "exit": ("no result", f"the notebook ended in cell {CELL['exit']} of {LAST} without writing a whole result"),
+    "kill": ("killed", f"the kernel died in cell {CELL['kill']} of {LAST}, exit code -9"),
+    "os._exit": ("killed", f"the kernel died in cell {CELL['os._exit']} of {LAST}, exit code 3"),
+    "sleep": ("timed out", f"timed out in cell {CELL['sleep']} of {LAST} after 1000 s"),
+    "memory": ("out of memory", f"cell {CELL['memory']}: MemoryError: "),
+    "damage": ("no result", f"the notebook ended in cell {LAST} of {LAST} without writing a whole result"),
+    "wait": ("interrupted", f"interrupted in cell {CELL['wait']} of {LAST}"),
+}
 
 
 @pytest.fixture(scope="module")
 def notebook(tmp_path_factory):
-    return write(tmp_path_factory.mktemp("batch") / "runs.ipynb", *ENDINGS, TRAINS, SHOWS)
+    return write_light(tmp_path_factory.mktemp("batch"))
 
 
 @pytest.fixture(scope="module")
-def ended(notebook):
-    """(experiment, endings): one run that completes, and one for each way in which a run can end badly."""
+def grid(notebook):
+    return [{"how": how, "seed": seed, "gate": str(notebook.parent / "gate")} for seed, how in enumerate(TEN)]
+
+
+@pytest.fixture(scope="module")
+def ten(notebook, grid):
+    """(experiment, {how: folder}, endings of the first call, what the second printed): ten endings in one grid."""
     out = notebook.parent / "out"
-    endings = run_grid(notebook, expand_grid(seed=[0, 1, 2, 3]), out, jobs=2, progress=False)
-    endings += run_grid(notebook, [{"seed": 4}], out, timeout=2, progress=False)
-    return out, endings
+    first = run_grid(notebook, grid[:1], out, jobs=1, progress=False)
+    folders = dict(zip(TEN, (task.folder for task in plan_runs(notebook, grid, out).tasks.values()), strict=True))
+
+    class Early(threading.Timer):
+        """A time limit that is up when its notebook sleeps, on a machine of whatever speed."""
+
+        def run(self):
+            watch = self.function.__self__
+            while not self.finished.wait(0.02):
+                pids = [pid for pid, _ in kernels(out, folders["sleep"].name)]
+                if watch.cell == CELL["sleep"] and watch.process.pid in pids:
+                    return self.function(*self.args)
+
+    def interrupt():
+        told = {folders[how].name: status for how, (status, _) in EXPECTED.items() if how != "wait"}
+        wait_until(lambda: statuses(out) == told and kernels(out, folders["wait"].name))
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels_module.threading, "Timer", Early)
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            run_grid(notebook, grid, out, jobs=3, timeout=1000, retries=0)
+        thread.join()
+    return out, folders, first
 
 
 @pytest.fixture
@@ -82,238 +90,270 @@ def no_kernel(monkeypatch):
     monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: pytest.fail("a kernel was started"))
 
 
-def test_a_grid_holds_every_combination_the_last_name_changing_fastest():
-    assert expand_grid(alpha=[0.1, 0.2], seed=range(2)) == [
-        {"alpha": 0.1, "seed": 0},
-        {"alpha": 0.1, "seed": 1},
-        {"alpha": 0.2, "seed": 0},
-        {"alpha": 0.2, "seed": 1},
-    ]
-    assert expand_grid() == [{}]
-    assert expand_grid(alpha=[]) == []
+def test_ten_endings_of_one_grid_are_each_told_truly_in_the_ledger(ten):
+    out, folders, _ = ten
+    lines = read_endings(out)
+    found = {how: (lines[folder.name]["status"], lines[folder.name].get("error")) for how, folder in folders.items()}
+    assert found == EXPECTED
+    assert list_complete(out, lines) == {folders["reused"].name, folders["complete"].name}
+    for folder in folders.values():
+        assert is_complete(folder) == (folder in (folders["reused"], folders["complete"]))
 
 
-def test_parameters_are_the_literals_of_the_tagged_cell(notebook):
-    parameters, content = read_parameters(notebook)
-    assert parameters == {
-        "dataset": "digits_lt", "fold": 0, "method": "instance", "alpha": None, "lr": 0.01, "epochs": 1, "seed": 0,
-        "live": True, "run_folder": "",
-    }  # fmt: skip
-    assert len(content) == 64
+def test_each_run_had_one_kernel_and_none_outlives_the_sweep(ten):
+    out, folders, _ = ten
+    assert {how: len(kernels(out, folder.name)) for how, folder in folders.items()} == dict.fromkeys(TEN, 1)
+    pids = [pid for pid, _ in kernels(out)]
+    assert len(set(pids)) == len(TEN)
+    wait_until(lambda: not any(map(is_alive, pids)), "all kernels are gone", 5)
 
 
-@pytest.mark.parametrize(
-    ("line", "value"), [("x = -0.5", -0.5), ("x = [1, 'a']", [1, "a"]), ("x = {'a': None}", {"a": None})]
-)
-def test_negative_numbers_and_lists_are_literals(tmp_path, line, value):
-    assert read_parameters(write(tmp_path / "one.ipynb", parameters=[line]))[0] == {"x": value}
+def test_no_run_that_did_not_end_well_leaves_a_notebook_that_looks_done(ten):
+    _, folders, _ = ten
+    for how, folder in folders.items():
+        assert (folder / "notebook.ipynb").exists() == (how in ("reused", "complete"))
+        assert (folder / PARTIAL).exists() == (how not in ("reused", "complete"))
+    partial = json.dumps(nbformat.read(folders["error"] / PARTIAL, as_version=4))
+    assert "ZeroDivisionError" in partial
 
 
-@pytest.mark.parametrize(
-    "line", ["x = 1 / 10", "x = y", "import os", "x += 1", "x.y = 1", "x, y = 1, 2", "x = y = 1", "x = ", "x = f(1)"]
-)
-def test_a_parameters_cell_with_anything_but_literals_is_refused_with_its_line(tmp_path, line):
-    path = write(tmp_path / "one.ipynb", parameters=[f"alpha = 1\n{line}"])
-    with pytest.raises(BmixError, match=r"one\.ipynb: the 'parameters' cell may only hold name = literal, line 2"):
-        read_parameters(path)
+def test_only_runs_that_ended_well_are_read(ten):
+    out, folders, _ = ten
+    assert {run["run_id"] for run in read_runs(out)} == {folders["reused"].name, folders["complete"].name}
 
 
-def test_a_notebook_without_a_cell_of_parameters_is_refused(tmp_path, no_kernel):
-    path = write(tmp_path / "one.ipynb", "alpha = 1", parameters=())
-    with pytest.raises(BmixError, match=r"one\.ipynb needs one cell tagged 'parameters', found 0"):
-        run_grid(path, [{}], tmp_path / "out")
-
-
-def test_two_cells_of_parameters_are_refused_and_both_named(tmp_path, no_kernel):
-    path = write(tmp_path / "one.ipynb", "alpha = 1", parameters=(PARAMETERS, "seed = 1"))
-    with pytest.raises(BmixError, match=r"one\.ipynb needs one cell tagged 'parameters', found 2\D+\d+\D+\d+"):
-        run_grid(path, [{}], tmp_path / "out")
-
-
-@pytest.mark.parametrize("content", [None, "", "half"])
-def test_what_is_no_notebook_is_refused_by_name(tmp_path, notebook, no_kernel, content):
-    path = tmp_path / "one.ipynb"
-    if content is not None:
-        path.write_text(content and notebook.read_text()[:400])
-    with pytest.raises(BmixError, match=r"one\.ipynb"):
-        run_grid(path, [{}], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize("missing", ["run_folder", "method"])
-def test_a_notebook_that_cannot_be_told_what_to_run_and_where_is_refused(tmp_path, no_kernel, missing):
-    kept = "\n".join(line for line in PARAMETERS.splitlines() if not line.startswith(missing))
-    with pytest.raises(BmixError, match=rf"one\.ipynb has no parameter '{missing}'"):
-        run_grid(write(tmp_path / "one.ipynb", parameters=[kept]), [{}], tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("parameters", "words"),
-    [
-        ({"alhpa": 0.5}, r"got 'alhpa'; did you mean 'alpha'\?"),
-        ({"Alpha": 0.5}, r"got 'Alpha'; did you mean 'alpha'\?"),
-        ({"method": "mixup", "alpha": "0.5"}, r"alpha must be of type float, got '0\.5' \(str\)"),
-        ({"epochs": "three"}, r"epochs must be of type int, got 'three' \(str\)"),
-        ({"lr": float("nan")}, "lr must be finite, got nan"),
-        ({"method": "mixup", "alpha": float("inf")}, "alpha must be finite, got inf"),
-        ({"method": "mixup", "alpha": -0.2}, r"alpha must be a finite number >= 0, got -0\.2"),
-        ({"method": "balancedmixup"}, r"method must be one of instance, .* did you mean 'balanced_mixup'\?"),
-        ({"fold": -1}, "fold must be at least 0, got -1"),
-        ({"dataset": "digit_lt"}, r"dataset must be one of digits_lt, .*did you mean 'digits_lt'\?"),
-        ({"alpha": 0.2}, "alpha must be 0 where mixing is 'none'"),
-    ],
-)
-def test_a_bad_parameter_stops_the_whole_grid_before_any_kernel_starts(
-    tmp_path, notebook, no_kernel, parameters, words
-):
-    with pytest.raises(BmixError, match=words):
-        run_grid(notebook, [{"seed": 1}, parameters], tmp_path / "out")
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_fold_beyond_the_last_is_refused_with_the_range(tmp_path, notebook, no_kernel):
-    data = digits_lt(imbalance_ratio=5)
-    save_prepared(data, tmp_path / "digits")
-    with pytest.raises(BmixError, match=r"fold must lie in 0\.\.4, got 5"):
-        run_grid(notebook, [{"dataset": str(tmp_path / "digits"), "fold": 5}], tmp_path / "out")
-
-
-@pytest.mark.parametrize("jobs", [0, -1])
-def test_a_number_of_jobs_below_one_is_refused(tmp_path, notebook, no_kernel, jobs):
-    with pytest.raises(BmixError, match=rf"jobs must be .*got {jobs}"):
-        run_grid(notebook, [{}], tmp_path / "out", jobs=jobs)
-
-
-def test_the_same_run_listed_twice_in_whatever_words_is_planned_once(tmp_path, notebook):
-    grid = [{"method": "mixup"}, {"method": "mixup", "alpha": 0.2}, {"method": "mixup", "alpha": 0.2, "seed": 0}]
-    assert len(plan_runs(notebook, grid, tmp_path)) == 1
-    assert len(plan_runs(notebook, [*grid, {"seed": 1}], tmp_path)) == 2
-
-
-def test_a_run_is_told_its_folder_and_to_draw_nothing_and_its_name_says_what_it_is(tmp_path, notebook):
-    ((folder, parameters),) = plan_runs(notebook, [{"method": "mixup", "seed": 3}], tmp_path).items()
-    assert parameters == {"method": "mixup", "seed": 3, "live": False, "run_folder": str(folder)}
-    assert folder.parent == tmp_path.resolve()
-    assert folder.name.startswith("mixup-alpha0.2-digits_lt-fold0-seed3-")
-
-
-def test_the_run_id_is_stable_and_changes_with_every_parameter_and_with_the_notebook(tmp_path, notebook):
-    grid = [{}, {"lr": 0.02}, {"epochs": 2}, {"fold": 1}, {"seed": 1}, {"method": "focal"}]
-    plan = plan_runs(notebook, grid, tmp_path)
-    assert len(plan) == len(grid)
-    assert list(plan) == list(plan_runs(notebook, grid, tmp_path))
-    edited = write(tmp_path / "edited.ipynb", *ENDINGS, TRAINS + "\n")
-    assert not set(plan) & set(plan_runs(edited, grid, tmp_path))
-
-
-def test_a_run_that_ends_well_is_complete_and_keeps_its_notebook(ended):
-    _, (good, *_) = ended
-    assert (good.status, good.error) == ("complete", "")
-    assert read_run(good.folder)["metrics"]["test"]["accuracy"] == 1
-    assert read_run(good.folder)["history"]["live"].tolist() == [False]
-    executed = nbformat.read(good.folder / "notebook.ipynb", as_version=4)
-    assert "widgets" not in executed.metadata
+def test_a_run_that_ended_well_is_told_its_parameters_and_notes_its_time(ten):
+    _, folders, (ending,) = ten
+    assert ending == Ending(folders["reused"], "complete")
+    executed = nbformat.read(ending.folder / "notebook.ipynb", as_version=4)
     assert [cell.execution_count for cell in executed.cells[1:]] == list(range(1, len(executed.cells)))
-    assert not list(good.folder.glob("*.partial.ipynb"))
+    noted = json.loads((ending.folder / TASK).read_text())
+    assert (noted["tries"], noted["wall"] > 0) == (1, True)
 
 
-def test_every_bad_ending_is_told_truly_and_stops_no_other_run(ended):
-    out, endings = ended
-    expected = [
-        ("complete", ""),
-        ("failed", "cell 4: ZeroDivisionError: division by zero"),
-        ("failed", ""),
-        ("killed", "DeadKernelError: Kernel died"),
-        ("timed out", "CellTimeoutError"),
+def test_what_was_interrupted_goes_on_and_what_is_complete_is_reused(ten, notebook, grid):
+    out, folders, _ = ten
+    before = contents(folders["complete"])
+    (notebook.parent / "gate").touch()
+    endings = run_grid(notebook, [grid[0], grid[1], grid[-1]], out, progress=False)
+    assert [ending.status for ending in endings] == ["reused", "reused", "complete"]
+    assert [ending.folder for ending in endings] == [folders[how] for how in ("reused", "complete", "wait")]
+    assert contents(folders["complete"]) == before
+    assert statuses(out)[folders["wait"].name] == "complete"
+
+
+@pytest.fixture(scope="module")
+def finished(notebook, ten):
+    """(experiment, grid) of two runs that are complete."""
+    return ten[0], [
+        {"how": how, "seed": seed, "gate": str(notebook.parent / "gate")} for seed, how in enumerate(TEN[:2])
     ]
-    assert [ending.status for ending in endings] == [status for status, _ in expected]
-    assert all(words in ending.error for ending, (_, words) in zip(endings, expected, strict=True))
-    assert all(ending.error for ending in endings[1:])
-    ledger = {line["run_id"]: line for line in read_ledger(out)}
-    assert len(ledger) == len(read_ledger(out)) == 5
-    for ending in endings:
-        assert ledger[ending.folder.name]["status"] == ending.status
-        assert ledger[ending.folder.name].get("error", "") == ending.error
-        assert is_complete(ending.folder) == (ending.status == "complete")
 
 
-def test_no_kernel_outlives_its_run(ended):
-    out, _ = ended
-    pids = [int(path.read_text()) for path in out.glob("*.pid")]
-    assert len(pids) == 5
-    started = time.monotonic()
-    while any(map(is_alive, pids)) and time.monotonic() - started < 5:
-        time.sleep(0.1)
-    assert not any(map(is_alive, pids))
-
-
-def test_a_failed_run_leaves_what_it_printed_but_no_notebook_that_looks_done(ended):
-    _, endings = ended
-    for ending in endings[1:]:
-        assert not (ending.folder / "notebook.ipynb").exists() or ending.status == "failed"
-    failed = nbformat.read(endings[1].folder / "notebook.partial.ipynb", as_version=4)
-    assert "ZeroDivisionError" in json.dumps(failed)
-
-
-def test_a_finished_grid_starts_no_kernel_and_changes_no_file(ended, notebook, no_kernel):
-    out, (good, *_) = ended
+@pytest.mark.parametrize("when", [None, 0, 4_000_000_000])
+def test_a_finished_grid_starts_no_kernel_and_changes_no_file_whatever_the_clock_says(
+    finished, notebook, no_kernel, when
+):
+    out, grid = finished
+    if when is not None:
+        for path in contents(out):
+            os.utime(path, (when, when))
     before = contents(out)
-    (again,) = run_grid(notebook, [{"seed": 0}], out, progress=False)
-    assert (again.folder, again.status) == (good.folder, "reused")
+    endings = run_grid(notebook, grid, out)
+    assert [ending.status for ending in endings] == ["reused", "reused"]
     assert contents(out) == before
 
 
-def test_a_result_whose_files_were_changed_is_not_reused(ended, notebook, monkeypatch, tmp_path):
-    _, (good, *_) = ended
-    copy = tmp_path / good.folder.name
+def test_another_default_makes_other_runs_and_leaves_the_old_ones_alone(finished, notebook, tmp_path):
+    out, grid = finished
+    content = notebook.read_text()
+    assert "lr = 1e-2" in content
+    (tmp_path / "edited.ipynb").write_text(content.replace("lr = 1e-2", "lr = 1e-3"))
+    plan = plan_runs(tmp_path / "edited.ipynb", grid, out)
+    assert (len(plan.waiting), plan.complete) == (2, set())
+    assert not set(plan.tasks) & {path.name for path in out.iterdir()}
+
+
+def test_a_result_whose_files_were_changed_is_not_reused(finished, notebook, monkeypatch, tmp_path):
+    out, grid = finished
+    name = next(iter(plan_runs(notebook, grid, out).tasks))
+    copy = tmp_path / name
     copy.mkdir()
-    for path in good.folder.iterdir():
+    for path in (out / name).iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
     assert is_complete(copy)
     (copy / "predictions.csv").write_text("")
     started = []
     monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: started.append(1) or new_notebook())
-    (ending,) = run_grid(notebook, [{"seed": 0}], tmp_path, progress=False)
+    (ending,) = run_grid(notebook, grid[:1], tmp_path, progress=False)
     assert started == [1]
-    assert ending.status == "failed"
+    assert ending.status == "no result"
+
+
+def test_a_run_whose_last_cell_failed_after_the_result_is_not_complete(notebook, tmp_path):
+    (ending,) = run_grid(notebook, [{"how": "late"}], tmp_path, progress=False)
+    assert (ending.status, ending.error) == ("failed", f"cell {LAST}: RuntimeError: after the result")
+    assert is_complete(ending.folder)
+    assert plan_runs(notebook, [{"how": "late"}], tmp_path).complete == set()
+
+
+def test_a_killed_run_is_tried_again_and_the_rest_of_the_grid_never_waits_for_it(notebook, tmp_path):
+    once, kill = run_grid(notebook, [{"how": "once"}, {"how": "kill"}], tmp_path, retries=1, progress=False)
+    assert once.status == "complete"
+    assert (kill.status, kill.error) == EXPECTED["kill"]
+    assert [len(kernels(tmp_path, ending.folder.name)) for ending in (once, kill)] == [2, 2]
+    lines = [(line["run_id"], line["status"], line.get("tries")) for line in read_ledger(tmp_path)]
+    of = {ending: [line[1:] for line in lines if line[0] == ending.folder.name] for ending in (once, kill)}
+    assert of == {once: [("killed", 1), ("complete", None)], kill: [("killed", 1), ("killed", 2)]}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"jobs": 0}, "jobs must be an integer >= 1, got 0"),
+        ({"jobs": -1}, "jobs must be an integer >= 1, got -1"),
+        ({"jobs": 1.5}, r"jobs must be an integer >= 1, got 1\.5"),
+        ({"retries": -1}, "retries must be an integer >= 0, got -1"),
+        ({"retries": "2"}, "retries must be an integer >= 0, got '2'"),
+        ({"timeout": 0}, "timeout must be above 0 seconds, got 0"),
+        ({"timeout": "5"}, "timeout must be above 0 seconds, got '5'"),
+        ({"timeout": float("nan")}, "timeout must be above 0 seconds, got nan"),
+        ({"timeout": float("inf")}, "timeout must be above 0 seconds, got inf"),
+        ({"devices": ("cuda:0",)}, r"devices must be GPU numbers such as 0,1, got 'cuda:0'"),
+        ({"devices": (0, -1)}, "devices must be GPU numbers such as 0,1, got -1"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(tmp_path, notebook, no_kernel, options, words):
+    with pytest.raises(BmixError, match=words):
+        run_grid(notebook, [{}], tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_endings_come_in_grid_order_and_runs_are_shared_among_the_jobs(tmp_path, notebook, monkeypatch):
-    running, most = [], []
+    barrier, most, running = threading.Barrier(3), [], []
 
     def execute_notebook(source, output, parameters, **_):
-        running.append(parameters["seed"])
+        seed = parameters["seed"]
+        running.append(seed)
         most.append(len(running))
-        time.sleep(0.05 * (4 - parameters["seed"]))
-        running.remove(parameters["seed"])
-        raise RuntimeError(f"seed {parameters['seed']}\nmore")
+        if seed < 3:
+            barrier.wait(60)  # three at a time, or it breaks
+        running.remove(seed)
+        raise RuntimeError(f"seed {seed}\nmore")
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
-    endings = run_grid(notebook, expand_grid(seed=range(4)), tmp_path, jobs=3, progress=False)
-    assert [ending.error for ending in endings] == [f"RuntimeError: seed {seed}" for seed in range(4)]
+    endings = run_grid(notebook, expand_grid(seed=range(6)), tmp_path, jobs=3, progress=False)
+    assert [ending.error for ending in endings] == [f"RuntimeError: seed {seed}" for seed in range(6)]
     assert max(most) == 3
 
 
-def test_after_ctrl_c_no_further_run_begins(tmp_path, notebook, monkeypatch):
-    started = []
+def test_a_hundred_failing_runs_of_two_hundred_are_listed_and_harm_no_other(tmp_path, notebook, monkeypatch):
+    def execute_notebook(source, output, parameters, **_):
+        if parameters["seed"] % 2:
+            raise RuntimeError(f"seed {parameters['seed']}")
+        namespace = {"run_folder": parameters["run_folder"], "how": "", "method": "instance", "alpha": None}
+        exec("\n".join([CELLS[0], CELLS[-2]]), namespace | {"lr": 0.1, "epochs": 1, "seed": parameters["seed"]})
+        return new_notebook()
 
-    def execute_notebook(*_, **__):
+    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # 1,000 of them take a minute on a slow disk
+    endings = run_grid(notebook, expand_grid(seed=range(200)), tmp_path, jobs=2, progress=False)
+    words = describe_endings(endings).splitlines()
+    assert words[0] in ("100 complete, 100 failed", "100 failed, 100 complete")
+    assert [line.split(": ", 1)[1] for line in words[1:]] == [
+        f"failed: RuntimeError: seed {seed}" for seed in range(1, 200, 2)
+    ]
+    assert all(is_complete(ending.folder) for ending in endings[::2])
+
+
+def test_after_ctrl_c_no_further_run_begins(tmp_path, notebook, monkeypatch):
+    started, pressed = [], threading.Event()
+
+    def execute_notebook(*_, watch, **__):
         started.append(1)
-        if len(started) == 1:
-            raise KeyboardInterrupt
-        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+        pressed.set()
+        wait_until(lambda: watch.stopped)
         raise RuntimeError
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
     with pytest.raises(KeyboardInterrupt):
         run_grid(notebook, expand_grid(seed=range(10)), tmp_path, jobs=1, progress=False)
-    assert len(started) <= 2
+    assert len(started) == 1
+    assert [line["status"] for line in read_ledger(tmp_path)] == ["interrupted"]
 
 
-def test_a_notebook_that_fails_leaves_the_earlier_output_as_it_was(tmp_path, notebook, monkeypatch):
-    output = tmp_path / "out.ipynb"
-    output.write_text("earlier")
-    monkeypatch.setattr(papermill, "execute_notebook", lambda *_, **__: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        execute(notebook, output, {})
-    assert output.read_text() == "earlier"
+def test_a_second_sweep_of_one_folder_is_refused_in_words_that_name_the_first(tmp_path, notebook, monkeypatch):
+    def execute_notebook(*_, **__):
+        run_grid(notebook, [{"seed": 1}], tmp_path, progress=False)
+
+    monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
+    (ending,) = run_grid(notebook, [{}], tmp_path, progress=False)
+    assert ending.status == "failed"
+    assert f"the experiment {tmp_path} is in use by process {os.getpid()} " in ending.error
+
+
+@pytest.mark.parametrize("flags", [(), ("--dry-run",)])
+def test_the_command_prints_the_plan_and_ends_with_the_truth(tmp_path, notebook, flags):
+    """One run that completes, one whose cell fails; the dry run starts nothing."""
+    code, out, err = sweep(notebook, tmp_path / "out", "--grid", "how=complete,error", "--grid", "seed=0:1", *flags)
+    assert err == ""
+    assert "2 runs of runs.ipynb: 0 complete, 2 to do" in out
+    assert "time with 2 at a time: unknown until a run has finished" in out
+    if flags:
+        assert code == 0
+        assert not (tmp_path / "out").exists()
+        return
+    assert code == 1
+    assert sorted(statuses(tmp_path / "out").values()) == ["complete", "failed"]
+    *_, counts, bad = out.splitlines()
+    assert counts in ("1 complete, 1 failed", "1 failed, 1 complete")
+    assert bad.endswith(f"failed: {EXPECTED['error'][1]}")
+    assert len(out.splitlines()) < 14  # plan 4, endings 2, summaries 2, table 2: no flood
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--grid", "alhpa=0.5"], "must be one of .*got 'alhpa'; did you mean 'alpha'?"),
+        (["--grid", "seed"], "a grid is written NAME=VALUE,VALUE or NAME=FIRST:END, got 'seed'"),
+        (["--grid", "seed=0:3", "--grid-file", "grid.yaml"], "given twice: seed"),
+        (["--grid-file", "none.yaml"], "none.yaml: cannot be read"),
+        (["--jobs", "0"], "jobs must be an integer >= 1, got 0"),
+        (["--scheduler", "nonsense"], "no Dask scheduler answers at 'nonsense'"),
+    ],
+)
+def test_the_command_refuses_in_one_line_what_cannot_be_run(
+    tmp_path, notebook, no_kernel, monkeypatch, capsys, words, message
+):
+    from bmix_lite.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text("product: {seed: 0:3}")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["sweep", str(notebook), "--out", str(tmp_path / "out"), *words]) == 2
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    printed = capsys.readouterr()
+    assert printed.err.startswith("bmix_lite sweep: ")
+    assert len(printed.err.splitlines()) == 1
+    assert not message.strip("?") or all(part in printed.err for part in message.strip("?").split(".*"))
+
+
+def test_a_report_that_cannot_be_written_is_told_and_the_runs_are_kept(tmp_path, notebook, monkeypatch, capsys):
+    from bmix_lite import __main__, batch
+
+    ending = Ending(tmp_path / "run", "complete")
+    monkeypatch.setattr(batch, "run_grid", lambda *_, **__: [ending])
+
+    def full(_):
+        raise OSError(28, "No space left on device", "report.html")
+
+    monkeypatch.setattr(__main__, "_report", full)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert __main__.main(["sweep", str(notebook), "--out", str(tmp_path)]) == 1
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "the runs are kept, their report could not be written: [Errno 28]" in capsys.readouterr().err

@@ -15,7 +15,7 @@ from bmix_lite.runs import is_complete, read_run
 from bmix_lite.widgets import MODULE_MIME, PLOTLY_MIME
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]
-COLUMNS = ["run_id", "dataset", "method", "q", "alpha", "loss", "seed"]
+COLUMNS = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "fold", "seed", "mixing"]
 COLUMNS += [f"{split}_{name}" for split in ("val", "test") for name in SCORES] + ["seconds"]
 CUT = (ROWS[0], ROWS[-1])  # the two that 06_compare puts side by side
 QUICK = dict(seeds=1, jobs=2, progress=False, epochs=1)
@@ -72,7 +72,7 @@ def test_the_numbers_of_the_table_are_those_of_the_run_folders(demo):
 
 def test_every_run_is_a_complete_folder_with_its_executed_notebook(demo):
     out, _ = demo
-    folders = [path for path in (out / "runs").iterdir() if path.is_dir()]
+    folders = [path for path in (out / "runs").iterdir() if path.is_dir() and not path.name.startswith(".")]
     assert len(folders) == 2
     assert sorted(line["run_id"] for line in read_ledger(out / "runs")) == sorted(path.name for path in folders)
     for folder in folders:
@@ -122,11 +122,10 @@ def outputs(path):
 
 def test_a_run_that_fails_is_named_with_its_reason_and_no_table_is_written(root, tmp_path, monkeypatch):
     def execute_notebook(*_, **__):
-        raise RuntimeError("out of memory")
+        raise RuntimeError("no luck")
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
-    with pytest.raises(
-        BmixError, match=r"2 of 2 runs did not complete:\n(instance.*RuntimeError: out of memory(.|\n)*)"
-    ):
+    lines = [rf"\n{method}\S+: failed: RuntimeError: no luck" for method in ("instance", "balanced_mixup")]
+    with pytest.raises(BmixError, match="not every run is complete: 2 failed" + "".join(lines) + "$"):
         run_demo(root / "notebooks", tmp_path, seeds=1, progress=False)
     assert not (tmp_path / "results.csv").exists()

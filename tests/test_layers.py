@@ -21,11 +21,15 @@ ORDER = [
     "spreadsheets",
     "ipynb",
     "randomness",
+    "registry",
     "distribution",
     "known_counts",
     "published",
     "metrics",
+    "intervals",
+    "paired",
     "recipe",
+    "posthoc",
     "grids",
     "samplers",
     "imageset",
@@ -65,6 +69,7 @@ ORDER = [
     "schedules",
     "checkpoints",
     "training",
+    "classifier",
     "boundary",
     "theme",
     "plots",
@@ -97,7 +102,8 @@ ORDER = [
     "demo",
     "__main__",
 ]
-TORCH = {"mixing", "losses", "augment", "models", "inference", "batches", "checkpoints", "training", "boundary"}
+TORCH = {"mixing", "losses", "augment", "models", "inference", "batches", "checkpoints", "training", "classifier"}
+TORCH |= {"boundary"}
 NO_TORCH = [name for name in NAMES if name not in TORCH]
 
 

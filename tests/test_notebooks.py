@@ -15,7 +15,7 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.report import read_report
 from bmix_lite.widgets import PLOTLY_MIME
 from clinic import make_folder, plant
-from conftest import ROOT
+from conftest import ROOT, only_one, share_runs
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
@@ -37,7 +37,7 @@ def tags(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10"]
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(11)]
 
 
 @each_notebook
@@ -93,8 +93,7 @@ def test_the_parameters_are_literals_with_the_recipes_names(path):
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     own |= {"kind", "imbalance_ratio", "playground"}
     own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names", "size", "fit", "on_bad"}
-    own |= {"folder", "seeds", "jobs", "train_notebook"}
-    own |= {"logs"}
+    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
 
@@ -133,6 +132,7 @@ def run_papermill(path, folder, parameters):
 def test_papermill_runs_it_with_another_setting(path, tmp_path):
     cut = {"00": {}, "01": {"fold": 1}, "02": {"q": 1.0, "epochs": 3}, "03": {"alpha": 0.3, "q": 0.5}}
     cut |= {"04": {"kind": "rings", "seed": 1}, "05": {"epochs": 1, "live": False}, "06": {"metric": "mcc"}}
+    cut |= {"07": {"alphas": [0.1, 0.5], "seeds": 2, "epochs": 1}}
     cut |= {"09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8}}
     cut |= {"08": {"chosen": "balanced_mixup, alpha 0.1"}, "10": {"seed": 1, "epochs": 10, "batch_size": 32}}
     parameters = cut[path.stem[:2]]
@@ -142,7 +142,7 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
         parameters |= {"playground": str(ROOT / "notebooks/playground.npz")}
     if path.stem in ("06_compare", "10_defects"):
         parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
-    if path.stem == "09_your_data":
+    if path.stem in ("07_sweep", "09_your_data"):
         parameters |= {"folder": str(tmp_path / "made"), "train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
     done = run_papermill(path, tmp_path, parameters)
     assert all(cell.execution_count for cell in code_cells(done))
@@ -219,13 +219,13 @@ def test_nbval_notices_a_changed_lesson(lesson, stated, mutant, tmp_path):
     assert stated in source
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    (ROOT / "build").mkdir(exist_ok=True)
-    (tmp_path / "build").symlink_to(ROOT / "build")  # lesson 9 keeps its runs there: made once for all tests
+    share_runs(tmp_path)
     (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
     for name in ("playground.npz", "example_runs", "05_train.ipynb"):  # what the lessons read
         (folder / name).symlink_to(ROOT / "notebooks" / name)
     (folder / "mutant.ipynb").write_text(source.replace(stated, mutant, 1))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "mutant.ipynb"]
-    result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    with only_one(lesson):
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.returncode == 1, result.stdout[-2000:]
     assert "1 failed" in result.stdout
