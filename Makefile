@@ -27,15 +27,15 @@ install: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(PYTHON) || python3 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check uv
-	$(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[dev]"
+	$(PYTHON) -m uv pip install --quiet --compile-bytecode --python $(PYTHON) --constraints constraints.txt --editable ".[dev]"
 	touch $(STAMP)
 
 demo: install
 	$(PYTHON) -m bmix_lite demo
 
 test: install
-	$(PYTHON) -m pytest -n 2 --dist loadfile
 	$(PYTHON) -m pytest --nbval notebooks
+	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 compare: install
 	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \

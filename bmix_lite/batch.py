@@ -14,8 +14,7 @@ from bmix_lite.ledger import append_ledger
 from bmix_lite.locks import locked
 from bmix_lite.plans import SWEEP, keep_plan, plan_runs
 from bmix_lite.pools import Cluster, Threads
-from bmix_lite.runs import list_complete
-from bmix_lite.tasks import Ending
+from bmix_lite.tasks import Ending, list_done
 from bmix_lite.watching import Display
 
 DEVICE = r"\d+|(GPU|MIG)-[\w-]+"  # as nvidia-smi -L lists them
@@ -40,8 +39,10 @@ def run_grid(notebook, grid, out, *, jobs=2, timeout=None, retries=1, devices=()
     for device in devices:  # CUDA would hide all GPUs on a name that it does not know
         require(re.fullmatch(DEVICE, str(device)), f"devices must be GPU numbers such as 0,1, got {device!r}")
     plan = plan_runs(notebook, grid, out)
+    if not plan.waiting:  # nothing will be written, and who only reads needs no lock
+        return [Ending(task.folder, "reused") for task in plan.tasks.values()]
     with locked(plan.out / SWEEP / "lock", f"the experiment {plan.out}"):
-        plan.complete = list_complete(plan.out, plan.tasks)  # again, now that no other sweep adds to it
+        plan.complete = list_done(plan.out, plan.tasks)  # again, now that no other sweep adds to it
         endings = {run_id: Ending(plan.out / run_id, "reused") for run_id in plan.complete}
         if plan.waiting:
             try:
@@ -101,7 +102,7 @@ def _ending_of(future, task):
     except Exception as problem:  # Dask's KilledWorker, and whatever else a cluster can raise
         name = type(problem).__name__
         status, error = "killed" if name == "KilledWorker" else "failed", f"{name}: {problem}".splitlines()[0]
-    if list_complete(task.folder.parent, [task.folder.name]):
+    if list_done(task.folder.parent, [task.folder.name]):
         return Ending(task.folder, "complete")  # its worker went on alone
     with suppress(OSError):
         append_ledger(task.folder.parent, task.folder.name, status, error=error)

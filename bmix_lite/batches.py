@@ -4,7 +4,7 @@ import torch
 
 from bmix_lite.augment import augment
 from bmix_lite.inference import to_tensor
-from bmix_lite.mixing import balanced_mixup, draw_lam, mixup
+from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
 from bmix_lite.randomness import stream
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
 
@@ -27,21 +27,25 @@ class MixedBatches:
         self.base.set_epoch(epoch)
         self.balanced.set_epoch(epoch)
         self.rng = {side: stream(recipe.seed, f"augment {side}", epoch) for side in ("base", "balanced")}
-        lam_rng, order_rng = (stream(recipe.seed, purpose, epoch) for purpose in ("lam", "mixup order"))
+        self.rng |= {purpose: stream(recipe.seed, purpose, epoch) for purpose in ("lam", "mixup order", "cutmix box")}
         for base, balanced in zip(self.base, self.balanced, strict=True):
             batch = self.fetch(base, "base")
-            if recipe.alpha > 0:
-                size = len(base) if recipe.lam_per == "image" else None
-                batch = self.mix(batch, balanced, size, lam_rng, order_rng)
-            yield batch
+            yield self.mix(batch, balanced) if recipe.alpha > 0 else batch
 
-    def mix(self, batch, balanced, size, lam_rng, order_rng):
-        alpha = self.recipe.alpha
-        if self.recipe.mixing == "mixup":
-            lam = lam_rng.beta(alpha, alpha, size)
-            return mixup(batch, lam, torch.as_tensor(order_rng.permutation(len(balanced)), device=self.device))
-        lam = draw_lam(alpha, size, rng=lam_rng)
-        return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
+    def mix(self, batch, balanced):
+        recipe, lam_rng = self.recipe, self.rng["lam"]
+        size = len(batch[0]) if recipe.lam_per == "image" else None
+        if recipe.mixing == "balanced":
+            lam = draw_lam(recipe.alpha, size, rng=lam_rng)
+            return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
+        lam = lam_rng.beta(recipe.alpha, recipe.alpha, size)
+        order = torch.as_tensor(self.rng["mixup order"].permutation(len(batch[0])), device=self.device)
+        if recipe.mixing == "mixup":
+            return mixup(batch, lam, order)
+        if recipe.mixing == "remix":
+            return remix(batch, lam, order, self.base.stream.counts)
+        centre = self.rng["cutmix box"].random(2 if size is None else (2, size))
+        return cutmix(batch, cut_box(lam, centre, batch[0].shape[2:]), order)
 
     def fetch(self, places, side):
         """Augmented images and one-hot labels of places among the training rows."""

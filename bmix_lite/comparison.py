@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from bmix_lite.errors import require, require_choice
+from bmix_lite.intervals import metric_interval
 from bmix_lite.ledger import read_ledger
-from bmix_lite.metrics import mean_interval
 from bmix_lite.tasks import read_wall
 
 NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
@@ -59,7 +59,7 @@ def summarise(runs, metric="balanced_accuracy", split="test"):
     for name, group in group_runs(runs).items():
         values = [run["metrics"][split][metric] for run in group]
         defined = [value for value in values if value is not None]
-        mean, low, high = mean_interval(defined) if defined else [np.nan] * 3
+        mean, low, high = metric_interval(defined, metric)
         row = {"method": name, "runs": len(defined), "mean": mean, "low": low, "high": high}
         rows.append(row | {_place(run, runs): value for run, value in zip(group, values, strict=True)})
     return pd.DataFrame(rows).set_index("method")

@@ -4,7 +4,10 @@ from numbers import Real
 
 import numpy as np
 
-from bmix_lite.errors import BmixError, require, require_alpha
+from bmix_lite.errors import BmixError, require, require_alpha, require_choice
+from bmix_lite.registry import add_own
+
+EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019: their choice for long-tailed data, section 5.2
 
 
 def count_classes(labels, num_classes=None):
@@ -43,6 +46,50 @@ def progressive_probabilities(counts, epoch, epochs):
     require(1 <= epoch <= epochs, f"epoch must lie in 1..{epochs}, got {epoch}")
     balance = (epoch - 1) / (epochs - 1) if epochs > 1 else 1.0
     return (1 - balance) * class_probabilities(counts, 1) + balance * class_probabilities(counts, 0)
+
+
+def effective_probabilities(counts, beta=EFFECTIVE_BETA):
+    """Shares of the classes where an image weighs one over its class's effective number: p_j ~ n_j (1-b) / (1-b**n_j).
+
+    beta=0 is instance-balanced, beta near 1 class-balanced: with 0.9999 also small data are, as long as all classes are
+    far smaller than 1 / (1 - beta) = 10,000 images. counts (C,), each at least 1; returns (C,) summing to 1.
+    Source: Cui et al., CVPR 2019, equation 2; as weights of a sampler in the code of Cao et al., NeurIPS 2019.
+    """
+    counts = _checked_counts(counts)
+    require(0 <= beta < 1, f"beta must lie in [0, 1), got {beta!r}")
+    weights = counts * (1 - beta) / (1 - beta**counts)
+    return weights / weights.sum()
+
+
+# base streams that go by a name, as `q`: functions of (counts, epoch, epochs) that return class shares
+SAMPLINGS = {
+    "progressive": progressive_probabilities,
+    "effective": lambda counts, epoch, epochs: effective_probabilities(counts),
+}
+BUILT_IN = tuple(SAMPLINGS)
+
+
+def register_sampling(name, function):
+    """Make `q=name` a base stream: function(counts (C,), epoch, epochs) returns (C,) weights of the classes.
+
+    Weights are scaled to sum to 1; epochs count from 1. A recipe, a run id and a checkpoint hold the name alone: give
+    a changed function a new name. Raises BmixError for the name of a built-in one.
+    """
+    add_own(SAMPLINGS, BUILT_IN, "sampling", name, function)
+
+
+def sampling_probabilities(counts, q, epoch, epochs):
+    """Class shares (C,) of a base stream in one epoch: `class_probabilities`, or by the name of a row of SAMPLINGS."""
+    if not isinstance(q, str):
+        return class_probabilities(counts, q)
+    require_choice("q", q, tuple(SAMPLINGS))
+    named = isinstance(epochs, int) and epochs >= 1
+    require(named, f"q={q!r} needs epochs >= 1, got {epochs!r}")
+    counts = _checked_counts(counts)
+    shares = np.asarray(SAMPLINGS[q](counts, epoch, epochs), dtype=float)
+    valid = shares.shape == counts.shape and np.isfinite(shares).all() and shares.min() >= 0 and shares.sum() > 0
+    require(valid, f"the sampling {q!r} must return {len(counts)} weights >= 0, one a class, got {shares.tolist()}")
+    return shares if q in BUILT_IN else shares / shares.sum()
 
 
 def imbalance_ratio(counts):

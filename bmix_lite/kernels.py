@@ -139,6 +139,8 @@ def _register():
         @classmethod
         def execute_managed_notebook(cls, nb_man, kernel_name, *, watch, env, kernel_folder, extra_arguments, **_):
             options = {"extra_arguments": extra_arguments, "startup_timeout": STARTUP, "log": log}
+            # nothing is left to do: a kernel that is asked politely takes 3 s to end, after a training
+            options["shutdown_kernel"] = "immediate"
             client = Client(nb_man, kernel_name=kernel_name, **options)
             client.watch = watch
             folder = {} if kernel_folder is None else {"cwd": str(kernel_folder)}

@@ -1,4 +1,4 @@
-"""Every number that is read off predictions, and intervals around it. scikit-learn and scipy do the arithmetic.
+"""Every number that is read off predictions; scikit-learn and scipy do the arithmetic. `intervals` go around them.
 
 A metric that is not defined for the data is NaN and `notes` says why in words; it is never a made-up number.
 The predicted class is the most probable one, the lowest class number where probabilities tie.
@@ -12,7 +12,6 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from bmix_lite.errors import require, require_choice
-from bmix_lite.randomness import stream
 
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc", "ece")
 BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
@@ -38,7 +37,7 @@ def score(labels, probabilities, metrics=METRICS):
     unseen = [j for j in absent if matrix[:, j].sum() == 0]
     if unseen:
         notes.append(f"class {', '.join(map(str, unseen))} neither present nor predicted: left out of macro_f1")
-    values = {name: _VALUES[name](labels, predicted, probabilities) for name in metrics}
+    values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
     for name, value in values.items():
         if np.isnan(value):
             notes.append(f"{name} is undefined: {_UNDEFINED[name]}")
@@ -72,36 +71,6 @@ def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "
         require_choice("metric", name, tuple(_OF_COUNTS))
     labels, predicted = np.nonzero(matrix)
     return {name: _OF_COUNTS[name](labels, predicted, len(matrix), matrix[labels, predicted]) for name in metrics}
-
-
-def bootstrap_intervals(labels, probabilities, metrics=METRICS, *, resamples=500, level=0.95, seed=0):
-    """Percentile intervals {metric: (low, high)} from resampling the images within each class.
-
-    Resampling within classes keeps every class present, so that no metric becomes undefined on the way.
-    It speaks of other test images, not of other training seeds: for those use `mean_interval` over runs.
-    """
-    labels, probabilities = check_predictions(labels, probabilities)
-    rng = stream(seed, "bootstrap")
-    members = [np.flatnonzero(labels == j) for j in np.unique(labels)]
-    values = {name: [] for name in metrics}
-    for _ in range(resamples):
-        rows = np.concatenate([rng.choice(rows, len(rows)) for rows in members])
-        resampled = labels[rows], probabilities[rows].argmax(axis=1), probabilities[rows]
-        for name in metrics:
-            values[name].append(_VALUES[name](*resampled))
-    tail = (1 - level) / 2
-    defined = {name: [v for v in value if not np.isnan(v)] or [np.nan] for name, value in values.items()}
-    return {name: tuple(np.quantile(value, [tail, 1 - tail]).tolist()) for name, value in defined.items()}
-
-
-def mean_interval(values, level=0.95):
-    """Mean and Student-t interval of one number per seed or fold: (mean, low, high); NaN bounds below two values."""
-    values = np.asarray(values, dtype=float)
-    require(values.ndim == 1 and values.size > 0, f"values must be a non-empty list, got shape {values.shape}")
-    if values.size < 2:
-        return float(values[0]), float("nan"), float("nan")
-    half = stats.sem(values) * stats.t.ppf((1 + level) / 2, values.size - 1)
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
 
 
 def check_predictions(labels, probabilities):
@@ -186,7 +155,8 @@ _OF_COUNTS = {
         lambda y, p, c, w: sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c), sample_weight=w),
     ),
 }
-_VALUES = {
+# each takes labels (N,), predicted classes (N,) and probabilities (N, C)
+VALUES = {
     name: lambda y, p, s, function=function: function(y, p, s.shape[1]) for name, function in _OF_COUNTS.items()
 } | {
     "kendall_tau": _quietly(lambda y, p, _: stats.kendalltau(y, p).statistic),

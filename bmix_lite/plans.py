@@ -15,8 +15,8 @@ from bmix_lite.files import hash_json, read_json, write_atomic, write_json
 from bmix_lite.ipynb import read_cells, read_notebook
 from bmix_lite.ledger import now
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs import LOCKS, list_complete, make_run_id
-from bmix_lite.tasks import Task, read_wall
+from bmix_lite.runs import LOCKS, make_run_id
+from bmix_lite.tasks import Task, list_done, read_wall
 
 FOLDER, LIVE = "run_folder", "live"  # the notebook's parameters: where its run lies, whether it draws while it trains
 SWEEP = ".sweep"  # in an experiment's folder: the lock, the plan, and the notebook as it was when the sweep began
@@ -96,7 +96,7 @@ def plan_runs(notebook, grid, out):
         quiet = {LIVE: False} if LIVE in defaults else {}  # nobody watches, and papermill would store the widgets
         parameters = quiet | parameters | {FOLDER: str(out / run_id)}
         plan.tasks[run_id] = Task(kept, out / run_id, parameters, os.getcwd())
-    plan.complete = list_complete(out, plan.tasks)
+    plan.complete = list_done(out, plan.tasks)
     return plan
 
 

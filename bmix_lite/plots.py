@@ -14,7 +14,18 @@ from bmix_lite.distribution import (
     mixed_class_probabilities,
 )
 from bmix_lite.errors import require
-from bmix_lite.theme import BLUE, CROSS, GREEN, GREY, PATTERNS, VERMILLION, as_text, make_figure, name_classes
+from bmix_lite.theme import (
+    BLUE,
+    CROSS,
+    GREEN,
+    GREY,
+    PATTERNS,
+    VERMILLION,
+    as_text,
+    make_figure,
+    name_classes,
+    stand_names,
+)
 
 
 def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, highest=None):
@@ -40,13 +51,14 @@ def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, hi
         over = go.Scatter(name="drawn in one epoch", x=places + width, y=drawn, mode="markers", marker=CROSS)
         traces.append(over)
     top = highest or max(share.max() for share, _ in shares.values()) * 1.1
-    return make_figure(
+    figure = make_figure(
         traces,
         title="Share of label mass per class",
         barmode="group",
         yaxis={"title": "share of label mass (0 to 1)", "range": [0, top]},
         xaxis={"tickvals": places, "ticktext": names, "zeroline": False},
     )
+    return stand_names(figure, names)
 
 
 def plot_lam_density(alpha):

@@ -4,13 +4,23 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+from bmix_lite.distribution import SAMPLINGS
 from bmix_lite.errors import BmixError, require, require_alpha, require_choice, suggest
 
 CHOICES = {
-    "mixing": ("none", "mixup", "balanced"),
+    "mixing": ("none", "mixup", "balanced", "cutmix", "remix"),
     "lam_per": ("batch", "image"),
     "balanced_draw": ("replacement", "deck"),
-    "loss": ("cross_entropy", "focal", "class_balanced"),
+    "loss": (  # `losses.register_loss` adds to them
+        "cross_entropy",
+        "weighted",
+        "focal",
+        "class_balanced",
+        "label_smoothing",
+        "ldam_drw",
+        "balanced_softmax",
+        "logit_adjusted",
+    ),
     "model": ("small_cnn", "mobilenet_v2", "resnext50", "bit_m_r50x1", "mlp"),
     "augment": ("none", "flips", "upright", "medical"),
     "optimizer": ("sgd", "adamw"),
@@ -26,9 +36,9 @@ class Recipe:
 
     dataset: str = "digits_lt"  # a built-in name or a prepared folder
     fold: int = 0
-    q: float | str = 1.0  # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or "progressive"
+    q: float | str = 1.0  # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or a name of SAMPLINGS
     mixing: str = "none"
-    alpha: float = 0.0  # balanced: lam ~ Beta(alpha, 1); mixup: Beta(alpha, alpha); 0 never mixes
+    alpha: float = 0.0  # balanced: lam ~ Beta(alpha, 1); all others: Beta(alpha, alpha); 0 never mixes
     lam_per: str = "batch"
     balanced_draw: str = "replacement"
     loss: str = "cross_entropy"
@@ -53,8 +63,10 @@ class Recipe:
             object.__setattr__(self, field.name, _checked_type(field, getattr(self, field.name)))
         for name, choices in CHOICES.items():
             require_choice(name, getattr(self, name), choices)
-        in_range = self.q == "progressive" if isinstance(self.q, str) else 0 <= self.q <= 1
-        require(in_range, f"q must lie in [0, 1] or be 'progressive', got {self.q!r}")
+        named, names = isinstance(self.q, str), tuple(SAMPLINGS)
+        rule = f"q must lie in [0, 1] or be one of {', '.join(names)}"
+        in_range = self.q in names if named else 0 <= self.q <= 1
+        require(in_range, f"{rule}, got {self.q!r}{suggest(self.q, names) if named else ''}")
         require_alpha(self.alpha)
         mixes = self.mixing != "none"
         require(mixes or self.alpha == 0, f"alpha must be 0 where mixing is 'none', got {self.alpha!r}")
@@ -73,7 +85,7 @@ class Recipe:
         """
         require_choice("method", method, tuple(METHODS))  # a list in its place is refused, too
         known = [field.name for field in dataclasses.fields(cls)]
-        unknown = [name for name in fields if name not in known]
+        unknown = [name for name in METHODS[method] | fields if name not in known]
         for name in unknown:
             raise BmixError(f"{name!r} is not a field of Recipe{suggest(name, known)}")
         recipe = cls(**METHODS[method] | {name: value for name, value in fields.items() if value is not None})
@@ -83,25 +95,34 @@ class Recipe:
 
     @property
     def method(self):
-        """The row of METHODS that this recipe belongs to, or "custom"."""
+        """The row of METHODS that this recipe belongs to, the one that says most of it; or "custom"."""
         fields = self.asdict()
-        rows = (name for name in METHODS if _defining(name).items() <= fields.items())
-        return next(rows, "custom")
+        rows = [name for name in METHODS if _defining(name).items() <= fields.items()]
+        return max(rows, key=lambda name: len(_defining(name)), default="custom")
 
     def asdict(self):
         """All fields as plain values."""
         return dataclasses.asdict(self)
 
 
+# alpha is that of the papers where they name one value; the losses and streams are described where they are made
 METHODS = {
     "instance": dict(q=1.0),
     "class_balanced": dict(q=0.0),
     "square_root": dict(q=0.5),
     "progressive": dict(q="progressive"),
+    "effective": dict(q="effective"),
     "mixup": dict(mixing="mixup", alpha=0.2),
+    "cutmix": dict(mixing="cutmix", alpha=1.0),
+    "remix": dict(mixing="remix", alpha=1.0),
     "balanced_mixup": dict(mixing="balanced", alpha=0.2),
+    "weighted_loss": dict(loss="weighted"),
     "focal": dict(loss="focal"),
     "class_balanced_loss": dict(loss="class_balanced"),
+    "label_smoothing": dict(loss="label_smoothing"),
+    "ldam_drw": dict(loss="ldam_drw"),
+    "balanced_softmax": dict(loss="balanced_softmax"),
+    "logit_adjusted": dict(loss="logit_adjusted"),
 }
 
 

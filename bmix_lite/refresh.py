@@ -44,7 +44,7 @@ def clean(notebook, old=None):
         cell.metadata.pop("papermill", None)
         if cell.cell_type != "code":
             continue
-        cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]  # progress bars
+        cell.outputs = _join_streams(output for output in cell.outputs if output.get("name") != "stderr")  # no bars
         for output in cell.outputs:
             data = output.get("data", {})
             for mime in (WIDGET_MIME, FRAMES_MIME, MODULE_MIME):
@@ -52,6 +52,17 @@ def clean(notebook, old=None):
             if PLOTLY_MIME in data:
                 key = _key(data[PLOTLY_MIME])
                 data["image/png"] = pictures.get(key) or _draw(data[PLOTLY_MIME])
+
+
+def _join_streams(outputs):
+    """What was printed as one text: how a kernel cuts it into pieces depends on the clock."""
+    joined = []
+    for output in outputs:
+        if joined and output.output_type == joined[-1].output_type == "stream" and output.name == joined[-1].name:
+            joined[-1].text += output.text
+        else:
+            joined.append(output)
+    return joined
 
 
 def _known_pictures(notebook):

@@ -5,7 +5,7 @@ A stream is a pure function of (labels, q, seed, purpose, epoch): it has no stat
 
 import numpy as np
 
-from bmix_lite.distribution import class_probabilities, count_classes, progressive_probabilities
+from bmix_lite.distribution import count_classes, sampling_probabilities
 from bmix_lite.errors import require, require_choice
 from bmix_lite.randomness import stream
 
@@ -17,7 +17,8 @@ class IndexStream:
 
     labels : (N,) integers 0..C-1, every class present
     q      : 1 is a shuffle, every image once; any other q in [0, 1] draws with replacement, the class first, then
-             an image of it (so there is no limit of 2**24 images). "progressive" moves from q=1 to q=0 over `epochs`.
+             an image of it (so there is no limit of 2**24 images). A name of `distribution.SAMPLINGS` gives the shares
+             of each of `epochs`: "progressive" moves from q=1 to q=0.
     replacement : False (q=0 only) deals each class from its own deck, reshuffled when it runs out
     draws  : length of an epoch, N unless told
     """
@@ -27,10 +28,7 @@ class IndexStream:
         self.q, self.seed, self.purpose, self.epochs = q, seed, purpose, epochs
         self.draws = len(labels) if draws is None else draws
         self.replacement = replacement
-        if q == "progressive":
-            require(isinstance(epochs, int) and epochs >= 1, f"q='progressive' needs epochs >= 1, got {epochs!r}")
-        else:
-            class_probabilities(self.counts, q)
+        sampling_probabilities(self.counts, q, 1, epochs)
         require(_is_count(self.draws), f"draws must be an integer >= 1, got {draws!r}")
         require(replacement or q == 0, f"replacement=False needs q=0, got q={q!r}")
         require(q != 1 or self.draws == len(labels), "q=1 is a shuffle: its epoch has exactly N draws")
@@ -43,9 +41,7 @@ class IndexStream:
 
     def probabilities(self, epoch):
         """Class shares (C,) in this epoch, counted from 1."""
-        if self.q == "progressive":
-            return progressive_probabilities(self.counts, epoch, self.epochs)
-        return class_probabilities(self.counts, self.q)
+        return sampling_probabilities(self.counts, self.q, epoch, self.epochs)
 
     def indices(self, epoch):
         """All indices of one epoch, (draws,) int64."""

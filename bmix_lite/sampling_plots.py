@@ -9,7 +9,18 @@ from bmix_lite.distribution import (
     expected_draws,
     progressive_probabilities,
 )
-from bmix_lite.theme import BLUE, CROSS, GREEN, GREY, VERMILLION, dress, make_figure, make_panels, name_classes
+from bmix_lite.theme import (
+    BLUE,
+    CROSS,
+    GREEN,
+    GREY,
+    VERMILLION,
+    dress,
+    make_figure,
+    make_panels,
+    name_classes,
+    stand_names,
+)
 
 RARELY = {"color": VERMILLION, "pattern": {"shape": "/"}}
 
@@ -41,6 +52,7 @@ def plot_epoch(counts, q, class_names=None, *, replacement=True, drawn=None, lab
     dress(figure, title=f"One epoch of {draws:,} draws, q = {q:g}, {how}", height=400, barmode="overlay")
     names = name_classes(class_names if class_names is not None else places)
     figure.update_xaxes(tickvals=places, ticktext=names, zeroline=False, automargin=True)
+    stand_names(figure, names)
     figure.update_yaxes(type="log", range=[-1.3, np.log10(max(30, draws / len(counts) * 1.5))], dtick=1, row=1, col=1)
     return figure.update_yaxes(range=[0, 1.08], row=1, col=2)
 
@@ -84,5 +96,6 @@ def plot_progressive(counts, epoch, epochs, class_names=None):
         figure.add_scatter(x=places, y=class_probabilities(counts, q), mode="markers", name=name, marker=marker)
     names = name_classes(class_names if class_names is not None else places, counts)
     figure.update_xaxes(tickvals=places, ticktext=names, zeroline=False)
+    stand_names(figure, names)
     top = class_probabilities(counts, 1).max() * 1.1
     return figure.update_layout(yaxis={"title": "share of the draws (0 to 1)", "range": [0, top]}, showlegend=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from bmix_lite.errors import require
-from bmix_lite.metrics import mean_interval
+from bmix_lite.intervals import metric_interval
 from bmix_lite.theme import COLOURS, DASHES, MARKERS, as_text, make_figure
 
 
@@ -24,7 +24,7 @@ def plot_against(table, field, metric):
         colour, groups = COLOURS[j % 5], list(rows.groupby(field))
         shift = jitter * (2 * j - len(swept) + 1)
         x = [value + shift for value, _ in groups]
-        mean, low, high = np.array([mean_interval(group[metric].dropna()) for _, group in groups]).T
+        mean, low, high = np.array([metric_interval(group[metric].dropna(), metric) for _, group in groups]).T
         bars = {"type": "data", "symmetric": False, "array": high - mean, "arrayminus": mean - low, "thickness": 1.5}
         line = {"color": colour, "dash": DASHES[j % 5], "width": 2}
         marker = {"symbol": "line-ew-open", "size": 16, "color": colour, "line": {"width": 3}}

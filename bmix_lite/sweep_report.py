@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from bmix_lite.comparison import collect_recalls, group_runs, summarise, tabulate, vary
+from bmix_lite.comparison import collect_recalls, summarise, tabulate, vary
 from bmix_lite.errors import require
 from bmix_lite.export import POLICY, draw_script, figure_html, plotly_script
 from bmix_lite.files import read_json, read_static, write_atomic
+from bmix_lite.intervals import metric_range
 from bmix_lite.kernels import PARTIAL
 from bmix_lite.ledger import now, read_endings
 from bmix_lite.plans import FOLDER, LIVE, read_plan
@@ -17,7 +18,7 @@ from bmix_lite.run_plots import plot_metric_dots, plot_recall_by_size
 from bmix_lite.runs import read_runs
 from bmix_lite.sweep_plots import plot_against
 from bmix_lite.tasks import TASK
-from bmix_lite.verdicts import compare_pairs
+from bmix_lite.verdicts import compare_pairs, explain_tests
 
 CLASSES = 60  # more than that, and a figure of recall class by class shows nothing
 
@@ -122,7 +123,6 @@ def render(experiment, runs, apart, table, metric):
 
 def _section(dataset, runs, table, metric, number):
     summary, pairs = summarise(runs, metric), compare_pairs(runs, metric=metric)
-    groups = group_runs(runs)
     counts, classes = runs[0]["train_counts"], runs[0]["class_names"]
     figures = [plot_metric_dots(summary, f"{metric.replace('_', ' ')} on test")]
     swept = [name for name in vary(runs) if name not in ("fold", "seed", "q") and _is_swept(runs, name)]
@@ -132,12 +132,19 @@ def _section(dataset, runs, table, metric, number):
     shown = [figure_html(json.loads(figure.to_json()), f"figure-{number}-{k}") for k, figure in enumerate(figures)]
     methods = []
     for name, row in summary.iterrows():
-        pair = pairs.loc[name] if name in pairs.index else None
-        methods.append(
-            {"name": name, "runs": int(row["runs"]), "mean": row["mean"], "low": row["low"], "high": row["high"]}
-        )
-        methods[-1]["pair"] = pair
-    return {"dataset": dataset, "figures": shown, "methods": methods, "reference": next(iter(groups))}
+        methods.append({"name": name, "runs": int(row["runs"]), **row[["mean", "low", "high"]]})
+        methods[-1]["pair"] = pairs.loc[name] if name in pairs.index else None
+    wide = summary[summary["low"] < summary["high"]]
+    return {
+        "dataset": dataset,
+        "figures": shown,
+        "methods": methods,
+        "reference": summary.index[0],
+        "units": " and ".join(f"{name}s" for name in ("seed", "fold") if name in vary(runs)) or "seeds",
+        "cut": [f"{end:g}" for end in metric_range(metric) if (wide[["low", "high"]] == end).any(axis=None)],
+        "widest": metric_range(metric)[1] - metric_range(metric)[0],
+        "explained": explain_tests(pairs),
+    }
 
 
 def _row(experiment, row, metric):

@@ -53,7 +53,7 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
     folder, watches, starts = task.folder, {} if watches is None else watches, 0
     noted = _read(folder)
     tried = noted.get("tries", 0) if noted.get("sweep") == sweep else 0
-    if is_complete(folder) and list_complete(folder.parent, [folder.name]):
+    if list_done(folder.parent, [folder.name]):
         return Ending(folder, "complete")  # done by a worker that was lost before it could say so
     status, error = "killed", f"given up: the process that ran it died {tried} times"
     if tried > retries:
@@ -79,6 +79,16 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
         if status not in RETRIED:
             break
     return Ending(folder, status, error)
+
+
+def list_done(experiment, run_ids):
+    """Those of `run_ids` that are complete and whose notebook, if a sweep ran it, came to its end.
+
+    A notebook that died between its result and its last cell is run again: what that cell checks is not known yet.
+    """
+    complete = list_complete(experiment, run_ids)
+    notes = {run_id: _read(Path(experiment) / run_id) for run_id in complete}
+    return {run_id for run_id, noted in notes.items() if not noted or "wall" in noted}
 
 
 def read_wall(folder):
@@ -147,5 +157,8 @@ def kernel_environment(jobs, device=None):
     """Variables that keep kernels side by side from fighting: cores shared out, and a GPU where `device` is one."""
     threads = str(max(1, (os.cpu_count() or 1) // jobs))
     env = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), threads)
+    # glibc gives large blocks back at once and fetches them anew for each batch: not below 1 GiB. The same bits in
+    # 0.6 to 0.7 of the processor time at 64 px, benchmarks/environment.py; other C libraries do not read these
+    env |= dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 30))
     env = {name: value for name, value in env.items() if name not in os.environ}
     return env if device is None else env | {"CUDA_VISIBLE_DEVICES": str(device)}

@@ -12,6 +12,7 @@ PATTERNS = ("", "/", "x", ".", "-")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 GREY = "#666666"
+MANY = 12  # classes: names of more do not fit side by side into 700 pixels
 CROSS = {"symbol": "x-thin", "size": 9, "line": {"color": BLACK, "width": 2}}  # what was drawn, over what was derived
 
 
@@ -26,7 +27,16 @@ def name_classes(class_names, counts=None):
     names = [as_text(name if len(str(name)) <= 40 else f"{str(name)[:37]}...") for name in class_names]
     while len(set(names)) < len(names):  # once is enough but for names that look like these
         names = [name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)]
-    return names if counts is None else [f"{name}<br>n={n:,}" for name, n in zip(names, counts, strict=True)]
+    between = "<br>" if len(names) <= MANY else ", "
+    return names if counts is None else [f"{name}{between}n={n:,}" for name, n in zip(names, counts, strict=True)]
+
+
+def stand_names(figure, names):
+    """Give the names below a figure's bars room: upright, small, in a higher figure, where there are more than MANY."""
+    if len(names) > MANY:
+        figure.update_xaxes(tickangle=-90, tickfont={"size": 9})
+        figure.layout.height += 5 * max(map(len, names))  # pixels of a small letter
+    return figure
 
 
 # a white card, so that a figure also reads on a dark page; plotly's own templates style every kind of trace there is,

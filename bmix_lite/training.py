@@ -58,17 +58,17 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
 
 
 class _Epochs:
-    """What stays the same from epoch to epoch: the streams, the optimiser, the loss."""
+    """What stays the same from epoch to epoch: the streams and the optimiser."""
 
     def __init__(self, model, data, recipe, device):
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
         self.batches, self.val_rows = MixedBatches(data, recipe, device), data.rows("val")
-        self.loss = make_loss(recipe.loss, data.counts(), device)
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _make_optimizer(weights, recipe)
 
     def train_epoch(self, epoch, lr):
         recipe, losses, seen = self.recipe, [], 0
+        loss_of = make_loss(recipe.loss, self.data.counts(), self.device, epoch=epoch, epochs=recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.model.train()
@@ -76,7 +76,7 @@ class _Epochs:
             for step, (images, labels) in enumerate(self.batches.epoch(epoch), start=1):
                 with autocast(self.device, recipe.precision):
                     logits = self.model(images)
-                loss = self.loss(logits.float(), labels)
+                loss = loss_of(logits.float(), labels)
                 value = loss.item()
                 if not math.isfinite(value):
                     raise BmixError(f"loss is {value} in epoch {epoch}, step {step}, at lr {lr:g}: lower lr")

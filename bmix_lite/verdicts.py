@@ -1,47 +1,105 @@
 """What runs allow to say: methods compared pair by pair, in words, and the choice that validation makes."""
 
+from collections import defaultdict
+
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bmix_lite.comparison import REPORTED, group_runs, summarise
 from bmix_lite.errors import require_choice
-from bmix_lite.metrics import mean_interval
+from bmix_lite.intervals import metric_range
+from bmix_lite.paired import (
+    bound_mean,
+    compare_means,
+    correct_holm,
+    flip_signs,
+    lowest_p,
+    rank_signs,
+    smallest_detectable,
+)
+
+TESTS = {"seeds": "paired t", "folds": "corrected paired t"}
+COLUMNS = ["pairs", "difference", "low", "high", "higher", "p", "verdict"]
+COLUMNS += ["unit", "test", "detectable", "p_signs", "p_wilcoxon", "floor"]
 
 
 def compare_pairs(runs, reference=None, metric="balanced_accuracy", split="test", level=0.95):
-    """Each method less the reference, pair by pair over equal folds and seeds: one row a method, a DataFrame.
+    """Each method less the reference, pair by pair over equal seeds or folds: one row a method, a DataFrame.
 
     reference: a name as in `group_runs`, the first one unless given. Columns: pairs, difference (mean), low and high
-    (Student-t interval), higher (pairs in which the method has more), p (paired t test, Holm's correction over the
-    methods) and verdict. It speaks of other seeds on the same images, not of other images.
+    (Student-t interval, cut where no difference can lie), higher (pairs in which the method has more), p (t test,
+    Holm's correction over the methods), verdict in words; unit and test: seeds of one split by the plain test, folds
+    by that of Nadeau and Bengio, a fold's seeds averaged first, because its runs share their images; detectable (the
+    smallest true difference that is found 4 times in 5, whatever Holm does with the other methods); p_signs and
+    p_wilcoxon (uncorrected; with folds too low, as they know of no overlap) and floor, below which these two cannot
+    fall. All of it speaks of other seeds or folds of the same images, not of other images.
     """
     require_choice("metric", metric, REPORTED)
     groups = group_runs(runs)
     reference = next(iter(groups)) if reference is None else reference
     require_choice("reference", reference, tuple(groups))
-    base, rows = _by_pair(groups[reference], metric, split), {}
-    for name in groups.keys() - {reference}:
-        other = _by_pair(groups[name], metric, split)
-        gaps = np.array([other[pair] - base[pair] for pair in sorted(base.keys() & other.keys())])
-        mean, low, high = mean_interval(gaps, level) if gaps.size else [np.nan] * 3
-        rows[name] = {"pairs": len(gaps), "difference": mean, "low": low, "high": high, "higher": int(sum(gaps > 0))}
-        rows[name]["p"] = _paired_p(gaps)
-    table = pd.DataFrame.from_dict(rows, orient="index").reindex([name for name in groups if name != reference])
-    if len(table):
-        table["p"] = correct_holm(table["p"].to_numpy(dtype=float))
-        table["verdict"] = [_judge(row, 1 - level) for _, row in table.iterrows()]
+    methods = [name for name in groups if name != reference]
+    limit = (1 - level) / max(1, len(methods))  # Holm asks the most of the lowest p
+    widest = np.ptp(metric_range(metric))
+    rows = []
+    for name in methods:
+        gaps, unit = pair_up(groups[reference], groups[name], metric, split)
+        overlap = _overlap(groups[reference] + groups[name], split) if unit == "folds" else 0.0
+        row = {"pairs": len(gaps), "unit": unit, "test": TESTS[unit], "floor": lowest_p(len(gaps))}
+        if len(gaps):
+            mean, low, high = bound_mean(gaps, level, overlap)
+            row |= {"difference": mean, "low": np.maximum(low, -widest), "high": np.minimum(high, widest)}
+            row |= {"higher": int(np.sum(gaps > 0)), "p": compare_means(gaps, overlap)}
+            row |= {"p_signs": flip_signs(gaps), "p_wilcoxon": rank_signs(gaps)}
+            row["detectable"] = smallest_detectable(gaps, overlap=overlap, limit=limit)
+        rows.append(row)
+    table = pd.DataFrame(rows, index=methods, columns=COLUMNS)
+    numbers = ["difference", "low", "high", "p", "detectable", "p_signs", "p_wilcoxon", "floor"]
+    table = table.astype(dict.fromkeys(numbers, float) | {"higher": "Int64"})
+    table["p"] = correct_holm(table["p"])
+    table["verdict"] = [_judge(row, 1 - level, widest) for _, row in table.iterrows()]
     return table
 
 
-def correct_holm(p):
-    """Holm's correction of p values (n,) for n comparisons (Scandinavian Journal of Statistics 6, 1979); NaN stays."""
-    p, order = np.asarray(p, dtype=float), np.argsort(p)
-    count = int(np.sum(~np.isnan(p)))
-    steps = p[order[:count]] * np.arange(count, 0, -1)
-    corrected = np.full(p.shape, np.nan)
-    corrected[order[:count]] = np.minimum(1, np.maximum.accumulate(steps)) if count else []
-    return corrected
+def pair_up(base, other, metric, split="test"):
+    """(differences (n,), other less base; "seeds" or "folds") over the seeds and folds that both runs have.
+
+    One difference a seed on one split, or, where they share several folds, one a fold, the mean over its seeds. Runs in
+    which the metric is undefined make no pair.
+    """
+    ours, theirs = _by_pair(base, metric, split), _by_pair(other, metric, split)
+    shared, gaps = sorted(ours.keys() & theirs.keys()), defaultdict(list)
+    by_fold = len({fold for fold, _ in shared}) > 1
+    for fold, seed in shared:
+        gaps[fold if by_fold else seed].append(theirs[fold, seed] - ours[fold, seed])
+    return np.array([np.mean(values) for values in gaps.values()]), "folds" if by_fold else "seeds"
+
+
+def explain_tests(table):
+    """What a reader must know of the tests behind a table of `compare_pairs`: sentences, none if nothing was tested."""
+    table = table[table["p"].notna()]
+    if table.empty:
+        return []
+    units = set(table["unit"])
+    words = ["Pairs are runs of equal seed, compared by the paired t test."] * ("seeds" in units)
+    if "folds" in units:
+        words.append(
+            "Pairs are folds, the seeds of each averaged, compared by the t test of Nadeau and Bengio (2003), which "
+            "allows for training images that folds share; the tests of signs and ranks do not, so their p is too low."
+        )
+    words.append(
+        "p is corrected for the number of methods (Holm), the intervals are not: one may leave out 0 where the words "
+        "say not separable. The p of flipped signs and of ranks (Wilcoxon) stand each for itself."
+    )
+    floors = {int(pairs): floor for pairs, floor in zip(table["pairs"], table["floor"], strict=True)}
+    limits = ", ".join(f"with {pairs} pairs p cannot fall below {_short(floors[pairs])}" for pairs in sorted(floors))
+    never = ", so they alone cannot reach 0.05" if min(floors.values()) >= 0.05 else ""
+    words.append(f"Signs and ranks have a floor: {limits}{never}.")
+    words.append(
+        f"The smallest seen is the true difference that four such experiments in five would find. It is reckoned from "
+        f"how the {' and '.join(sorted(units))} scatter here, and from so few a rough size."
+    )
+    return words
 
 
 def choose_by_validation(runs, metric="balanced_accuracy"):
@@ -57,16 +115,23 @@ def _by_pair(group, metric, split):
     return {pair: value for pair, value in values.items() if value is not None}
 
 
-def _paired_p(gaps):
-    """Two-sided p of a paired t test; NaN where it is not defined."""
-    if len(gaps) < 2 or np.ptp(gaps) == 0:
-        return np.nan
-    return float(stats.ttest_1samp(gaps, 0).pvalue)
+def _overlap(runs, split):
+    """n_test / n_train, the mean over runs; what validation holds is counted in neither."""
+    return float(np.mean([np.sum(run["metrics"][split]["confusion"]) / np.sum(run["train_counts"]) for run in runs]))
 
 
-def _judge(row, limit):
+def _short(p):
+    return f"{p:.4f}".rstrip("0") if p >= 0.0001 else f"{p:.0e}"
+
+
+def _judge(row, limit, widest):
+    pairs, unit = int(row["pairs"]), row["unit"]
+    if pairs < 2:
+        return f"no verdict: it takes two seeds or folds that both have, found {pairs}"
     if np.isnan(row["p"]):
-        return "no verdict: it takes two pairs that differ"
-    if row["p"] >= limit:
-        return f"not separable with {row['pairs']:.0f} pairs"
-    return "higher" if row["difference"] > 0 else "lower"
+        return f"no verdict: the difference is the same in all {pairs} {unit}"
+    if row["p"] < limit:
+        return "higher" if row["difference"] > 0 else "lower"
+    if row["detectable"] >= widest:
+        return f"not separable with {pairs} {unit}; so few could not have shown any difference"
+    return f"not separable with {pairs} {unit}; only differences above {row['detectable']:.2g} would have been seen"

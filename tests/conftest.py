@@ -1,18 +1,36 @@
 """Fixtures shared by all tests."""
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
 
 import pytest
 
+from bmix_lite.locks import locked
+
 ROOT = Path(__file__).parents[1]
+SWEEPS = {"07_sweep": "lesson_7", "09_your_data": "your_data"}  # lessons that train a grid: its folder in build
 SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
 
 
 def miss(message):
     """Skip what this machine lacks; in CI a lack is a failure."""
     pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+
+
+def share_runs(place):
+    """Let a copy of the lessons in `place` find the runs that the repository's build holds: they are trained once."""
+    for name in SWEEPS.values():
+        (ROOT / "build" / name).mkdir(parents=True, exist_ok=True)
+        (place / "build").mkdir(exist_ok=True)
+        (place / "build" / name).symlink_to(ROOT / "build" / name)
+
+
+def only_one(lesson):
+    """A context in which no other test process runs this lesson, if it trains a grid: the folder has one owner."""
+    lock = ROOT / "build" / f"{lesson}.lock"
+    return locked(lock, lesson, wait=900) if lesson in SWEEPS else contextlib.nullcontext()
 
 
 @pytest.fixture(scope="session")

@@ -281,7 +281,7 @@ class Lesson:
           jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.bmixRan = true; });
         }""")
 
-    def run_all(self, seconds=120):
+    def run_all(self, seconds=400):  # lesson 9 trains six networks, each in a kernel: a minute on two cores
         """Run All from cleared outputs until every code cell has run, the kernel is idle and all figures are drawn."""
         self.start_all()
         end = time.monotonic() + seconds

@@ -7,14 +7,21 @@ from bmix_lite.comparison import (
     REPORTED,
     collect_recalls,
     group_runs,
+    group_sizes,
+    measure_cost,
     name_run,
+    name_runs,
     sum_confusions,
     summarise,
     tabulate,
+    tabulate_recall,
+    vary,
 )
 from bmix_lite.errors import BmixError
+from bmix_lite.files import write_json
 from bmix_lite.ledger import append_ledger
 from bmix_lite.recipe import Recipe
+from bmix_lite.tasks import TASK
 
 
 def make_run(method="instance", *, value=0.5, confusion=((3, 1), (2, 2)), recall=(0.75, 0.5), **fields):
@@ -111,16 +118,26 @@ def test_recalls_are_one_row_a_run_and_nan_where_a_class_has_no_image():
     ("field", "values"),
     [("epochs", (1, 2)), ("lr", (0.01, 0.02)), ("batch_size", (8, 16)), ("augment", ("none", "flips"))],
 )
-def test_runs_that_differ_in_more_than_seed_and_fold_are_not_pooled(field, values):
-    runs = [make_run(seed=seed, **{field: value}) for seed, value in enumerate(values)]
-    for pool in (group_runs, summarise, sum_confusions, collect_recalls):
-        with pytest.raises(BmixError, match=f"runs of 'instance' differ in {field} and cannot be pooled"):
-            pool(runs)
+def test_runs_that_differ_in_more_than_seed_and_fold_are_not_pooled_but_named_apart(field, values):
+    runs = [make_run(seed=seed, **{field: value}) for value in values for seed in (0, 1)]
+    names = [f"instance, {field} {value}" for value in values]
+    assert vary(runs) == [field, "seed"]
+    assert name_runs(runs) == [names[0]] * 2 + [names[1]] * 2
+    for pool in (group_runs, sum_confusions, collect_recalls):
+        assert list(pool(runs)) == names
+    assert summarise(runs)["runs"].to_dict() == dict.fromkeys(names, 2)
 
 
-def test_all_differing_fields_are_named_at_once():
-    with pytest.raises(BmixError, match="differ in batch_size, epochs and"):
-        group_runs([make_run(seed=0, epochs=1), make_run(seed=1, epochs=2, batch_size=8)])
+def test_all_differing_fields_are_named_in_the_order_of_the_recipe():
+    runs = [make_run("mixup", alpha=0.2, epochs=1), make_run("mixup", alpha=0.2, epochs=2, batch_size=8)]
+    in_order = [name for name in runs[0]["recipe"] if name in ("epochs", "batch_size")]
+    for name, run in zip(name_runs(runs), runs, strict=True):
+        assert name == "mixup, alpha 0.2, " + ", ".join(f"{field} {run['recipe'][field]}" for field in in_order)
+
+
+def test_what_all_runs_share_or_the_method_s_name_says_already_is_not_in_their_names():
+    runs = [make_run(epochs=7), make_run("mixup", alpha=0.2, epochs=7, seed=1), make_run("focal", epochs=7, fold=1)]
+    assert name_runs(runs) == ["instance", "mixup, alpha 0.2", "focal"]
 
 
 def test_runs_on_different_datasets_are_not_compared():
@@ -157,5 +174,50 @@ def test_the_table_has_one_row_a_run_with_what_it_was_what_it_reached_and_how_lo
         assert pd.isna(second[f"test_{name}"])
     assert first["seconds"] == 2.25
     assert pd.isna(second["seconds"])
-    assert list(table.columns[:2]) == ["run_id", "dataset"]
+    assert list(table.columns[:4]) == ["run_id", "status", "dataset", "method"]
+    assert set(table["status"]) == {"complete"}
     assert table.columns[-1] == "seconds"
+
+
+def test_the_table_has_a_column_for_each_further_field_in_which_the_runs_differ(tmp_path):
+    table = tabulate([make_run(epochs=1), make_run(epochs=2)], tmp_path)
+    assert table["epochs"].tolist() == [1, 2]
+    assert "epochs" not in tabulate([make_run(epochs=1), make_run(epochs=1, seed=1)], tmp_path)
+
+
+def test_an_interval_over_seeds_ends_where_the_metric_does():
+    row = summarise(seeds("instance", [0.9, 0.99])).loc["instance"]
+    assert (row["mean"], row["high"]) == (pytest.approx(0.945), 1)
+    assert summarise(seeds("instance", [0.01, 0.2]), "kappa").loc["instance", "low"] == -1
+
+
+@pytest.mark.parametrize(
+    ("counts", "groups"),
+    [
+        ([100, 1, 30, 7], {"2 rarest classes (1 to 7 images)": [1, 3], "1 middle classes (30 to 30 images)": [2],
+                           "1 commonest classes (100 to 100 images)": [0]}),
+        ([5, 2000], {"1 rarest classes (5 to 5 images)": [0], "1 commonest classes (2,000 to 2,000 images)": [1]}),
+    ],
+)  # fmt: skip
+def test_classes_are_grouped_by_size(counts, groups):
+    assert {name: classes.tolist() for name, classes in group_sizes(counts).items()} == groups
+
+
+def test_recall_by_size_is_the_mean_over_the_group_s_classes_that_have_images():
+    runs = [make_run("mixup", alpha=a, recall=r) for a, r in ((0.1, (1, 0.5, None)), (0.4, (0.8, 0.1, 0.3)))]
+    table = tabulate_recall(runs, {"rare": np.array([1, 2]), "common": np.array([0])}, "alpha")
+    assert table["alpha"].tolist() == [0.1, 0.4]
+    assert table["rare"].tolist() == pytest.approx([0.5, 0.2])
+    assert table["common"].tolist() == [1, 0.8]
+
+
+def test_cost_is_the_mean_of_seconds_by_method_and_unknown_without_a_sweep(tmp_path):
+    runs = [make_run(seed=0), make_run(seed=1), make_run("focal")]
+    for run, seconds in zip(runs, (2.0, 4.0, 9.0), strict=True):
+        append_ledger(tmp_path, run["run_id"], "complete", seconds=seconds)
+    write_json(tmp_path / runs[0]["run_id"] / TASK, {"wall": 12.5})
+    cost = measure_cost(runs, tmp_path)
+    assert cost["seconds"].to_dict() == {"instance": 3.0, "focal": 9.0}
+    assert cost["runs"].to_dict() == {"instance": 2, "focal": 1}
+    assert cost.loc["instance", "notebook seconds"] == 12.5
+    assert np.isnan(cost.loc["focal", "notebook seconds"])

@@ -99,8 +99,8 @@ def make_cifar_lt():
 
 
 def make_published_runs():
-    log = "Best K = 57.69\nEpoch = 1 -> K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11, Loss=0.0515/2.3777,\n"
-    return {"logs.zip": pack({"balanced_mixup-20ac/endo/F1/val_metrics.txt": log})}, {}
+    log = "Best epoch = 1\nEpoch = 1 -> K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11, Loss=0.0515/2.3777,\n"
+    return {"logs.zip": pack({"balanced_mixup-20ac/endo/F1/sqrt/mobilenet/val_metrics.txt": log})}, {}
 
 
 def prepare_script(name, url, monkeypatch):
@@ -171,7 +171,7 @@ def test_a_script_comes_through_cut_connections_and_a_busy_server(tmp_path, monk
     for file, content in contents.items():
         assert (tmp_path / "out-files" / file).read_bytes() == content
     if name == "published_runs":
-        assert pd.read_csv(out / "runs.csv")["best_K"].tolist() == [57.69]
+        assert pd.read_csv(out / "runs.csv")["kappa"].tolist() == [49.73]
         return
     data = load(out)
     sizes = dict(bccd=18, cifar_lt=191, hyper_kvasir=20, isic2018=20, medmnist=52)

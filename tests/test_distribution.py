@@ -2,6 +2,7 @@ import itertools
 import math
 import subprocess
 import sys
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from hypothesis import strategies as st
 from scipy import integrate, stats
 
 from bmix_lite.distribution import (
+    SAMPLINGS,
     class_probabilities,
     count_classes,
+    effective_probabilities,
     expected_distinct,
     expected_draws,
     imbalance_ratio,
@@ -22,6 +25,8 @@ from bmix_lite.distribution import (
     median_lam,
     mixed_class_probabilities,
     progressive_probabilities,
+    register_sampling,
+    sampling_probabilities,
 )
 from bmix_lite.errors import BmixError, require_choice
 
@@ -111,6 +116,83 @@ def test_progressive_shares_go_from_instance_to_class_balanced_in_equal_steps():
 def test_a_progressive_epoch_outside_the_run_is_refused(epoch):
     with pytest.raises(BmixError, match=rf"epoch must lie in 1\.\.5, got {epoch}"):
         progressive_probabilities([3, 1], epoch, 5)
+
+
+@pytest.mark.parametrize("beta", ["0.9", "0.999", "0.9999"])
+@pytest.mark.parametrize("counts", [[900, 90, 10], [1, 2, 5000], [7, 7]])
+def test_effective_shares_follow_the_formula_of_cui_in_exact_fractions(counts, beta):
+    exact = [n * (1 - Fraction(beta)) / (1 - Fraction(beta) ** n) for n in counts]
+    expected = [float(weight / sum(exact)) for weight in exact]
+    assert effective_probabilities(counts, float(beta)) == pytest.approx(expected, rel=1e-9)
+
+
+def test_an_effective_number_sums_the_geometric_series_of_beta():
+    # E_3 = 1 + b + b**2 (equation 2 of Cui et al.), so that classes of 3 and 1 images weigh 3 / 1.75 and 1 at b = 1/2
+    assert effective_probabilities([3, 1], 0.5) == pytest.approx([(3 / 1.75) / (3 / 1.75 + 1), 1 / (3 / 1.75 + 1)])
+
+
+@few
+@given(counts_lists)
+def test_effective_shares_lie_between_instance_and_class_balanced_and_reach_both(counts):
+    uniform = np.full(len(counts), 1 / len(counts))
+    assert effective_probabilities(counts, 0) == pytest.approx(class_probabilities(counts, 1), rel=1e-12)
+    assert effective_probabilities([n % 100 + 1 for n in counts], 1 - 1e-9) == pytest.approx(uniform, rel=1e-5)
+    found = effective_probabilities(counts)
+    assert found.max() / found.min() <= imbalance_ratio(counts) * (1 + 1e-9)
+    assert (np.diff(found[np.argsort(counts)]) >= -1e-12).all()  # the larger class is never drawn less
+
+
+@pytest.mark.parametrize("beta", [-0.1, 1, float("nan")])
+def test_beta_outside_zero_to_one_is_refused(beta):
+    with pytest.raises(BmixError, match=rf"beta must lie in \[0, 1\), got {beta}"):
+        effective_probabilities([3, 1], beta)
+
+
+def test_a_stream_goes_by_number_or_by_name():
+    assert sampling_probabilities([9, 1], 0.5, 1, None).tolist() == class_probabilities([9, 1], 0.5).tolist()
+    assert sampling_probabilities([9, 1], "progressive", 2, 4) == pytest.approx(progressive_probabilities([9, 1], 2, 4))
+    assert sampling_probabilities([9, 1], "effective", 2, 4).tolist() == effective_probabilities([9, 1]).tolist()
+    with pytest.raises(BmixError, match=r"q must be one of progressive, effective.*, got 'efective'.*'effective'"):
+        sampling_probabilities([9, 1], "efective", 1, 4)
+
+
+@pytest.fixture
+def own_samplings(monkeypatch):
+    for name in SAMPLINGS:  # so that the names of a test end with it
+        monkeypatch.setitem(SAMPLINGS, name, SAMPLINGS[name])
+    yield
+    for name in set(SAMPLINGS) - {"progressive", "effective"}:
+        del SAMPLINGS[name]
+
+
+def test_a_stream_of_ones_own_is_scaled_to_shares_and_may_change_with_the_epoch(own_samplings):
+    register_sampling("mine", lambda counts, epoch, epochs: counts * epoch + epochs)
+    assert sampling_probabilities([9, 1], "mine", 3, 5).tolist() == [32 / 40, 8 / 40]
+    register_sampling("mine", lambda counts, epoch, epochs: [0, 2])  # a cell that is run again
+    assert sampling_probabilities([9, 1], "mine", 3, 5).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("bad", [[1, 2, 3], [1, -1], [0, 0], [1, float("nan")], 0.5, [[1, 2]]])
+def test_a_stream_of_ones_own_that_returns_no_weights_is_refused_by_name(own_samplings, bad):
+    register_sampling("mine", lambda counts, epoch, epochs: bad)
+    with pytest.raises(BmixError, match=r"the sampling 'mine' must return 2 weights >= 0, one a class, got"):
+        sampling_probabilities([9, 1], "mine", 1, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "message"),
+    [
+        ("effective", abs, "'effective' is a sampling of bmix_lite: give yours another name"),
+        ("my own", abs, "the name of a sampling must be one word, got 'my own'"),
+        (3, abs, "the name of a sampling must be one word, got 3"),
+        ("mine", [1, 2], r"the sampling 'mine' must be a function, got \[1, 2\]"),
+    ],
+)
+def test_a_stream_of_ones_own_needs_a_new_name_and_a_function(name, function, message):
+    before = dict(SAMPLINGS)
+    with pytest.raises(BmixError, match=message):
+        register_sampling(name, function)
+    assert before == SAMPLINGS
 
 
 def test_imbalance_ratio_is_largest_over_smallest():

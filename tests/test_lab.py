@@ -9,7 +9,7 @@ import pytest
 
 from bmix_lite.datasets import load
 from bmix_lite.distribution import mixed_class_probabilities
-from conftest import ROOT
+from conftest import ROOT, only_one, share_runs
 from lab import LESSON, Lesson, open_browser, serve_lab
 
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
@@ -21,7 +21,9 @@ STEPS = 5  # of a control whose figure looks the same after the first
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    with serve_lab(ROOT / "notebooks", tmp_path_factory.mktemp("lab")) as served:
+    place = tmp_path_factory.mktemp("lab")
+    share_runs(place)
+    with serve_lab(ROOT / "notebooks", place) as served:
         yield served
 
 
@@ -37,7 +39,8 @@ def lesson(browser, served, request):
     lesson = Lesson(browser, served)
     lesson.name = request.param
     try:
-        lesson.open(request.param).run_all()
+        with only_one(request.param):
+            lesson.open(request.param).run_all()
         yield lesson
     finally:
         lesson.shutdown()

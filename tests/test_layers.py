@@ -21,18 +21,25 @@ ORDER = [
     "spreadsheets",
     "ipynb",
     "randomness",
+    "registry",
     "distribution",
     "known_counts",
+    "published",
     "metrics",
+    "intervals",
+    "paired",
     "recipe",
+    "posthoc",
     "grids",
     "samplers",
     "imageset",
     "splits",
     "prepared",
+    "split_plan",
     "fundus_anatomy",
     "fundus_lesions",
     "fundus",
+    "example_clinic",
     "datasets",
     "toys",
     "decode",
@@ -52,6 +59,7 @@ ORDER = [
     "download",
     "sources",
     "simulate",
+    "defects",
     "mixing",
     "losses",
     "augment",
@@ -61,6 +69,7 @@ ORDER = [
     "schedules",
     "checkpoints",
     "training",
+    "classifier",
     "boundary",
     "theme",
     "plots",
@@ -68,8 +77,10 @@ ORDER = [
     "mixing_plots",
     "sampling_plots",
     "run_plots",
+    "published_plots",
     "prediction_plots",
     "boundary_plots",
+    "defect_plots",
     "frames",
     "widgets",
     "player",
@@ -91,7 +102,8 @@ ORDER = [
     "demo",
     "__main__",
 ]
-TORCH = {"mixing", "losses", "augment", "models", "inference", "batches", "checkpoints", "training", "boundary"}
+TORCH = {"mixing", "losses", "augment", "models", "inference", "batches", "checkpoints", "training", "classifier"}
+TORCH |= {"boundary"}
 NO_TORCH = [name for name in NAMES if name not in TORCH]
 
 

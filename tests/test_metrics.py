@@ -8,13 +8,12 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from bmix_lite.errors import BmixError
+from bmix_lite.intervals import bootstrap_intervals
 from bmix_lite.metrics import (
     METRICS,
     bin_confidence,
-    bootstrap_intervals,
     confusion_matrix,
     expected_calibration_error,
-    mean_interval,
     per_class_auc,
     require_metric,
     score,
@@ -233,63 +232,6 @@ def test_calibration_error_equals_a_sum_over_fifteen_bins():
         if inside.any():
             expected += inside.mean() * abs(correct[inside].mean() - confidence[inside].mean())
     assert expected_calibration_error(labels, probabilities) == pytest.approx(expected)
-
-
-def test_bootstrap_limits_are_the_quantiles_of_the_binomial():
-    labels, predicted = np.zeros(100, int), np.repeat([0, 1], [80, 20])
-    low, high = bootstrap_intervals(labels, one_hot(predicted, 2), ("accuracy",), resamples=2000)["accuracy"]
-    assert [low, high] == pytest.approx(stats.binom.ppf([0.025, 0.975], 100, 0.8) / 100, abs=0.011)
-    narrow = bootstrap_intervals(labels, one_hot(predicted, 2), ("accuracy",), resamples=2000, level=0.5)["accuracy"]
-    assert narrow == pytest.approx(stats.binom.ppf([0.25, 0.75], 100, 0.8) / 100, abs=0.011)
-
-
-def test_bootstrap_intervals_cover_the_true_accuracy():
-    rng, covered = np.random.default_rng(0), 0
-    labels = np.repeat([0, 1], [90, 60])
-    for seed in range(40):
-        right = rng.random(150) < np.where(labels == 0, 0.9, 0.6)
-        probabilities = one_hot(np.where(right, labels, 1 - labels), 2)
-        low, high = bootstrap_intervals(labels, probabilities, ("accuracy",), resamples=150, seed=seed)["accuracy"]
-        covered += low <= 0.78 <= high
-    assert covered >= 34
-
-
-def test_bootstrap_keeps_every_class_in_every_resample():
-    labels, predicted = [0] * 20 + [1], [0] * 21
-    assert bootstrap_intervals(labels, one_hot(predicted, 2), ("balanced_accuracy",), resamples=50) == {
-        "balanced_accuracy": (0.5, 0.5)
-    }
-
-
-@pytest.mark.parametrize("seed", [200, 201])
-def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed(seed):
-    labels, probabilities = random_case(seed)
-    names = [name for name in METRICS if name != "ece"]  # resampling adds noise to the gaps: ece is biased upwards
-    values = score(labels, probabilities, names)
-    intervals = bootstrap_intervals(labels, probabilities, names, resamples=60, seed=1)
-    for name, (low, high) in intervals.items():
-        assert low < values[name] < high, name
-    assert intervals == bootstrap_intervals(labels, probabilities, names, resamples=60, seed=1)
-    assert intervals != bootstrap_intervals(labels, probabilities, names, resamples=60, seed=2)
-
-
-def test_the_interval_of_an_undefined_metric_is_undefined_without_a_warning():
-    intervals = bootstrap_intervals([0] * 5, one_hot([0] * 5, 2), resamples=5)
-    assert intervals["accuracy"] == (1, 1)
-    assert np.isnan([intervals[name] for name in ("mcc", "kappa", "kendall_tau", "macro_auc")]).all()
-
-
-@pytest.mark.parametrize("level", [0.95, 0.5])
-@pytest.mark.parametrize("values", [[0.8, 0.9], [0.81, 0.79, 0.84, 0.8, 0.77]])
-def test_the_interval_over_runs_is_student_t(values, level):
-    expected = stats.t.interval(level, len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
-    assert mean_interval(values, level) == pytest.approx((np.mean(values), *expected))
-
-
-def test_one_run_has_a_mean_but_no_interval():
-    assert mean_interval([0.8]) == pytest.approx((0.8, np.nan, np.nan), nan_ok=True)
-    with pytest.raises(BmixError, match=r"values must be a non-empty list, got shape \(0,\)"):
-        mean_interval([])
 
 
 @given(st.integers(2, 5).flatmap(lambda c: st.lists(st.tuples(*[st.integers(0, c - 1)] * 2, st.just(c)), min_size=1)))

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bmix_lite.errors import BmixError
-from bmix_lite.mixing import balanced_mixup, draw_lam, mixup
+from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
 from bmix_lite.randomness import stream
 
 unit = st.floats(0, 1, width=32)
@@ -131,6 +131,142 @@ def test_mixup_mixes_each_image_with_the_one_in_its_place():
     mixed, soft = mixup((x, y), 0.25, torch.tensor([2, 0, 1]))
     assert mixed.flatten().tolist() == [0.5, 0.75, 1.75]
     assert soft.tolist() == [[0.75, 0, 0.25], [0.25, 0.75, 0], [0, 0.25, 0.75]]
+
+
+# Remix
+
+COUNTS = [300, 100, 99, 1]  # kappa = 3 lies between the first two and the first and third
+
+
+def chou(own, other, weight_own, counts=COUNTS, kappa=3, tau=0.5):
+    """The paper's rule, with its lambda, the weight of the first image: the weight of the first label."""
+    if counts[own] / counts[other] >= kappa and weight_own < tau:
+        return 0.0
+    if counts[own] / counts[other] <= 1 / kappa and 1 - weight_own < tau:
+        return 1.0
+    return weight_own
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 0.5, 0.75, 1.0])
+def test_remix_labels_every_pair_of_classes_by_the_rule_of_the_paper(weight):
+    pairs = [(own, other) for own in range(4) for other in range(4)]
+    classes, order = np.array(pairs).ravel(), np.arange(32).reshape(16, 2)[:, ::-1].ravel()
+    x = torch.arange(32.0).reshape(32, 1)
+    mixed, y = remix((x, torch.eye(4)[classes]), 1 - weight, torch.from_numpy(order.copy()), COUNTS)
+    torch.testing.assert_close(mixed, weight * x + (1 - weight) * x[order.copy()])
+    for label, own, other in zip(y, classes, classes[order], strict=True):
+        share = chou(own, other, weight)
+        expected = share * np.eye(4)[own] + (1 - share) * np.eye(4)[other]
+        assert label.tolist() == pytest.approx(expected.tolist())
+
+
+def test_remix_gives_the_rare_class_the_whole_label_where_its_image_weighs_more():
+    batch = torch.tensor([[0.0], [1.0]]), torch.eye(2)
+    x, y = remix(batch, torch.tensor([0.6, 0.6]), torch.tensor([1, 0]), [30, 10])
+    assert x.flatten().tolist() == pytest.approx([0.6, 0.4])
+    assert y.tolist() == [[0, 1], [pytest.approx(0.6), pytest.approx(0.4)]]
+    _, y = remix(batch, 0.6, torch.tensor([1, 0]), [29, 10])  # a ratio below 3: as MixUp
+    assert y[0].tolist() == pytest.approx([0.4, 0.6])
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(0, 2**32 - 1), unit)
+def test_remix_of_equal_classes_is_mixup(seed, lam):
+    batch, order = make_batch(seed), torch.tensor([4, 0, 1, 2, 3])
+    for ours, theirs in zip(remix(batch, lam, order, [50, 50, 50]), mixup(batch, lam, order), strict=True):
+        assert ours.equal(theirs)
+
+
+def test_remix_refuses_soft_labels_and_counts_of_another_length():
+    (x, y), order = make_batch(0), torch.arange(5)
+    with pytest.raises(BmixError, match=r"Remix needs one-hot labels: .* soft labels have none"):
+        remix((x, y * 0.5 + 0.5 / 3), 0.5, order, [3, 2, 1])
+    with pytest.raises(BmixError, match=r"counts must be \(3,\), one a class, got \(2,\)"):
+        remix((x, y), 0.5, order, [3, 2])
+    with pytest.raises(BmixError, match=r"lam must lie in \[0, 1\], got 2"):
+        remix((x, y), 2, order, [3, 2, 1])
+
+
+# CutMix
+
+
+@pytest.mark.parametrize(
+    ("lam", "centre", "shape", "box"),
+    [
+        (0.25, (0.5, 0.5), (8, 8), (2, 6, 2, 6)),  # half of each side
+        (0.25, (0.5, 0.5), (16, 8), (4, 12, 2, 6)),
+        (0.25, (0.0, 0.5), (8, 8), (0, 2, 2, 6)),  # half of it lies outside
+        (0.25, (1.0, 1.0), (8, 8), (6, 8, 6, 8)),
+        (0.0, (0.3, 0.9), (8, 8), (2, 2, 7, 7)),
+        (1.0, (0.5, 0.5), (8, 8), (0, 8, 0, 8)),
+        (0.5, (0.5, 0.5), (10, 10), (1, 9, 1, 9)),  # 10 * sqrt(0.5) = 7.07, from 1.46 to 8.54
+        (1.0, (0.5, 0.5), (1, 1), (0, 1, 0, 1)),
+    ],
+)
+def test_the_box_of_cutmix_as_computed_by_hand(lam, centre, shape, box):
+    assert tuple(cut_box(lam, centre, shape)) == box
+
+
+def test_the_box_holds_the_share_of_the_area_that_it_is_told():
+    lam = np.linspace(0, 1, 101)
+    top, bottom, left, right = cut_box(lam, np.full((2, 101), 0.5), (1000, 2000))
+    # each side is right to one pixel, of which the longer other side has 2000
+    assert ((bottom - top) * (right - left)) / 2e6 == pytest.approx(lam, abs=1.6e-3)
+
+
+def cut_by_loops(x, y, boxes, order):
+    images, labels = x.clone(), y.double()
+    for b, (top, bottom, left, right) in enumerate(boxes):
+        inside = 0
+        for i in range(top, bottom):
+            for j in range(left, right):
+                images[b, :, i, j] = x[order[b], :, i, j]
+                inside += 1
+        share = inside / (x.shape[2] * x.shape[3])
+        labels[b] = (1 - share) * y[b].double() + share * y[order[b]].double()
+    return images, labels
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(0, 2**32 - 1), st.booleans())
+def test_cutmix_is_what_loops_over_pixels_make_of_it(seed, per_image):
+    rng = np.random.default_rng(seed)
+    x, y = make_batch(seed, shape=(2, 7, 5))
+    order = rng.permutation(5)
+    boxes = (
+        cut_box(rng.random(5), rng.random((2, 5)), (7, 5))
+        if per_image
+        else cut_box(rng.random(), rng.random(2), (7, 5))
+    )
+    before = x.clone()
+    mixed, soft = cutmix((x, y), boxes, torch.from_numpy(order))
+    images, labels = cut_by_loops(x, y, boxes.T if per_image else [boxes] * 5, order)
+    assert mixed.equal(images)
+    assert x.equal(before)
+    np.testing.assert_allclose(soft.numpy(), labels.numpy(), atol=1e-6)
+
+
+def test_an_empty_box_changes_nothing_and_a_whole_one_takes_the_other_image():
+    (x, y), order = make_batch(0), torch.tensor([1, 2, 3, 4, 0])
+    mixed, soft = cutmix((x, y), (2, 2, 0, 4), order)
+    assert (mixed.equal(x), soft.equal(y)) == (True, True)
+    mixed, soft = cutmix((x, y), (0, 4, 0, 4), order)
+    assert (mixed.equal(x[order]), soft.equal(y[order])) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("shape", "box", "message"),
+    [
+        ((4,), (0, 1, 0, 1), r"CutMix needs images \(B, channels, H, W\), got \(5, 4\)"),
+        ((1, 4, 4), (0, 1, 0), r"box must be \(4,\) or \(4, 5\), got \(3,\)"),
+        ((1, 4, 4), np.zeros((4, 3), int), r"box must be \(4,\) or \(4, 5\), got \(4, 3\)"),
+        ((1, 4, 4), (0, 5, 0, 1), r"box must lie within the image of 4 x 4, got \[0, 5, 0, 1\]"),
+        ((1, 4, 4), (0, 1, 2, 1), r"box must lie within the image of 4 x 4, got \[0, 1, 2, 1\]"),
+    ],
+)
+def test_a_box_that_does_not_fit_is_refused(shape, box, message):
+    with pytest.raises(BmixError, match=message):
+        cutmix(make_batch(0, shape=shape), box, torch.arange(5))
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 0.5, 1, 3.0])

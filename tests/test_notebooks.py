@@ -12,8 +12,10 @@ import pytest
 from bmix_lite.ipynb import QUIET
 from bmix_lite.plans import read_parameters
 from bmix_lite.recipe import Recipe
+from bmix_lite.report import read_report
 from bmix_lite.widgets import PLOTLY_MIME
-from conftest import ROOT
+from clinic import make_folder, plant
+from conftest import ROOT, only_one, share_runs
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
@@ -35,7 +37,7 @@ def tags(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == ["00", "01", "02", "03", "04", "05", "06"]
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(11)]
 
 
 @each_notebook
@@ -90,6 +92,8 @@ def test_the_parameters_are_literals_with_the_recipes_names(path):
     parameters, _ = read_parameters(path)
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     own |= {"kind", "imbalance_ratio", "playground"}
+    own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names", "size", "fit", "on_bad"}
+    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
 
@@ -119,22 +123,67 @@ def test_the_lessons_assert_what_they_state():
     assert asserting == {path.stem for path in NOTEBOOKS} - {"00_start_here"}
 
 
+def run_papermill(path, folder, parameters):
+    settings = {"progress_bar": False, "extra_arguments": QUIET}
+    return papermill.execute_notebook(path, folder / "out.ipynb", parameters, **settings)
+
+
 @each_notebook
 def test_papermill_runs_it_with_another_setting(path, tmp_path):
     cut = {"00": {}, "01": {"fold": 1}, "02": {"q": 1.0, "epochs": 3}, "03": {"alpha": 0.3, "q": 0.5}}
     cut |= {"04": {"kind": "rings", "seed": 1}, "05": {"epochs": 1, "live": False}, "06": {"metric": "mcc"}}
+    cut |= {"07": {"alphas": [0.1, 0.5], "seeds": 2, "epochs": 1}}
+    cut |= {"09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8}}
+    cut |= {"08": {"chosen": "balanced_mixup, alpha 0.1"}, "10": {"seed": 1, "epochs": 10, "batch_size": 32}}
     parameters = cut[path.stem[:2]]
     if path.stem == "05_train":
         parameters |= {"run_folder": str(tmp_path / "runs/one")}
     if path.stem == "04_boundary":
         parameters |= {"playground": str(ROOT / "notebooks/playground.npz")}
-    if path.stem == "06_compare":
+    if path.stem in ("06_compare", "10_defects"):
         parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
-    settings = {"progress_bar": False, "extra_arguments": QUIET}
-    done = papermill.execute_notebook(path, tmp_path / "out.ipynb", parameters, **settings)
+    if path.stem in ("07_sweep", "09_your_data"):
+        parameters |= {"folder": str(tmp_path / "made"), "train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
+    done = run_papermill(path, tmp_path, parameters)
     assert all(cell.execution_count for cell in code_cells(done))
     injected = next(cell for cell in done.cells if "injected-parameters" in tags(cell)) if parameters else None
     assert injected is None or len(ast.parse(injected.source).body) == len(parameters)
+
+
+def printed(notebook):
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return "".join(output.get("text", "") + str(output.get("data", {}).get("text/plain", "")) for output in outputs)
+
+
+OWN_DATA = ROOT / "notebooks/09_your_data.ipynb"
+QUICK = {"size": 8, "epochs": 1, "seeds": 1, "train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
+
+
+def test_the_lesson_on_your_data_takes_a_faulty_table_and_names_no_file_and_no_patient(tmp_path):
+    table, _ = plant(tmp_path)
+    given = {"source": str(table), "images": str(tmp_path / "images"), "path": "path", "label": "label"}
+    given |= {"group": "patient", "split": "split", "folder": str(tmp_path / "made")}
+    done = run_papermill(OWN_DATA, tmp_path, QUICK | given)
+    words = printed(done)
+    assert "complete runs: 3 of 3" in words
+    assert re.search(r"^bad +leak +1 ", words, re.M)
+    report = read_report(tmp_path / "made/checked_8")
+    assert f"images listed: {report.listed}  without fault: {report.left}" in words
+    names = [name for fault in report.faults for name in fault["images"]]
+    assert len(names) > 20
+    everything = "".join(str(cell.outputs) for cell in code_cells(done))
+    assert [name for name in {*names, "p12"} if re.search(rf"\b{re.escape(name)}\b", everything)] == []
+
+
+def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without_patients(tmp_path):
+    make_folder(tmp_path / "photos", (12, 8, 6))
+    given = {"source": str(tmp_path / "photos"), "folder": str(tmp_path / "made"), "batch_size": 8}
+    done = run_papermill(OWN_DATA, tmp_path, QUICK | given)
+    words = printed(done)
+    assert "nothing stops the preparation" in words
+    assert "class 2 lies in 6 groups: 5 folds are possible" in words
+    assert "complete runs: 3 of 3" in words
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["checked_8", "runs"]
 
 
 MUTANTS = {
@@ -145,6 +194,16 @@ MUTANTS = {
     "04: a stated number": ("04_boundary", "rare class 0.723", "rare class 0.724"),
     "04: labels not mixed": ("04_boundary", "labels[:, -1].mean()", "labels[:, -1].round().mean()"),
     "06: a stated number": ("06_compare", "macro_f1 0.922", "macro_f1 0.932"),
+    "08: a stated number": ("08_published", "0.0514", "0.0515"),
+    "08: gains taken for losses": ("08_published", "added = flatter(runs)", "added = (-flatter(runs))"),
+    "10: a stated number": ("10_defects", "4,188 of 7,026", "4,189 of 7,026"),
+    "10: the right way for the wrong one": ("10_defects", "groups=groups, split", "groups=patients, split"),
+    "09: a stated number": ("09_your_data", "0.126 after mixing", "0.127 after mixing"),
+    "09: shares of another base stream": (
+        "09_your_data",
+        "mixed_class_probabilities(counts, 1, alpha)",
+        "mixed_class_probabilities(counts, 0.5, alpha)",
+    ),
     "03: a stated number": ("03_mixing", "0.1667", "0.1767"),
     "03: lam swapped": (
         "03_mixing",
@@ -158,11 +217,15 @@ MUTANTS = {
 def test_nbval_notices_a_changed_lesson(lesson, stated, mutant, tmp_path):
     source = (ROOT / f"notebooks/{lesson}.ipynb").read_text()
     assert stated in source
-    (tmp_path / "conftest.py").write_text((ROOT / "conftest.py").read_text())
-    for name in ("playground.npz", "example_runs"):  # what the lessons read
-        (tmp_path / name).symlink_to(ROOT / "notebooks" / name)
-    (tmp_path / "mutant.ipynb").write_text(source.replace(stated, mutant, 1))
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    share_runs(tmp_path)
+    (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    for name in ("playground.npz", "example_runs", "05_train.ipynb"):  # what the lessons read
+        (folder / name).symlink_to(ROOT / "notebooks" / name)
+    (folder / "mutant.ipynb").write_text(source.replace(stated, mutant, 1))
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "mutant.ipynb"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    with only_one(lesson):
+        result = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert result.returncode == 1, result.stdout[-2000:]
     assert "1 failed" in result.stdout

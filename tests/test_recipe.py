@@ -48,9 +48,9 @@ def test_a_number_must_be_finite(name, value):
 @pytest.mark.parametrize(
     ("name", "value", "rule"),
     [
-        ("q", -0.1, r"q must lie in \[0, 1\] or be 'progressive', got -0\.1"),
-        ("q", 1.01, r"q must lie in \[0, 1\] or be 'progressive', got 1\.01"),
-        ("q", "progresive", r"q must lie in \[0, 1\] or be 'progressive', got 'progresive'"),
+        ("q", -0.1, r"q must lie in \[0, 1\] or be one of progressive, effective, got -0\.1"),
+        ("q", 1.01, r"q must lie in \[0, 1\] or be one of progressive, effective, got 1\.01"),
+        ("q", "progresive", r"q must lie in .* of progressive, effective, got 'progresive'; .*'progressive'\?"),
         ("q", None, r"q must be of type float \| str, got None"),
         ("q", True, r"q must be of type float \| str, got True"),
         ("alpha", -0.2, r"alpha must be a finite number >= 0, got -0\.2"),
@@ -87,7 +87,7 @@ def test_every_choice_makes_a_recipe(name):
 
 
 def test_the_choices_are_what_the_modules_offer():
-    assert CHOICES["loss"] == losses.LOSSES
+    assert CHOICES["loss"] == tuple(losses.LOSSES)
     assert CHOICES["model"] == models.MODELS
     assert CHOICES["augment"] == tuple(augment.AUGMENTATIONS)
     assert set(CHOICES["monitor"]) <= set(metrics.METRICS)
@@ -130,6 +130,9 @@ def test_every_method_is_a_row_and_finds_itself(method):
         (dict(mixing="balanced", alpha=0.0), "balanced_mixup"),
         (dict(mixing="balanced", alpha=0.7, q=0.5), "balanced_mixup"),
         (dict(mixing="mixup", alpha=1.0, q=0.0), "mixup"),
+        (dict(mixing="cutmix", alpha=0.3), "cutmix"),
+        (dict(loss="ldam_drw", lr=0.1), "ldam_drw"),
+        (dict(q="effective", loss="ldam_drw"), "custom"),
         (dict(q=0.3), "custom"),
         (dict(q=0.0, loss="focal"), "custom"),
         (dict(mixing="balanced", alpha=0.1, loss="class_balanced"), "custom"),
@@ -153,6 +156,21 @@ def test_a_misspelt_field_is_refused_with_the_nearest_one(wrong, right):
 def test_a_field_like_no_other_is_refused_without_a_hint():
     with pytest.raises(BmixError, match=r"'zzz' is not a field of Recipe$"):
         Recipe.make("instance", zzz=1)
+
+
+@pytest.mark.parametrize(("row", "field"), [(dict(los="focal"), "los"), (dict(q=0.0, alfa=0.2), "alfa")])
+def test_a_misspelt_field_in_a_row_of_ones_own_is_refused(row, field, monkeypatch):
+    monkeypatch.setitem(METHODS, "mine", row)
+    with pytest.raises(BmixError, match=rf"'{field}' is not a field of Recipe; did you mean '(loss|alpha)'\?"):
+        Recipe.make("mine")
+
+
+def test_a_row_of_ones_own_may_set_any_field_and_finds_itself(monkeypatch):
+    monkeypatch.setitem(METHODS, "mine", dict(loss="focal", lr=0.1))
+    assert Recipe.make("mine").method == "mine"
+    assert Recipe.make("focal").method == "focal"
+    with pytest.raises(BmixError, match=r"method 'mine' means .*'lr': 0\.1.*, got"):
+        Recipe.make("mine", lr=0.2)
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_one():

@@ -137,3 +137,15 @@ def test_the_picture_shows_the_figure_and_is_small(chromium, monkeypatch):
     for bar in ((102, 102, 102), (0, 114, 178), (213, 94, 0), (255, 255, 255)):
         assert min(max(abs(a - b) for a, b in zip(bar, colour, strict=True)) for colour in colours) <= 8
     assert len(content) < 50_000
+
+
+def test_what_was_printed_in_pieces_becomes_one_text_up_to_what_was_shown_between():
+    def say(text, name="stdout"):
+        return new_output("stream", name=name, text=text)
+
+    shown = new_output("display_data", data={"text/plain": "a table"})
+    notebook = new_notebook(
+        cells=[new_code_cell(outputs=[say("a\n"), say("bar", "stderr"), say("b\n"), shown, say("c")])]
+    )
+    clean(notebook)
+    assert [output.get("text") for output in notebook.cells[0].outputs] == ["a\nb\n", None, "c"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bmix_lite import samplers
-from bmix_lite.distribution import class_probabilities, progressive_probabilities
+from bmix_lite.distribution import class_probabilities, effective_probabilities, progressive_probabilities
 from bmix_lite.errors import BmixError
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream, count_batches
 
@@ -53,6 +53,15 @@ def test_progressive_draws_follow_the_shares_of_their_epoch(epoch):
     expected = progressive_probabilities(COUNTS, epoch, 4)
     assert base.probabilities(epoch).tolist() == expected.tolist()
     assert fits(expected, np.bincount(LABELS[base.indices(epoch)]))
+
+
+def test_effective_draws_follow_their_shares_in_every_epoch():
+    labels = np.repeat([0, 1], [30_000, 3_000])
+    expected = effective_probabilities([30_000, 3_000])
+    assert 0.6 < expected[0] < 0.9  # neither balanced nor as the data, so that the test can tell
+    for epoch in (1, 4):
+        drawn = make("effective", labels=labels, epochs=4, draws=100_000).indices(epoch)
+        assert fits(expected, np.bincount(labels[drawn]))
 
 
 def test_a_progressive_epoch_after_the_last_is_refused():
@@ -162,6 +171,7 @@ def test_the_balanced_stream_draws_as_it_is_told(draw, repeats):
         (dict(q=-0.1), r"q must be a number in \[0, 1\], got -0\.1"),
         (dict(q=float("nan")), r"q must be .* got nan"),
         (dict(q="progresive"), r"q must be .* got 'progresive'"),
+        (dict(q="effective"), "q='effective' needs epochs >= 1, got None"),
         (dict(q="progressive"), "q='progressive' needs epochs >= 1, got None"),
         (dict(q="progressive", epochs=0), "needs epochs >= 1, got 0"),
         (dict(q="progressive", epochs=1.5), r"needs epochs >= 1, got 1\.5"),

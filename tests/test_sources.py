@@ -8,13 +8,13 @@ import zipfile
 from collections import Counter
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from bmix_lite.datasets import load
 from bmix_lite.errors import BmixError
 from bmix_lite.known_counts import KNOWN, read_counts
 from bmix_lite.prepared import read_about
+from bmix_lite.published import read_published
 from bmix_lite.sources import File, Source, compare, fetch_files, find_one, run
 from clinic import draw
 from conftest import ROOT
@@ -187,32 +187,71 @@ def test_cifar_decays_exponentially_and_keeps_its_test_images():
     assert module.make_long_tailed(train, test, 1).counts("train").tolist() == [90, 90, 90]
 
 
-def test_published_logs_become_tables(tmp_path):
-    folder = tmp_path / "logs/endo/F1/run"
+def write_logs(folder, scores, details, config):
+    """A folder of a run as the authors' code wrote it: the scores of all epochs, and a file for each."""
     folder.mkdir(parents=True)
-    lines = ["Best K = 57.69", "Best epoch = 2", ""]
-    lines += ["Epoch = 1 -> K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11, Loss=0.0515/2.3777,"]
-    lines += ["Epoch = 2 -> K=47.99/57.69, mAUC=nan/88.91, MCC=38.60/48.96, Loss=0.0452/1.8394,"]
-    (folder / "val_metrics.txt").write_text("\n".join([*lines, "", "Training time: 01h 02min 3.50secs"]))
-    (folder / "config.cfg").write_text('{"sampling": "class", "lr": 0.01}')
+    lines = [f"Epoch = {k} -> {line}, Loss=0.05/2.38," for k, line in enumerate(scores, 1)]
+    (folder / "val_metrics.txt").write_text("\n".join([*lines, "", "Training time: 01h 02min 3.50secs", ""]))
+    for k, text in enumerate(details, 1):
+        (folder / f"performance_epoch_{k:02d}.txt").write_text(text)
+    (folder / "config.cfg").write_text(config)
+
+
+def test_published_logs_become_tables(tmp_path):
+    folder = tmp_path / "logs/endo/F3/mxp_2e-1/mobilenet"
+    scores = ["K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11", "K=47.99/57.69, mAUC=nan/88.91, MCC=49.60/48.96"]
+    stale = "K=1.00 - MCC=2.00- F1=3.00 - AUC=4.00 - Loss=5.0000 K=6.00 - MCC=7.00 - F1=8.00 - AUC=9 - Loss=1 - LR=1 "
+    details = ["K=31.57 - MCC=22.40 - F1=20.00 - AUC=61.73 - Loss=0.0515 "]  # no block of validation
+    details += [
+        f"{stale}K=47.99 - MCC=49.60- F1=40.00 - AUC=nan - Loss=0.0452 "
+        "K=57.69 - BACC=51.50 - MCC=48.96 - F1=45.45 - AUC=88.91 - Loss=1.8394 - LR=0.01000 " * 2
+    ]
+    write_logs(folder, scores, details, '{"sampling": "instance", "do_mixup": 0.2, "lr": 0.01}')
+    log = (folder / "val_metrics.txt").read_text()
+    (folder / "val_metrics.txt").write_text("Best K = 57.69\nBest epoch = 2\n\n" + log)
     done = call("get_published_runs", "--from", tmp_path / "logs", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    runs, epochs = (pd.read_csv(tmp_path / "out" / f"{name}.csv") for name in ("runs", "epochs"))
-    assert runs.loc[0, ["run", "sampling", "lr", "best_K", "best_epoch", "seconds", "epochs_run"]].tolist() == [
-        "endo/F1/run",
-        "class",
-        0.01,
-        57.69,
-        2.0,
-        3723.5,
-        2,
-    ]
-    assert epochs[["epoch", "split", "K", "MCC"]].values.tolist() == [
+    runs, epochs = read_published(tmp_path / "out")
+    expected = {"dataset": "hyper_kvasir", "network": "mobilenet_v2", "method": "balanced_mixup", "alpha": 0.2}
+    expected |= {"name": "balanced_mixup, alpha 0.2", "fold": 3, "best_epoch": 2, "kappa": 57.69, "mauc": 88.91}
+    expected |= {"mcc": 48.96, "bacc": 51.5, "f1": 45.45, "epochs": 2, "decays": 0, "final_lr": 0.01, "asked": 1}
+    expected |= {"last": 48.96, "median": 43.54, "seconds": 3723.5, "run": "endo/F3/mxp_2e-1/mobilenet"}
+    assert runs.loc[0, list(expected)].to_dict() == expected | {"median": pytest.approx(43.535, abs=0.01)}
+    assert epochs[["epoch", "split", "kappa", "mcc"]].values.tolist() == [
         [1, "train", 31.57, 22.4],
         [1, "val", 49.73, 38.11],
-        [2, "train", 47.99, 38.6],
+        [2, "train", 47.99, 49.6],
         [2, "val", 57.69, 48.96],
     ]
+    assert epochs["f1"].fillna(-1).tolist() == [20, -1, 40, 45.45]
+
+
+def test_published_confusion_matrices_are_counted(tmp_path):
+    folder = tmp_path / "logs/eyepacs/class/bit_rexnet50"
+    rows = [[80, 20, 0, 0, 0], [5, 5, 0, 0, 0], [0, 0, 30, 10, 0], [0, 0, 0, 3, 1], [0, 0, 0, 0, 2]]
+    matrix = "".join(f"      DR{j} {' '.join(f'{n:>5}' for n in row)}  \n" for j, row in enumerate(rows))
+    block = "K={k} - MCC={m} - F1=60.00 - AUC=90.00 - Loss=0.5000 {lr}\nAUC: DR0=90 - DR1=80 \n      t/p    DR0  \n"
+    details, scores = [], []
+    for k, rate in enumerate((0.01, 0.01, 0.001), 1):
+        train = block.format(k="90.00", m="80.00", lr="") + matrix.replace("80", "70")
+        details.append(train + block.format(k=f"{70 + k}.00", m=f"{50 + k}.00", lr=f"- LR={rate:.5f} ") + matrix)
+        scores.append(f"K=90.00/{70 + k}.00, mAUC=99.00/90.00, MCC=80.00/{50 + k}.00")
+    write_logs(folder, scores, details, '{"sampling": "class", "do_mixup": 0.0}')
+    log = (folder / "val_metrics.txt").read_text()
+    (folder / "val_metrics.txt").write_text("Best epoch = 3\n\n" + log)
+    assert call("get_published_runs", "--from", tmp_path / "logs", "--out", tmp_path / "out").returncode == 0
+    run = read_published(tmp_path / "out")[0].loc[0]
+    assert run["bacc"] == pytest.approx(100 * (0.8 + 0.5 + 0.75 + 0.75 + 1) / 5)
+    expected = {"network": "bit_m_r50x1", "name": "class_balanced", "fold": 0, "val_images": 156, "decays": 1}
+    expected |= {"final_lr": 0.001, "asked": 3, "last": 73.0, "median": 72.0}  # of kappa, which EyePACS was judged by
+    assert run[list(expected)].to_dict() == expected
+
+
+def test_published_logs_in_another_place_are_refused_by_name(tmp_path):
+    write_logs(tmp_path / "logs/endo/F1/run", ["K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11"], [], "{}")
+    done = call("get_published_runs", "--from", tmp_path / "logs", "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "endo/F1/run: expected dataset/fold/method/network" in done.stderr
 
 
 @pytest.mark.parametrize("name", KNOWN)

@@ -6,7 +6,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bmix_lite import theme
-from bmix_lite.theme import as_text, dress, make_figure, name_classes
+from bmix_lite.theme import MANY, as_text, dress, make_figure, name_classes, stand_names
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "a^2\\%_{b}", "糖尿病", "&lt;b&gt;", "%{x}"]
 
@@ -77,3 +77,14 @@ def test_a_figure_is_a_white_card_with_title_and_the_layout_asked_for():
 
 def test_what_is_asked_for_wins_over_the_dress():
     assert dress(go.Figure(), margin={"l": 210}).layout.margin.l == 210
+
+
+def test_many_names_stand_upright_on_one_line_and_the_figure_grows_for_them():
+    few, many = [f"class {j}" for j in range(MANY)], [f"finding number {j}" for j in range(MANY + 1)]
+    for names in (few, many):
+        shown = name_classes(names, range(1, len(names) + 1))
+        figure = stand_names(make_figure(height=300), shown)
+        crowded = names is many
+        assert all(("<br>" in name) != crowded for name in shown)
+        assert (figure.layout.xaxis.tickangle == -90) == crowded
+        assert (figure.layout.height > 300 + 4 * len(names[-1])) == crowded

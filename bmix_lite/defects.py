@@ -1,0 +1,56 @@
+"""The wrong way, on purpose: what lesson 10 shows beside the right one. Nothing in the kit uses these functions."""
+
+import random
+
+import numpy as np
+
+from bmix_lite.errors import require
+
+FACTOR, PATIENCE = 0.1, 2  # of the plateau schedule, Galdran et al., MICCAI 2021, section 3.2
+
+
+def drop_last(rows, batch_size):
+    """Defect: the rows (N,) that a loader with drop_last=True scores; the last incomplete batch is lost."""
+    return rows[: len(rows) // batch_size * batch_size]
+
+
+def lower_rate_when_training_leads(train, val, lr):
+    """Defect: rates (E,) of a plateau schedule on `val` that is only asked where the training score is the higher.
+
+    train, val (E,) scores of each epoch. Scores on mixed images stay below those of validation: it is never asked.
+    """
+    require(len(train) == len(val), f"train and val must be of one length, got {len(train)} and {len(val)}")
+    rates, best, waited = [], -np.inf, 0
+    for on_train, on_val in zip(train, val, strict=True):
+        rates.append(lr)
+        if on_train > on_val:
+            best, waited = (on_val, 0) if on_val > best else (best, waited + 1)
+            if waited > PATIENCE:
+                lr, waited = lr * FACTOR, 0
+    return rates
+
+
+def cbrt_shares(counts):
+    """Defect: class shares (C,) of a mode named after the cube root that weighs each image by n ** -0.125.
+
+    counts (C,). A class has n images, so its share goes with n ** 0.875: nearly as the data are.
+    """
+    mass = np.asarray(counts, dtype=float) ** (1 - 0.125)
+    return mass / mass.sum()
+
+
+def kappa_without_labels(labels, predicted):
+    """Defect: quadratic kappa in which classes that neither occurs nor is predicted have no place on the scale."""
+    from sklearn.metrics import cohen_kappa_score
+
+    return float(cohen_kappa_score(labels, predicted, weights="quadratic"))
+
+
+def draw_lam_globally(alpha):
+    """Defect: lam ~ Beta(alpha, 1) from Python's one global generator, which any other code may draw from too."""
+    return random.betavariate(alpha, 1)
+
+
+def counts_by_position(labels):
+    """Defect: images of each class that occurs, (C or fewer,); entry j is class j only where no class is missing."""
+    return np.unique(labels, return_counts=True)[1]
