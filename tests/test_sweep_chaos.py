@@ -13,7 +13,8 @@ import pytest
 from bmix_lite.batch import expand_grid, plan_runs, run_grid
 from bmix_lite.errors import BmixError
 from bmix_lite.plans import SWEEP
-from bmix_lite.runs import is_complete, list_complete, read_progress, read_runs
+from bmix_lite.runs import is_complete, read_progress, read_runs
+from bmix_lite.tasks import list_done
 from conftest import miss
 from sweeps import (
     contents,
@@ -62,7 +63,7 @@ def test_a_runner_killed_at_random_moments_loses_nothing_and_the_table_is_the_un
         time.sleep(rng.uniform(0, 0.7))
         kills += process.poll() is None
         kill_group(process)
-        complete = list_complete(tmp_path, plan_runs(notebook, grid, tmp_path).tasks)
+        complete = list_done(tmp_path, plan_runs(notebook, grid, tmp_path).tasks)
         assert set(done) <= complete
         assert all(contents(tmp_path / run_id) == files for run_id, files in done.items())
         gone(tmp_path)

@@ -272,8 +272,9 @@ def test_kernels_side_by_side_share_the_cores(monkeypatch):
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    assert set(kernel_environment(2).values()) == {"4"}
-    assert set(kernel_environment(50).values()) == {"1"}
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    for jobs, threads in ((2, "4"), (50, "1")):
+        assert [kernel_environment(jobs)[name] for name in names] == [threads] * 3
     assert kernel_environment(2, 3)["CUDA_VISIBLE_DEVICES"] == "3"
     assert "CUDA_VISIBLE_DEVICES" not in kernel_environment(2)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")  # the user's word counts
