@@ -307,7 +307,11 @@ def test_after_ctrl_c_no_further_run_begins(tmp_path, notebook, monkeypatch):
 
 
 def test_a_second_sweep_of_one_folder_is_refused_in_words_that_name_the_first(tmp_path, notebook, monkeypatch):
+    calls = []
+
     def execute_notebook(*_, **__):
+        calls.append(1)
+        assert len(calls) == 1, "two sweeps have begun"
         run_grid(notebook, [{"seed": 1}], tmp_path, progress=False)
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
