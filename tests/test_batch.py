@@ -2,6 +2,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import nbformat
 import papermill
@@ -289,21 +290,22 @@ def test_a_hundred_failing_runs_of_two_hundred_are_listed_and_harm_no_other(tmp_
     assert all(is_complete(ending.folder) for ending in endings[::2])
 
 
-def test_after_ctrl_c_no_further_run_begins(tmp_path, notebook, monkeypatch):
-    started, pressed = [], threading.Event()
+def test_after_ctrl_c_no_further_run_begins_and_a_second_one_leaves_no_kernel_behind(tmp_path, notebook, monkeypatch):
+    started = []
 
     def execute_notebook(*_, watch, **__):
         started.append(1)
         os.kill(os.getpid(), signal.SIGINT)
-        pressed.set()
         wait_until(lambda: watch.stopped)
+        os.kill(os.getpid(), signal.SIGINT)  # the impatient one: run_grid still waits for this to end
+        time.sleep(0.3)
         raise RuntimeError
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)
     with pytest.raises(KeyboardInterrupt):
         run_grid(notebook, expand_grid(seed=range(10)), tmp_path, jobs=1, progress=False)
-    assert len(started) == 1
     assert [line["status"] for line in read_ledger(tmp_path)] == ["interrupted"]
+    assert len(started) == 1
 
 
 def test_a_second_sweep_of_one_folder_is_refused_in_words_that_name_the_first(tmp_path, notebook, monkeypatch):

@@ -25,6 +25,7 @@ from sweeps import (
     results,
     start_sweep,
     statuses,
+    sweep,
     wait_until,
     write_light,
     write_notebook,
@@ -243,7 +244,8 @@ def test_a_training_whose_kernel_and_runner_are_killed_ends_bit_for_bit_as_an_un
     def epoch():
         return read_progress(task.folder).get("epoch", 0)
 
-    process = start_sweep(notebook, tmp_path / "killed", *(part for word in words for part in ("--grid", word)))
+    given = [part for word in words for part in ("--grid", word)]
+    process = start_sweep(notebook, tmp_path / "killed", *given)
     wait_until(lambda: epoch() >= 2, "two epochs")
     time.sleep(rng.uniform(0, 0.3))
     ((first, _),) = kernels(tmp_path / "killed")
@@ -253,16 +255,18 @@ def test_a_training_whose_kernel_and_runner_are_killed_ends_bit_for_bit_as_an_un
     time.sleep(rng.uniform(0, 0.3))
     kill_group(process)
     gate.touch()
-    (ending,) = run_grid(notebook, grid, tmp_path / "killed", progress=False)
-    assert ending.status == "complete"
+    code, printed, err = sweep(notebook, tmp_path / "killed", *given, report=True)
+    assert (code, err) == (0, "")
+    assert "1 complete" in printed
+    assert (tmp_path / "killed" / "report.html").exists()
     assert len(kernels(tmp_path / "killed")) == 3
     (whole,) = run_grid(notebook, grid, tmp_path / "whole", progress=False)
     for name in ("model.pt", "history.csv", "predictions.csv", "metrics.json"):
         if name == "metrics.json":  # recipe.json, hashed there, is equal, too: same machine
-            assert (ending.folder / "recipe.json").read_bytes() == (whole.folder / "recipe.json").read_bytes()
-        assert (ending.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
+            assert (task.folder / "recipe.json").read_bytes() == (whole.folder / "recipe.json").read_bytes()
+        assert (task.folder / name).read_bytes() == (whole.folder / name).read_bytes(), name
     assert pd.read_csv(whole.folder / "history.csv")["epoch"].tolist() == list(range(1, 13))
-    assert not list(ending.folder.glob("checkpoint*"))
+    assert not list(task.folder.glob("checkpoint*"))
     assert list(statuses(tmp_path / "killed").values()) == ["complete"]
 
 
