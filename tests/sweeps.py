@@ -1,5 +1,6 @@
 """Notebooks whose runs cost a second, each ending as it is told to, and sweeps of them as real processes."""
 
+import contextlib
 import json
 import os
 import signal
@@ -108,10 +109,9 @@ def end(process, seconds=PATIENCE):
     """(exit status, stdout, stderr) once the process has ended; it is killed where it does not."""
     try:
         out, err = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        out, err = process.communicate()
-        raise AssertionError(f"it did not end within {seconds} s: {out}\n{err}") from None
+    except subprocess.TimeoutExpired as late:
+        kill_group(process)
+        raise AssertionError(f"it did not end within {seconds} s: {late.stdout}\n{late.stderr}") from None
     return process.returncode, out, err
 
 
@@ -144,8 +144,12 @@ def is_alive(pid):
 
 def kill_group(process):
     """kill -9 of a process and all of its group, as a terminal or a cluster does it."""
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()  # where it leads no group
+    process.wait()  # not communicate: kernels hold the pipes until they notice
+    for pipe in filter(None, (process.stdout, process.stderr)):
+        pipe.close()
 
 
 def contents(folder):
