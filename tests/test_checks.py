@@ -10,7 +10,7 @@ from bmix_lite.chunks import SIDE, Facts
 from bmix_lite.listing import Item
 from clinic import draw
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def make_items(splits, **fields):

@@ -9,7 +9,7 @@ from bmix_lite.files import sha256_of
 from bmix_lite.listing import list_folder
 from clinic import make_folder
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 SIZE = dict(size=16)
 
 

@@ -10,7 +10,7 @@ from bmix_lite.listing import Item
 from bmix_lite.splits import deal_folds
 from tiny import make
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def make_items(labels, **fields):

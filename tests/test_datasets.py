@@ -11,7 +11,7 @@ from bmix_lite.prepared import save_prepared
 from bmix_lite.splits import assign_split
 from tiny import make
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 DIGITS = load_digits()
 

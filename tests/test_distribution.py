@@ -30,7 +30,7 @@ from bmix_lite.distribution import (
 )
 from bmix_lite.errors import BmixError, require_choice
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 ALPHAS = [0.1, 0.2, 0.3, 1.0, 2.5]
 counts_lists = st.lists(st.integers(1, 10**7), min_size=1, max_size=12)

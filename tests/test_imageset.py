@@ -7,7 +7,7 @@ from bmix_lite.errors import BmixError
 from bmix_lite.imageset import SPLITS
 from tiny import make
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from bmix_lite.inference import autocast, choose_device, predict, to_tensor, use
 from bmix_lite.recipe import Recipe
 from examples import digest, make_images, make_net
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(scope="module")

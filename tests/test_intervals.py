@@ -9,7 +9,7 @@ from bmix_lite.intervals import bootstrap_intervals, mean_interval, metric_inter
 from bmix_lite.metrics import METRICS, score
 from test_metrics import one_hot, random_case
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def test_an_interval_within_the_range_is_student_s():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from bmix_lite.errors import BmixError
 from bmix_lite.label_table import read_table
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def read(tmp_path, content):

@@ -8,7 +8,7 @@ import pytest
 from bmix_lite.errors import BmixError
 from bmix_lite.listing import list_folder, list_table
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def touch(root, *names):

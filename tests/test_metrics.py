@@ -20,7 +20,7 @@ from bmix_lite.metrics import (
     score_matrix,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def one_hot(predicted, num_classes):

@@ -5,7 +5,7 @@ from bmix_lite.chunks import CHUNK, name_chunks, read_pixels
 from bmix_lite.errors import BmixError
 from bmix_lite.npz import list_npz, unpack_npz
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def make_arrays(counts=(50, 7, 40), shape=(28, 28), dtype=np.uint8):

@@ -15,7 +15,7 @@ from bmix_lite.paired import (
     smallest_detectable,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 FIVE = [0.03, -0.01, 0.04, 0.02, 0.05]
 SIMULATIONS = 2_000
 differences = st.lists(st.integers(-400, 400), min_size=2, max_size=8).filter(lambda values: len(set(values)) > 1)

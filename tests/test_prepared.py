@@ -13,7 +13,7 @@ from bmix_lite.prepared import load_prepared, read_about, save_prepared
 from bmix_lite.splits import assign_split
 from tiny import make
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 BASE = make(groups=["a", "b", "c", "d"], split=["train", "train", "val", "test"])
 

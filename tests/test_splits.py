@@ -10,7 +10,7 @@ from bmix_lite.imageset import SPLITS, ImageSet
 from bmix_lite.splits import assign_split, deal_groups
 from tiny import make, parts_of
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 def patients(n, seed):

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from bmix_lite.spreadsheets import guard, unguard
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.mark.parametrize("text", ["=cmd|' /C calc'!A0", "+1", "-1", "@sum", "\t=1", "\r=1", "'=1", "''-"])

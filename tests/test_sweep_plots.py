@@ -59,7 +59,7 @@ def test_an_interval_ends_where_its_metric_does():
     assert means.y[1] - means.error_y.arrayminus[1] == pytest.approx(0, abs=1e-12)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_one_run_has_no_interval_and_an_undefined_metric_no_dot_in_the_mean():
     means, dots = plot_against(make_table({0.1: [0.9], 0.3: [0.5, np.nan, 0.7]}, level=None), "alpha", METRIC).data
     assert list(means.y) == pytest.approx([0.9, 0.6])

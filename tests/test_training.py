@@ -37,7 +37,7 @@ from examples import (
     without_seconds,
 )
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 BALANCED = dict(mixing="balanced", alpha=0.2)
 STEPS = 4  # 61 training images in batches of 16

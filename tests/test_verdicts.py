@@ -9,7 +9,7 @@ from bmix_lite.paired import smallest_detectable
 from bmix_lite.recipe import Recipe
 from bmix_lite.verdicts import choose_by_validation, compare_pairs, explain_tests, pair_up
 
-pytestmark = pytest.mark.filterwarnings("error")
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 BASE = [0.80, 0.84, 0.82, 0.90, 0.79]
 GAPS = [0.03, -0.01, 0.04, 0.02, 0.05]
 BETTER = [0.10, 0.12, 0.11, 0.10, 0.09]
