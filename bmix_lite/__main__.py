@@ -88,7 +88,7 @@ def _sweep(chosen):
     status = 0 if all(ending.good for ending in endings) else 1
     if any(ending.good for ending in endings):
         try:
-            _report(chosen)
+            _write_report(chosen.out)
         except (BmixError, OSError) as error:
             print(f"the runs are kept, their report could not be written: {error}", file=sys.stderr)
             status = 1
@@ -96,12 +96,14 @@ def _sweep(chosen):
 
 
 def _report(chosen):
+    _write_report(chosen.runs, metric=chosen.metric)
+    return 0
+
+
+def _write_report(folder, **options):
     from bmix_lite.sweep_report import write_report
 
-    folder, metric = getattr(chosen, "runs", None) or chosen.out, getattr(chosen, "metric", "balanced_accuracy")
-    for path in write_report(folder, metric=metric):
-        print(path)
-    return 0
+    print(*write_report(folder, **options), sep="\n")
 
 
 def _end(*_):

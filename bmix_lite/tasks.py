@@ -53,7 +53,7 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
     folder, watches, starts = task.folder, {} if watches is None else watches, 0
     noted = _read(folder)
     tried = noted.get("tries", 0) if noted.get("sweep") == sweep else 0
-    if list_done(folder.parent, [folder.name]):
+    if is_complete(folder) and list_done(folder.parent, [folder.name]):  # the ledger is long: read where it matters
         return Ending(folder, "complete")  # done by a worker that was lost before it could say so
     status, error = "killed", f"given up: the process that ran it died {tried} times"
     if tried > retries:
