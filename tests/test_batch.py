@@ -379,7 +379,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_runs_are_kept(tmp_path,
     def full(_):
         raise OSError(28, "No space left on device", "report.html")
 
-    monkeypatch.setattr(__main__, "_report", full)
+    monkeypatch.setattr(__main__, "_write_report", full)
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert __main__.main(["sweep", str(notebook), "--out", str(tmp_path)]) == 1
