@@ -75,7 +75,7 @@ LAST = 5 + len(WAYS)  # heading, parameters, STARTS, one a way, WRITES, DAMAGES
 
 # the command line without the report, which takes longer than the sweeps of these tests
 COMMAND = """import sys, types
-sys.modules["bmix_lite.sweep_report"] = types.SimpleNamespace(write_report=lambda *_, **__: [])
+sys.modules["bmix_lite.sweep_report"] = types.SimpleNamespace(write_report=lambda *_, **__: ["report.html"])
 from bmix_lite.__main__ import main
 sys.exit(main())"""
 

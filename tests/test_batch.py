@@ -335,10 +335,11 @@ def test_the_command_prints_the_plan_and_ends_with_the_truth(tmp_path, notebook,
         return
     assert code == 1
     assert sorted(statuses(tmp_path / "out").values()) == ["complete", "failed"]
-    *_, counts, bad = out.splitlines()
+    *_, counts, bad, report = out.splitlines()
+    assert report == "report.html"
     assert counts in ("1 complete, 1 failed", "1 failed, 1 complete")
     assert bad.endswith(f"failed: {EXPECTED['error'][1]}")
-    assert len(out.splitlines()) < 14  # plan 4, endings 2, summaries 2, table 2: no flood
+    assert len(out.splitlines()) < 14  # plan 4, endings 2, summaries 2, table 2, report 1: no flood
 
 
 @pytest.mark.parametrize(
