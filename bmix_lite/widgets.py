@@ -5,9 +5,9 @@ import html
 import inspect
 import os
 
-import anywidget
 import ipywidgets
 import plotly.graph_objects as go
+import traitlets
 
 from bmix_lite.errors import BmixError, require, require_choice
 from bmix_lite.files import read_static
@@ -32,23 +32,24 @@ def precomputing():
             os.environ[PRECOMPUTE] = before
 
 
-class Fit(anywidget.AnyWidget):
-    """Invisible; makes the plotly figures beside it as wide as their place."""
+class Figure(go.FigureWidget):
+    """plotly's live figure, as wide as its place; all those of a page share one copy of its script."""
 
-    _esm = read_static("fit.js")
+    _script = traitlets.Unicode(str(go.FigureWidget._esm)).tag(sync=True)
+    _esm = read_static("figure.js")
 
 
 class LiveFigure(ipywidgets.VBox):
     """Plotly figures that are redrawn in place. Saved without a kernel it still shows its first figure."""
 
     def __init__(self, figures, controls=(), name="LiveFigure", pack=None):
-        self.figures = [go.FigureWidget(figure) for figure in figures]
+        self.figures = [Figure(figure) for figure in figures]
         for figure in self.figures:
             figure._config = figure._config | CONFIG
         self._static = figures[0]  # not the live one: each of its traces gets a random uid
         self.message = ipywidgets.HTML()
         self._name, self._pack = name, pack
-        super().__init__([*controls, *self.figures, self.message, Fit()])
+        super().__init__([*controls, *self.figures, self.message])
 
     def redraw(self, figures):
         """Put the content of new figures in place of the old; one message to the page for each figure."""

@@ -30,6 +30,10 @@ FLAGS = [
     "--LabApp.extension_manager=readonly",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 ]
+# anywidget gives a widget two seconds to get ready: enough for a person's browser, not for one that shares two cores
+# with other tests
+PATIENCE = """const timeout = AbortSignal.timeout;
+AbortSignal.timeout = wait => timeout.call(AbortSignal, Math.max(wait, 60000));"""
 TALLEST = 16000  # pixels of a picture; Chromium draws no more than 16,384
 BORDER = 60  # pixels below the last cell
 
@@ -243,6 +247,7 @@ class Lesson:
         self.problems = []
         context = browser.contexts[0] if browser.contexts else browser.new_context()  # one, so that scripts stay cached
         self.page = page = context.new_page()
+        page.add_init_script(PATIENCE)
         inside = (address, address.replace("http", "ws"), "data:", "blob:")
         page.on("request", lambda request: request.url.startswith(inside) or self.problems.append(request.url))
         page.on("websocket", lambda socket: socket.url.startswith(inside) or self.problems.append(socket.url))

@@ -12,7 +12,7 @@ from plotly.callbacks import Points
 from bmix_lite.errors import BmixError
 from bmix_lite.frames import FRAMES_MIME
 from bmix_lite.plots import plot_class_shares, plot_lam_density
-from bmix_lite.widgets import PLOTLY_MIME, LiveFigure, describe_control, explore, precomputing
+from bmix_lite.widgets import PLOTLY_MIME, Figure, LiveFigure, describe_control, explore, precomputing
 
 COUNTS = [90, 9, 1]
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -252,3 +252,47 @@ def test_a_control_that_no_page_has_leaves_the_static_figure_and_says_so():
     live = explore(draw_bars, height=1, note=ipywidgets.Text(description="a note"))
     with precomputing():
         assert live._repr_mimebundle_()[FRAMES_MIME] == {"error": "a page has no control for 'a note', a Text"}
+
+
+# two figures as JupyterLab would show them; what the kernel sends arrives before plotly's script has been read
+TWO_FIGURES = """async ([esm, state]) => {
+  const {default: make} = await import(URL.createObjectURL(new Blob([esm], {type: "text/javascript"})));
+  window.models = [0, 1].map(() => {
+    const own = structuredClone(state), calls = [];
+    return {
+      get: name => own[name],
+      set: (name, value) => { own[name] = value; },
+      save_changes: () => {},
+      on: (event, call) => { calls.push([event, call]); },
+      off: (event, call) => { calls.splice(calls.findIndex(pair => pair[0] === event && pair[1] === call), 1); },
+      receive(name, value) {
+        for (const item of [value, null]) {  // as plotly's Python does
+          own[name] = item;
+          calls.filter(([event]) => event === `change:${name}`).forEach(([, call]) => call());
+        }
+      },
+    };
+  });
+  window.restyle = (number, y) =>
+    models[number].receive("_py2js_restyle", {restyle_data: {y: [y]}, restyle_traces: [0]});
+  const figures = models.map(make);
+  figures.forEach((figure, number) => figure.initialize({model: models[number]}));
+  restyle(0, [3, 4]);
+  restyle(0, [5, 6]);
+  const places = figures.map(() => document.querySelector("main").appendChild(document.createElement("div")));
+  await Promise.all(figures.map((figure, number) => figure.render({model: models[number], el: places[number]})));
+  return globalThis.bmixFigureScripts.size;
+}"""
+HEIGHTS = "() => [...document.querySelectorAll('.js-plotly-plot')].map(plot => [...plot.data[0].y])"
+
+
+def test_live_figures_share_one_script_and_lose_nothing_that_was_sent_while_it_was_read(browser_page):
+    figure = Figure(draw_bars(1))
+    state = figure.get_state()
+    browser_page.set_content("<main></main>")
+    scripts = browser_page.evaluate(TWO_FIGURES, [str(figure._esm), state])
+    assert scripts == 1
+    browser_page.wait_for_function(f"JSON.stringify(({HEIGHTS})()) === '[[5,6],[1,2]]'")
+    browser_page.evaluate("restyle(1, [8, 9])")
+    browser_page.wait_for_function(f"JSON.stringify(({HEIGHTS})()) === '[[5,6],[8,9]]'")
+    assert browser_page.problems == []
