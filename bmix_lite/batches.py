@@ -1,8 +1,11 @@
 """What training feeds the network: batches drawn, augmented and mixed, as a pure function of recipe and epoch."""
 
+import itertools
+
 import torch
 
 from bmix_lite.augment import augment
+from bmix_lite.defects import draw_lam_globally
 from bmix_lite.inference import to_tensor
 from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
 from bmix_lite.randomness import stream
@@ -20,6 +23,8 @@ class MixedBatches:
         base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
         balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
         self.base, self.balanced = (BatchSampler(side, recipe.batch_size) for side in (base, balanced))
+        halved = recipe.budget == "images" and recipe.mixing == "balanced"  # each step reads two images
+        self.steps = -(-len(self.base) // 2) if halved else len(self.base)
 
     def epoch(self, epoch):
         """Yield (images (B, C, H, W) in [0, 1], soft labels (B, num_classes)) of one epoch, counted from 1."""
@@ -28,7 +33,7 @@ class MixedBatches:
         self.balanced.set_epoch(epoch)
         self.rng = {side: stream(recipe.seed, f"augment {side}", epoch) for side in ("base", "balanced")}
         self.rng |= {purpose: stream(recipe.seed, purpose, epoch) for purpose in ("lam", "mixup order", "cutmix box")}
-        for base, balanced in zip(self.base, self.balanced, strict=True):
+        for base, balanced in itertools.islice(zip(self.base, self.balanced, strict=True), self.steps):
             batch = self.fetch(base, "base")
             yield self.mix(batch, balanced) if recipe.alpha > 0 else batch
 
@@ -37,6 +42,8 @@ class MixedBatches:
         size = len(batch[0]) if recipe.lam_per == "image" else None
         if recipe.mixing == "balanced":
             lam = draw_lam(recipe.alpha, size, rng=lam_rng)
+            if "global_lam" in recipe.defects.split():
+                lam = draw_lam_globally(recipe.alpha, size)
             return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
         lam = lam_rng.beta(recipe.alpha, recipe.alpha, size)
         order = torch.as_tensor(self.rng["mixup order"].permutation(len(batch[0])), device=self.device)

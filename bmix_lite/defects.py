@@ -1,4 +1,4 @@
-"""The wrong way, on purpose: what lesson 10 shows beside the right one. Nothing in the kit uses these functions."""
+"""The wrong way, on purpose: what lesson 10 shows beside the right one, and what a recipe may ask for by name."""
 
 import random
 
@@ -7,6 +7,14 @@ import numpy as np
 from bmix_lite.errors import require
 
 FACTOR, PATIENCE = 0.1, 2  # of the plateau schedule, Galdran et al., MICCAI 2021, section 3.2
+# what `Recipe.defects` may name, so that the effect of each on a run can be seen; the "cube root" is q=0.875
+SWITCHES = {
+    "drop_last": "validation loses its last incomplete batch",
+    "leading_plateau": "the plateau schedule is asked only where mixed training images score above validation",
+    "chosen_on_test": "the epoch is chosen on the test images that then give the score",
+    "kappa_without_labels": "kappa on validation has no place for a class that does not occur there",
+    "global_lam": "lam comes from Python's one global generator: the same seed gives another run",
+}
 
 
 def drop_last(rows, batch_size):
@@ -46,9 +54,10 @@ def kappa_without_labels(labels, predicted):
     return float(cohen_kappa_score(labels, predicted, weights="quadratic"))
 
 
-def draw_lam_globally(alpha):
+def draw_lam_globally(alpha, size=None):
     """Defect: lam ~ Beta(alpha, 1) from Python's one global generator, which any other code may draw from too."""
-    return random.betavariate(alpha, 1)
+    draws = [random.betavariate(alpha, 1) for _ in range(size or 1)]
+    return draws[0] if size is None else np.array(draws)
 
 
 def counts_by_position(labels):

@@ -3,7 +3,9 @@
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
+from bmix_lite.defects import SWITCHES
 from bmix_lite.distribution import SAMPLINGS
 from bmix_lite.errors import BmixError, require, require_alpha, require_choice, suggest
 
@@ -11,6 +13,7 @@ CHOICES = {
     "mixing": ("none", "mixup", "balanced", "cutmix", "remix"),
     "lam_per": ("batch", "image"),
     "balanced_draw": ("replacement", "deck"),
+    "budget": ("steps", "images"),
     "loss": (  # `losses.register_loss` adds to them
         "cross_entropy",
         "weighted",
@@ -41,6 +44,7 @@ class Recipe:
     alpha: float = 0.0  # balanced: lam ~ Beta(alpha, 1); all others: Beta(alpha, alpha); 0 never mixes
     lam_per: str = "batch"
     balanced_draw: str = "replacement"
+    budget: str = "steps"  # equal for all methods: steps; or images read, of which a Balanced-MixUp step takes twice
     loss: str = "cross_entropy"
     model: str = "small_cnn"
     weights: str = ""
@@ -53,10 +57,12 @@ class Recipe:
     weight_decay: float = 5e-4
     schedule: str = "cosine"
     warmup_epochs: int = 0
+    min_lr: float = 0.0  # training ends before an epoch whose plateau rate would be lower
     monitor: str = "balanced_accuracy"  # on validation: chooses the epoch that is kept
     precision: str = "auto"  # bf16 on a GPU that has it, else fp32
     threads: int = 1  # CPU threads; another number changes rounding, and so the run
     seed: int = 0
+    defects: str = ""  # names of `defects.SWITCHES`, with spaces between: a known mistake, on purpose
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -75,6 +81,12 @@ class Recipe:
             require(value >= lowest, f"{name} must be at least {lowest}, got {value!r}")
         require(self.lr > 0, f"lr must be above 0, got {self.lr!r}")
         require(self.momentum < 1, f"momentum must be below 1, got {self.momentum!r}")
+        falls = self.schedule == "plateau"
+        require(falls or self.min_lr == 0, f"min_lr must be 0 where schedule is not 'plateau', got {self.min_lr!r}")
+        require(self.min_lr < self.lr, f"min_lr must be below lr, got {self.min_lr!r}")
+        for name in self.defects.split():
+            require_choice("a name in defects", name, tuple(SWITCHES))
+        self._check_defects(set(self.defects.split()))
         require(self.warmup_epochs < self.epochs, f"warmup_epochs must be below epochs, got {self.warmup_epochs}")
 
     @classmethod
@@ -92,6 +104,24 @@ class Recipe:
         found = {name: getattr(recipe, name) for name in _defining(method)}
         require(found == _defining(method), f"method {method!r} means {_defining(method)}, got {found}")
         return recipe
+
+    @classmethod
+    def paper(cls, dataset, method="balanced_mixup", **fields):
+        """The recipe of the authors' runs (Galdran et al., MICCAI 2021, section 3.2; rates and metrics: their logs).
+
+        dataset: prepared with size=512 as theirs; its name decides the metric that chooses the epoch: kappa for
+        EyePACS, else MCC. fields override: model="resnext50", or defects="leading_plateau" for a mistake of theirs.
+        """
+        monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
+        return cls.make(method, **PAPER | {"dataset": dataset, "monitor": monitor} | fields)
+
+    def _check_defects(self, names):
+        """A switch that would change nothing is refused: its effect would be taken for none."""
+        given = {name: getattr(self, name) for name in ("schedule", "monitor", "mixing")}
+        needs = {"leading_plateau": ("schedule", "plateau"), "kappa_without_labels": ("monitor", "kappa")}
+        for name, (field, value) in (needs | {"global_lam": ("mixing", "balanced")}).items():
+            found = given[field]
+            require(name not in names or found == value, f"defect {name!r} needs {field}={value!r}, got {found!r}")
 
     @property
     def method(self):
@@ -126,13 +156,19 @@ METHODS = {
 }
 
 
+# weights of ImageNet; SGD without momentum or weight decay; the rate falls tenfold when the score stalls, and the run
+# ends where it would fall below 1e-4, as 75 of the 114 published runs did
+PAPER = dict(model="mobilenet_v2", weights="imagenet", augment="medical", epochs=30, batch_size=8, optimizer="sgd")
+PAPER |= dict(lr=0.01, momentum=0.0, weight_decay=0.0, schedule="plateau", min_lr=1e-4)
+
+
 def _defining(method):
     """What makes a recipe this method: base stream, mixing and loss; methods that mix leave the base stream free."""
     row = dict(q=1.0, mixing="none", loss="cross_entropy") | METHODS[method]
     return {name: row[name] for name in row if name != "alpha" and (name != "q" or row["mixing"] == "none")}
 
 
-_LOWEST = dict(fold=0, epochs=1, batch_size=2, weight_decay=0, momentum=0, warmup_epochs=0, threads=1, seed=0)
+_LOWEST = dict(fold=0, epochs=1, batch_size=2, weight_decay=0, momentum=0, warmup_epochs=0, min_lr=0, threads=1, seed=0)
 
 
 def _checked_type(field, value):

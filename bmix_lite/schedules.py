@@ -2,6 +2,8 @@
 
 import math
 
+from bmix_lite.defects import lower_rate_when_training_leads
+
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.1  # Galdran et al., MICCAI 2021, section 3.2
 PLATEAU_METRIC = "train_balanced_accuracy"  # on clean training images: the same number for every method
 
@@ -10,7 +12,7 @@ def lr_at(recipe, epoch, history):
     """Learning rate of `epoch` (from 1), given the records of the epochs before it.
 
     cosine: from lr to nearly 0 over the epochs; constant; plateau: times 0.1 after 2 epochs without a better
-    clean training score. `warmup_epochs` rise linearly to lr first.
+    clean training score. `warmup_epochs` rise linearly to lr first. None: the rate would lie below min_lr, stop.
     """
     if epoch <= recipe.warmup_epochs:
         return recipe.lr * epoch / (recipe.warmup_epochs + 1)
@@ -18,8 +20,21 @@ def lr_at(recipe, epoch, history):
         done = (epoch - 1 - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
         return recipe.lr * (1 + math.cos(math.pi * done)) / 2
     if recipe.schedule == "plateau":
-        return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history[recipe.warmup_epochs :])
+        rate = _lower_at_plateaus(recipe, history[recipe.warmup_epochs :])
+        return None if rate < recipe.min_lr * (1 - 1e-9) else rate  # 0.01 * 0.1 * 0.1 is not quite 1e-4
     return recipe.lr
+
+
+def mixed_metric(recipe):
+    """The name of the score on mixed training images, which only the defect "leading_plateau" looks at."""
+    return f"train_mixed_{recipe.monitor}"
+
+
+def _lower_at_plateaus(recipe, history):
+    if "leading_plateau" in recipe.defects.split():
+        train, val = ([record[name] for record in history] for name in (mixed_metric(recipe), f"val_{recipe.monitor}"))
+        return lower_rate_when_training_leads([*train, 0.0], [*val, 0.0], recipe.lr)[-1]
+    return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history)
 
 
 def _count_plateaus(history):

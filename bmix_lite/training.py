@@ -10,6 +10,7 @@ import torch
 
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoint
+from bmix_lite.defects import drop_last, kappa_without_labels
 from bmix_lite.errors import BmixError, require
 from bmix_lite.inference import autocast, choose_device, predict, use_threads
 from bmix_lite.losses import make_loss
@@ -17,7 +18,7 @@ from bmix_lite.metrics import score
 from bmix_lite.models import seeded
 from bmix_lite.randomness import derive_seed
 from bmix_lite.recipe import METHODS, Recipe
-from bmix_lite.schedules import PLATEAU_METRIC, lr_at
+from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric
 
 __all__ = ["METHODS", "Recipe", "choose_device", "predict", "train"]
 
@@ -42,8 +43,11 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
     epochs = range(len(history) + 1, recipe.epochs + 1)
     for epoch in _with_progress(epochs, recipe, progress):
         started = time.perf_counter()
+        lr = lr_at(recipe, epoch, history)
+        if lr is None:  # the plateau schedule has come to its end
+            break
         with _arithmetic(recipe):
-            record = run.train_epoch(epoch, lr_at(recipe, epoch, history))
+            record = run.train_epoch(epoch, lr)
             run.validate(record)
         name = f"val_{recipe.monitor}"
         if best is None or record[name] > max((r[name] for r in history if not math.isnan(r[name])), default=-math.inf):
@@ -62,12 +66,13 @@ class _Epochs:
 
     def __init__(self, model, data, recipe, device):
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
-        self.batches, self.val_rows = MixedBatches(data, recipe, device), data.rows("val")
+        self.batches, self.val_rows = MixedBatches(data, recipe, device), _rows_to_choose_on(data, recipe)
+        self.defects = recipe.defects.split()
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _make_optimizer(weights, recipe)
 
     def train_epoch(self, epoch, lr):
-        recipe, losses, seen = self.recipe, [], 0
+        recipe, losses, seen, answers = self.recipe, [], 0, []
         loss_of = make_loss(recipe.loss, self.data.counts(), self.device, epoch=epoch, epochs=recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -85,7 +90,13 @@ class _Epochs:
                 self.optimizer.step()
                 losses.append(value * len(labels))
                 seen += len(labels)
-        return {"epoch": epoch, "lr": lr, "train_loss": math.fsum(losses) / seen}
+                if "leading_plateau" in self.defects:
+                    answers.append((labels.argmax(dim=1).cpu(), logits.detach().float().softmax(dim=1).cpu()))
+        record = {"epoch": epoch, "lr": lr, "train_loss": math.fsum(losses) / seen}
+        if answers:
+            mixed, probabilities = (torch.cat(parts).numpy() for parts in zip(*answers, strict=True))
+            record[mixed_metric(recipe)] = score(mixed, probabilities, [recipe.monitor])[recipe.monitor]
+        return record
 
     def validate(self, record):
         """Add scores on the whole validation split and, where the schedule asks, on the clean training images."""
@@ -95,6 +106,8 @@ class _Epochs:
         broken = f"after epoch {record['epoch']}, at lr {record['lr']:g}, the model predicts NaN: lower lr"
         require(bool(np.isfinite(probabilities).all()), broken)
         scores = score(labels[self.val_rows], probabilities, shown)
+        if "kappa_without_labels" in self.defects:
+            scores["kappa"] = kappa_without_labels(labels[self.val_rows], probabilities.argmax(axis=1))
         picked = probabilities[np.arange(len(self.val_rows)), labels[self.val_rows]].astype(float)
         record |= {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
         record |= {f"val_{name}": scores[name] for name in shown}
@@ -122,11 +135,19 @@ class _Epochs:
         return state["history"], state["best"]
 
 
+def _rows_to_choose_on(data, recipe):
+    """The validation rows, unless the recipe asks for a mistake."""
+    defects = recipe.defects.split()
+    rows = data.rows("test" if "chosen_on_test" in defects else "val")
+    return drop_last(rows, recipe.batch_size) if "drop_last" in defects else rows
+
+
 def _check_fit(model, data, recipe, device):
     rows, classes = data.rows("train"), len(data.class_names)
     require(data.images.size > 0, f"dataset {data.name!r} holds labels only, no images to train on")
     require(len(rows) >= recipe.batch_size, f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
-    require(len(data.rows("val")) > 0, f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
+    found = len(_rows_to_choose_on(data, recipe))
+    require(found > 0, f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
     require(any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter")
     try:
         found = predict(model, data.images, rows[:1], device=device).shape[1]

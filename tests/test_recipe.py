@@ -1,11 +1,14 @@
 import dataclasses
 import json
 
+import pandas as pd
 import pytest
 
-from bmix_lite import augment, losses, metrics, models
+from bmix_lite import augment, losses, metrics, models, recipe, schedules
 from bmix_lite.errors import BmixError
+from bmix_lite.grids import read_grid_file
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
+from conftest import ROOT, miss
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Recipe)}
 TEXTS, WHOLE = ({name for name, value in FIELDS.items() if type(value) is kind} for kind in (str, int))
@@ -65,6 +68,8 @@ def test_a_number_must_be_finite(name, value):
         ("weight_decay", -1e-4, r"weight_decay must be at least 0, got -0\.0001"),
         ("warmup_epochs", -1, r"warmup_epochs must be at least 0, got -1"),
         ("warmup_epochs", FIELDS["epochs"], r"warmup_epochs must be below epochs, got \d+"),
+        ("min_lr", -1e-4, r"min_lr must be at least 0, got -0\.0001"),
+        ("min_lr", 1e-4, r"min_lr must be 0 where schedule is not 'plateau', got 0\.0001"),
         ("threads", 0, r"threads must be at least 1, got 0"),
         ("seed", -1, r"seed must be at least 0, got -1"),
     ],
@@ -186,3 +191,42 @@ def test_a_field_that_contradicts_the_method_is_refused(method, fields):
     name, value = next(iter(fields.items()))
     with pytest.raises(BmixError, match=rf"method '{method}' means .*, got .*'{name}': {value!r}"):
         Recipe.make(method, **fields)
+
+
+def test_the_papers_recipe_is_what_the_authors_logged():
+    eyes = Recipe.paper("data/eyepacs")
+    assert (eyes.method, eyes.mixing, eyes.alpha, eyes.monitor) == ("balanced_mixup", "balanced", 0.2, "kappa")
+    assert (eyes.optimizer, eyes.lr, eyes.momentum, eyes.weight_decay) == ("sgd", 0.01, 0, 0)
+    assert (eyes.batch_size, eyes.epochs, eyes.schedule, eyes.min_lr) == (8, 30, "plateau", 1e-4)
+    assert (eyes.model, eyes.weights, eyes.augment, eyes.defects) == ("mobilenet_v2", "imagenet", "medical", "")
+    assert Recipe.paper("data/hyper_kvasir").monitor == "mcc"
+    assert Recipe.paper("data/eyepacs", "focal", seed=3, weights="").asdict() == eyes.asdict() | dict(
+        dataset="data/eyepacs", mixing="none", alpha=0.0, loss="focal", seed=3, weights=""
+    )
+    wrong = Recipe.paper("data/eyepacs", defects="leading_plateau drop_last kappa_without_labels global_lam")
+    assert len(wrong.defects.split()) == 4
+
+
+def test_the_papers_recipe_agrees_with_the_published_runs():
+    table = ROOT.parent / "shared/reference/published/published_runs.csv"
+    if not table.is_file():
+        miss("the published runs are not on this machine")
+    runs = pd.read_csv(table)
+    for dataset in ("endo", "eyepacs"):
+        logged = runs[runs["dataset"] == dataset].mode().iloc[0]
+        ours = Recipe.paper({"endo": "data/hyper_kvasir"}.get(dataset, f"data/{dataset}"))
+        assert (logged["monitor"], logged["optimizer"]) == (ours.monitor, ours.optimizer)
+        assert (int(logged["batch_size"]), float(logged["lr"]), float(logged["wd"])) == (8, ours.lr, ours.weight_decay)
+        assert int(logged["n_epochs_max"]) == ours.epochs
+        assert int(logged["patience"]) == schedules.PLATEAU_PATIENCE
+    ended = runs[runs["n_epochs_run"] < runs["n_epochs_max"]]
+    assert (len(ended), len(runs), set(ended["final_lr"])) == (75, 114, {1e-4})
+
+
+def test_the_grid_of_the_papers_runs_is_the_papers_recipe():
+    rows = read_grid_file(ROOT / "notebooks/paper.yaml", {})
+    assert {row["method"] for row in rows} >= {"instance", "class_balanced", "mixup", "balanced_mixup"}
+    for row in rows:
+        fields = {name: value for name, value in row.items() if name not in ("method", "dataset")}
+        assert Recipe.make(**row) == Recipe.paper(row["dataset"], row["method"], **fields)
+        assert {name: row[name] for name in recipe.PAPER} == recipe.PAPER

@@ -14,6 +14,7 @@ from torch import nn
 
 import bmix_lite
 from bmix_lite import schedules
+from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint
 from bmix_lite.datasets import load
 from bmix_lite.distribution import draw_lam
@@ -337,6 +338,30 @@ def test_records_hold_what_scikit_learn_says_of_the_model_of_that_epoch(data, fi
         assert set(record) == set(expected) | {"lr", "train_loss", "seconds"}
         assert {name: record[name] for name in expected} == pytest.approx(expected, rel=1e-5)
         assert record["seconds"] > 0
+
+
+def test_a_plateau_run_ends_where_its_rate_would_fall_below_min_lr_and_stays_ended(data, tmp_path):
+    recipe = Recipe(epochs=60, batch_size=16, schedule="plateau", lr=0.01, min_lr=1e-4, augment="none")
+    _, history = run(recipe, data, checkpoint=tmp_path / "checkpoint.pt")
+    assert 9 <= len(history) < 60
+    assert sorted({record["lr"] for record in history}) == pytest.approx([1e-4, 1e-3, 1e-2])
+    assert history[-3]["lr"] == pytest.approx(1e-4)  # it had its chance to improve
+    _, again = run(recipe, data, checkpoint=tmp_path / "checkpoint.pt")
+    assert again == history
+
+
+@pytest.mark.parametrize(("mixing", "steps"), [("balanced", STEPS // 2), ("mixup", STEPS), ("none", STEPS)])
+def test_where_images_are_the_budget_all_methods_read_equally_many(data, mixing, steps):
+    alpha = 0.0 if mixing == "none" else 0.3
+    recipe = Recipe(**QUICK, budget="images", mixing=mixing, alpha=alpha)
+    batches = MixedBatches(data, recipe, "cpu")
+    read = []
+    fetch = batches.fetch
+    batches.fetch = lambda places, side: read.extend(places) or fetch(places, side)
+    assert len(list(batches.epoch(1))) == steps
+    whole = len(data.rows("train"))
+    assert whole - recipe.batch_size < len(read) <= whole + recipe.batch_size
+    assert len(list(MixedBatches(data, replace(recipe, budget="steps"), "cpu").epoch(1))) == STEPS
 
 
 @pytest.mark.parametrize("monitor", ["balanced_accuracy", "accuracy", "macro_auc"])
