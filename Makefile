@@ -34,7 +34,7 @@ demo: install
 	$(PYTHON) -m bmix_lite demo
 
 test: install
-	$(PYTHON) -m pytest --nbval notebooks
+	$(PYTHON) -m pytest -n 2 --dist loadfile --nbval notebooks
 	$(PYTHON) -m pytest -n 2 --dist loadfile
 
 compare: install
