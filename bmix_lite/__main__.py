@@ -22,6 +22,7 @@ def main(arguments=None):
     sweep.add_argument("notebook")
     sweep.add_argument("--grid", action="append", default=[], metavar="NAME=VALUES", help="alpha=0.1,0.2 or seed=0:5")
     sweep.add_argument("--grid-file", help="YAML with any of the blocks fixed, runs, zip, product")
+    sweep.add_argument("--with", dest="own", metavar="FILE", help="Python file that adds methods of your own")
     sweep.add_argument("--out", required=True, help="folder of the runs, their ledger and tables")
     sweep.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
     sweep.add_argument("--devices", default="", help="GPU numbers such as 0,1: one run at a time on each")
@@ -70,19 +71,19 @@ def _demo(chosen):
 def _sweep(chosen):
     from bmix_lite.batch import describe_endings, plan_runs, run_grid
     from bmix_lite.grids import cross_grids, read_assignments, read_grid_file
-    from bmix_lite.plans import read_parameters
+    from bmix_lite.parameters import read_parameters
 
     defaults, _ = read_parameters(chosen.notebook)
     grid = read_assignments(chosen.grid, defaults)
     if chosen.grid_file:
         grid = cross_grids(read_grid_file(chosen.grid_file, defaults), grid)
     devices = tuple(part.strip() for part in chosen.devices.split(",") if part.strip())
-    plan = plan_runs(chosen.notebook, grid, chosen.out)
+    plan = plan_runs(chosen.notebook, grid, chosen.out, own=chosen.own)
     print(plan.describe(len(devices) or chosen.jobs))
     if chosen.dry_run:
         return 0
     settings = {"jobs": chosen.jobs, "devices": devices, "scheduler": chosen.scheduler}
-    settings |= {"timeout": chosen.timeout, "retries": chosen.retries}
+    settings |= {"timeout": chosen.timeout, "retries": chosen.retries, "own": chosen.own}
     endings = run_grid(chosen.notebook, grid, chosen.out, **settings)
     print(describe_endings(endings))
     status = 0 if all(ending.good for ending in endings) else 1

@@ -21,10 +21,13 @@ DEVICE = r"\d+|(GPU|MIG)-[\w-]+"  # as nvidia-smi -L lists them
 __all__ = ["Ending", "describe_endings", "expand_grid", "plan_runs", "run_grid"]
 
 
-def run_grid(notebook, grid, out, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=None, progress=True):
+def run_grid(
+    notebook, grid, out, *, own=None, jobs=2, timeout=None, retries=1, devices=(), scheduler=None, progress=True
+):
     """Run the notebook once for each parameter set; returns an Ending for each different run, in grid order.
 
     grid: dicts of parameters (see `grids`); out: the experiment's folder, used by one sweep at a time
+    own: a Python file that adds methods of your own, run before each notebook (see `plan_runs`)
     jobs: runs at a time on this machine; devices: GPU numbers, then it is one run at a time on each of these
     timeout: seconds a try of a run; retries: further tries of a run that was killed or timed out
     scheduler: address or Client of a running Dask cluster, which then does the work instead of this machine
@@ -38,7 +41,7 @@ def run_grid(notebook, grid, out, *, jobs=2, timeout=None, retries=1, devices=()
     require(fits, f"timeout must be above 0 seconds, got {timeout!r}")
     for device in devices:  # CUDA would hide all GPUs on a name that it does not know
         require(re.fullmatch(DEVICE, str(device)), f"devices must be GPU numbers such as 0,1, got {device!r}")
-    plan = plan_runs(notebook, grid, out)
+    plan = plan_runs(notebook, grid, out, own=own)
     if not plan.waiting:  # nothing will be written, and who only reads needs no lock
         return [Ending(task.folder, "reused") for task in plan.tasks.values()]
     with locked(plan.out / SWEEP / "lock", f"the experiment {plan.out}"):

@@ -55,12 +55,13 @@ class Watch:
             os.killpg(self.process.pid, signal.SIGKILL)  # a kernel leads a session of its own
 
 
-def execute(notebook, output, parameters, *, watch=None, env=None, cwd=None, check=None):
+def execute(notebook, output, parameters, *, watch=None, env=None, cwd=None, own="", check=None):
     """One papermill execution; `output` is replaced only once the notebook ran to its end.
 
-    env: more environment variables for the kernel; cwd: its folder; check: called after the last cell, False raises
-    NoResult. What ran before an error stays beside `output` as notebook.partial.ipynb, in which cells that never ran
-    are marked so. Raises what papermill raises.
+    env: more environment variables for the kernel; cwd: its folder; own: a Python file that it runs first
+    check: called after the last cell, False raises NoResult
+    What ran before an error stays beside `output` as notebook.partial.ipynb, in which cells that never ran are marked
+    so. Raises what papermill raises.
     """
     import nbformat
     import papermill
@@ -71,6 +72,7 @@ def execute(notebook, output, parameters, *, watch=None, env=None, cwd=None, che
     output.parent.mkdir(parents=True, exist_ok=True)
     partial.unlink(missing_ok=True)  # never through a link, nor into an older one
     settings = {"engine_name": ENGINE, "progress_bar": False, "log_output": False, "extra_arguments": list(QUIET)}
+    settings["extra_arguments"] += [f"--IPKernelApp.exec_files={own}"] * bool(own)
     settings |= {"kernel_name": KERNEL, "language": "python"}  # also for a notebook that names none
     timer = threading.Timer(watch.timeout, watch.stop, ["timed out"]) if watch.timeout else None
     try:

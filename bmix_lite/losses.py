@@ -148,8 +148,8 @@ def register_loss(name, function, constants=None):
         METHODS["brier_cube_root"] = dict(loss="brier", q="cube_root")
         recipe = Recipe.make("brier_cube_root", seed=0)
 
-    A recipe, a run id and a checkpoint hold the name alone: give a changed function a new name. Before a sweep, the
-    names must be known to the program that plans it too: put them in a file that it and the notebook import.
+    A recipe, a run id and a checkpoint hold the name alone: give a changed function a new name. A sweep takes the same
+    lines from a file, `--with notebooks/own_method.py`, whose content tells its runs apart.
     Raises BmixError for the name of a built-in loss.
     """
     require(constants is None or callable(constants), f"constants must be a function or None, got {constants!r}")

@@ -1,10 +1,8 @@
 """What a sweep will do, checked in full before any kernel starts: one Task for each different run of the grid."""
 
-import ast
 import hashlib
 import json
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +10,11 @@ from bmix_lite import __version__
 from bmix_lite.datasets import load
 from bmix_lite.errors import BmixError, require, require_choice
 from bmix_lite.files import hash_json, read_json, write_atomic, write_json
-from bmix_lite.ipynb import read_cells, read_notebook
+from bmix_lite.ipynb import read_notebook
 from bmix_lite.ledger import now
+from bmix_lite.parameters import read_parameters
 from bmix_lite.recipe import Recipe
+from bmix_lite.registry import run_own
 from bmix_lite.runs import LOCKS, make_run_id
 from bmix_lite.tasks import Task, list_done, read_wall
 
@@ -30,6 +30,7 @@ class Plan:
     notebook: Path
     content: str  # hash of the notebook's code and text
     source: str = ""
+    own: bytes = b""  # the content of a file of methods of one's own
     tasks: dict = field(default_factory=dict)
     complete: set = field(default_factory=set)
     repeated: int = 0
@@ -68,20 +69,25 @@ class Plan:
         return "\n".join(lines)
 
 
-def plan_runs(notebook, grid, out):
+def plan_runs(notebook, grid, out, *, own=None):
     """The Plan of a grid (dicts of parameters) in the folder `out`; nothing is written.
 
+    own: a Python file that adds methods (`registry`); it is run here and in each kernel, and its content is part of
+    what tells runs apart.
     Raises BmixError for a parameter that the notebook does not have, and for values that `Recipe` refuses. A run
     that stands twice in the grid, in whatever words, is planned once.
     """
     notebook, out, grid = Path(notebook), _check_out(out), list(grid)
+    code = run_own(own) if own else b""
     rows = bool(grid) and all(isinstance(row, dict) for row in grid)
     require(rows, f"a grid is a list of one or more dicts, as expand_grid makes it, got {grid!r:.60}")
     defaults, content = read_parameters(notebook)
     for name in (FOLDER, "method"):
         require(name in defaults, f"{notebook} has no parameter {name!r} in its cell tagged 'parameters'")
     kept, fingerprints = out / SWEEP / f"{content}.ipynb", {}
-    plan = Plan(out, kept, content, str(notebook))
+    plan = Plan(out, kept, content, str(notebook), code)
+    digest = hashlib.sha256(code).hexdigest()
+    copy = str(out / SWEEP / f"{digest}.py") if code else ""
     for parameters in grid:
         for name in parameters:
             require_choice(f"a parameter of {notebook.name}", name, tuple(defaults))
@@ -91,11 +97,12 @@ def plan_runs(notebook, grid, out):
         key = (recipe.dataset, recipe.fold)
         if key not in fingerprints:
             fingerprints[key] = load(recipe.dataset, fold=recipe.fold).fingerprint
-        run_id = make_run_id(recipe, fingerprints[key], hash_json([content, others]) if others else content)
+        more = [others] * bool(others) + [digest] * bool(code)
+        run_id = make_run_id(recipe, fingerprints[key], hash_json([content, *more]) if more else content)
         plan.repeated += run_id in plan.tasks
         quiet = {LIVE: False} if LIVE in defaults else {}  # nobody watches, and papermill would store the widgets
         parameters = quiet | parameters | {FOLDER: str(out / run_id)}
-        plan.tasks[run_id] = Task(kept, out / run_id, parameters, os.getcwd())
+        plan.tasks[run_id] = Task(kept, out / run_id, parameters, os.getcwd(), copy)
     plan.complete = list_done(out, plan.tasks)
     return plan
 
@@ -109,6 +116,8 @@ def keep_plan(plan, notebook):
     if read_parameters(plan.notebook)[1] != plan.content:
         plan.notebook.unlink()
         raise BmixError(f"{notebook} was changed while its runs were planned: start again")
+    for copy in {task.own for task in plan.tasks.values() if task.own}:
+        write_atomic(Path(copy), plan.own)
     runs = {run_id: task.parameters for run_id, task in plan.tasks.items()}
     about = {"notebook": plan.source, "content": plan.content, "bmix_lite": __version__, "runs": runs}
     if any(read_plan(plan.out).get(name) != value for name, value in about.items()):
@@ -119,32 +128,6 @@ def read_plan(out):
     """What `keep_plan` wrote last in the experiment's folder, or {}."""
     path = Path(out) / SWEEP / "plan.json"
     return read_json(path) if path.exists() else {}
-
-
-def read_parameters(notebook):
-    """(the literals of the cell tagged "parameters", a hash of the notebook's code and text)."""
-    cells = read_cells(notebook)
-    sources = [source for _, source, _ in cells]
-    tagged = [k for k, (_, _, tags) in enumerate(cells) if "parameters" in tags]
-    found = f"{len(tagged)}" + (f" (cells {', '.join(map(str, tagged))})" if tagged else "")
-    require(len(tagged) == 1, f"{notebook} needs one cell tagged 'parameters', found {found}")
-    rule = f"{notebook}: the 'parameters' cell may only hold name = literal, line"
-    try:
-        statements = ast.parse(sources[tagged[0]]).body
-    except SyntaxError as error:
-        raise BmixError(f"{rule} {error.lineno}: {error.msg}") from error
-    parameters = {}
-    for statement in statements:
-        match statement:
-            case ast.Assign(targets=[ast.Name(id=name)], value=value):
-                require(name not in parameters, f"{notebook}: the parameter {name!r} is set twice")
-                parameters[name] = _read_literal(value, rule)
-            case _:
-                raise BmixError(f"{rule} {statement.lineno}")
-    early = [source for kind, source, _ in cells[: tagged[0]] if kind == "code"]
-    for name in sorted(_used_names(early) & parameters.keys()):
-        raise BmixError(f"{notebook}: {name!r} is used above the 'parameters' cell, where no value can reach it")
-    return parameters, hashlib.sha256("\0".join(sources).encode()).hexdigest()
 
 
 def say_seconds(seconds):
@@ -194,19 +177,3 @@ def _is_plain(value):
     except (TypeError, ValueError, RecursionError):
         return False
     return True
-
-
-def _read_literal(value, rule):
-    try:
-        return ast.literal_eval(value)
-    except ValueError as error:  # its word for anything that would have to be computed
-        raise BmixError(f"{rule} {value.lineno}") from error
-
-
-def _used_names(sources):
-    names = set()
-    for source in sources:
-        python = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
-        with suppress(SyntaxError):
-            names |= {node.id for node in ast.walk(ast.parse(python)) if isinstance(node, ast.Name)}
-    return names

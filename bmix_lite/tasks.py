@@ -27,6 +27,7 @@ class Task:
     folder: Path
     parameters: dict
     cwd: str = ""
+    own: str = ""  # a Python file that the kernel runs first
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def _try(task, watch, env, sweep, tried):
     (task.folder / "metrics.json").unlink(missing_ok=True)  # an old result must not stand for that of this try
     _note(task, sweep, tried)
     killed = _count_oom_kills()
-    notebook, options = task.folder / "notebook.ipynb", {"watch": watch, "env": env, "cwd": task.cwd or None}
+    notebook = task.folder / "notebook.ipynb"
+    options = {"watch": watch, "env": env, "cwd": task.cwd or None, "own": task.own}
     try:
         execute(task.notebook, notebook, task.parameters, check=lambda: is_complete(task.folder), **options)
     except Exception:

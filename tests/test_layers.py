@@ -91,6 +91,7 @@ ORDER = [
     "refresh",
     "kernels",
     "tasks",
+    "parameters",
     "plans",
     "pools",
     "watching",

@@ -14,7 +14,7 @@ from bmix_lite.errors import BmixError
 from bmix_lite.grids import read_grid_file
 from bmix_lite.losses import LOSSES, make_loss, register_loss
 from bmix_lite.mixing import cutmix, remix
-from bmix_lite.plans import read_parameters
+from bmix_lite.parameters import read_parameters
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
 from bmix_lite.runs import make_run_id
 from bmix_lite.training import train

@@ -10,7 +10,7 @@ import papermill
 import pytest
 
 from bmix_lite.ipynb import QUIET
-from bmix_lite.plans import read_parameters
+from bmix_lite.parameters import read_parameters
 from bmix_lite.recipe import Recipe
 from bmix_lite.report import read_report
 from bmix_lite.widgets import PLOTLY_MIME
