@@ -93,7 +93,7 @@ def test_the_parameters_are_literals_with_the_recipes_names(path):
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     own |= {"kind", "imbalance_ratio", "playground"}
     own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names", "size", "fit", "on_bad"}
-    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs"}
+    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs", "own"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
 
@@ -144,6 +144,7 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
         parameters |= {"runs": str(ROOT / "notebooks/example_runs")}
     if path.stem in ("07_sweep", "09_your_data"):
         parameters |= {"folder": str(tmp_path / "made"), "train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
+        parameters |= {"own": str(ROOT / "notebooks/own_method.py")} if path.stem == "09_your_data" else {}
     done = run_papermill(path, tmp_path, parameters)
     assert all(cell.execution_count for cell in code_cells(done))
     injected = next(cell for cell in done.cells if "injected-parameters" in tags(cell)) if parameters else None
@@ -157,6 +158,7 @@ def printed(notebook):
 
 OWN_DATA = ROOT / "notebooks/09_your_data.ipynb"
 QUICK = {"size": 8, "epochs": 1, "seeds": 1, "train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
+QUICK |= {"own": str(ROOT / "notebooks/own_method.py")}
 
 
 def test_the_lesson_on_your_data_takes_a_faulty_table_and_names_no_file_and_no_patient(tmp_path):
@@ -227,7 +229,7 @@ def test_nbval_notices_each_change_of_a_lesson(lesson, tmp_path):
     folder.mkdir()
     share_runs(tmp_path)
     (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
-    for name in ("playground.npz", "example_runs", "05_train.ipynb"):  # what the lessons read
+    for name in ("playground.npz", "example_runs", "05_train.ipynb", "own_method.py"):  # what the lessons read
         (folder / name).symlink_to(ROOT / "notebooks" / name)
     (folder / "mutant.ipynb").write_text(source)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "mutant.ipynb"]
