@@ -17,7 +17,7 @@ help:
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
-	@echo "make pictures   the README's picture and table, from notebooks/example_runs"
+	@echo "make pictures   the README's picture, and its table from notebooks/pictures"
 	@echo "make html       run the notebooks and make pages of them whose sliders work offline, in build/html"
 	@echo "make clean      delete .venv and build"
 
