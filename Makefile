@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare test lab notebooks playground example pictures html lint clean
+.PHONY: install demo compare test lab voila package notebooks playground example pictures html lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -19,6 +19,8 @@ help:
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
 	@echo "make pictures   the README's picture, and its table from notebooks/pictures"
 	@echo "make html       run the notebooks and make pages of them whose sliders work offline, in build/html"
+	@echo "make voila      the lessons as dashboards without code, at an address of this machine"
+	@echo "make package    sdist and wheel in build/dist, the wheel tried in an environment of its own"
 	@echo "make clean      delete .venv and build"
 
 install: $(STAMP)
@@ -60,6 +62,19 @@ html: install
 
 pictures: install
 	$(PYTHON) .ci/pictures.py
+
+# with what voila needs beside the kit, installed on the first call
+voila: install
+	test -x $(VENV)/bin/voila || $(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[voila]"
+	cd notebooks && ../$(VENV)/bin/voila --Voila.ip=127.0.0.1 .
+
+package: install
+	rm -rf build/dist build/fresh
+	$(PYTHON) -m uv build --quiet --out-dir build/dist .
+	$(PYTHON) -m uv venv --quiet --python $(PYTHON) build/fresh
+	$(PYTHON) -m uv pip install --quiet --python build/fresh/bin/python --constraints constraints.txt build/dist/*.whl
+	cd build/dist && ../fresh/bin/python -c "from bmix_lite import datasets, export, sweep_report, training; \
+	  print(datasets.load('digits_lt').name, datasets.load('eyepacs-labels').name)" && ../fresh/bin/python -m bmix_lite --help
 
 lint: install
 	$(PYTHON) -m ruff check .
