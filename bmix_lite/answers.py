@@ -57,8 +57,8 @@ def call(function, *arguments):
 def read_number(value, name):
     """`value` as a float, from any kind of number; Mistake where it is none."""
     refuse_stub(value)
-    size = np.size(value) if not isinstance(value, str | bool | dict | set) else 0
-    expect(size == 1 and np.ndim(value) == 0, f"{name} must be one number, found {show(value)}")
+    single = not isinstance(value, str | bool | dict | set | None) and not callable(value) and np.ndim(value) == 0
+    expect(single, f"{name} must be one number, found {show(value)}")
     return read_array(value, name).item()
 
 

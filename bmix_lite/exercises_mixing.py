@@ -105,48 +105,47 @@ def check_draw_balanced(answer):
 
 def check_balanced_mixup(answer):
     """A function of (base, balanced, lam), both (x (B, H, W), y (B, C)), to (x, y)."""
-    rng = stream(0, "exercise batch")
+    rng, lams = stream(0, "exercise batch"), np.array([0.25, 0.9])  # one on either side of a half
     x_base, x_balanced = rng.random((2, 4, 3, 3))
     y_base, y_balanced = np.eye(3)[[0, 0, 0, 1]], np.eye(3)[[2, 1, 2, 0]]
-    for lam in (0.25, 0.9):
-        found = call(answer, (x_base, y_base), (x_balanced, y_balanced), lam)
+    xs, ys = [], []
+    for lam in lams:
+        found = call(answer, (x_base, y_base), (x_balanced, y_balanced), float(lam))
         pair = isinstance(found, tuple | list) and len(found) == 2
         expect(pair, "a pair (x, y) must come back: images and labels are mixed alike")
-        x = read_array(found[0], "x")
+        x, y = read_array(found[0], "x"), read_array(found[1], "y")
         expect(x.shape == x_base.shape, f"x must keep its shape {x_base.shape}, found {x.shape}")
-        recognise(
-            x,
-            (1 - lam) * x_base + lam * x_balanced,
-            "x",
-            [
-                (lam * x_base + (1 - lam) * x_balanced, "lam is swapped: it is the weight of the balanced batch"),
-                (x_base, "x is the base batch as it was: the balanced one is missing"),
-                (x_balanced, "x is the balanced batch alone: the base one is missing"),
-                ((x_base + x_balanced) / 2, "x is mixed half and half, whatever lam is"),
-                (x_base + lam * x_balanced, "the weights of x do not sum to 1: the base batch has 1 - lam"),
-                ((1 - lam) * x_base + lam * x_base[::-1], "the base batch is mixed with itself: that is MixUp"),
-            ],
-        )
-        _check_soft_labels(found[1], y_base, y_balanced, lam)
+        hard = y.shape == y_base.shape[:1]
+        expect(not hard, "y holds one number an image: labels are not one-hot any more, keep a share for each class")
+        expect(y.shape == y_base.shape, f"y must keep its shape {y_base.shape}, found {y.shape}")
+        xs.append(x)
+        ys.append(y)
+    _check_images(np.stack(xs), x_base, x_balanced, lams[:, None, None, None])
+    _check_soft_labels(np.stack(ys), y_base, y_balanced, lams[:, None, None])
 
 
-def _check_soft_labels(found, y_base, y_balanced, lam):
-    y, wanted = read_array(found, "y"), (1 - lam) * y_base + lam * y_balanced
-    if y.shape == y_base.shape[:1]:
-        raise Mistake("y holds one number an image: labels are not one-hot any more, keep a share for each class")
-    expect(y.shape == y_base.shape, f"y must keep its shape {y_base.shape}, found {y.shape}")
-    recognise(
-        y,
-        wanted,
-        "y",
-        [
-            (y_base, "only x is mixed: y is still that of the base batch"),
-            (y_balanced, "y is that of the balanced batch alone"),
-            (lam * y_base + (1 - lam) * y_balanced, "x is right, but in y lam is swapped"),
-            (np.eye(3)[wanted.argmax(axis=1)], "y is hard: the largest share got all; keep soft labels"),
-            (y_base + lam * y_balanced, "the rows of y do not sum to 1: the base labels have the weight 1 - lam"),
-        ],
-    )
+def _check_images(found, base, balanced, lam):
+    mistakes = [
+        (lam * base + (1 - lam) * balanced, "lam is swapped: it is the weight of the balanced batch"),
+        (base + 0 * lam, "x is the base batch as it was: the balanced one is missing"),
+        (balanced + 0 * lam, "x is the balanced batch alone: the base one is missing"),
+        ((base + balanced) / 2 + 0 * lam, "x is mixed half and half, whatever lam is"),
+        (base + lam * balanced, "the weights of x do not sum to 1: the base batch has 1 - lam"),
+        ((1 - lam) * base + lam * base[::-1], "the base batch is mixed with itself: that is MixUp"),
+    ]
+    recognise(found, (1 - lam) * base + lam * balanced, "x", mistakes)
+
+
+def _check_soft_labels(found, base, balanced, lam):
+    wanted = (1 - lam) * base + lam * balanced
+    mistakes = [
+        (base + 0 * lam, "only x is mixed: y is still that of the base batch"),
+        (balanced + 0 * lam, "y is that of the balanced batch alone"),
+        (lam * base + (1 - lam) * balanced, "x is right, but in y lam is swapped"),
+        (np.eye(3)[wanted.argmax(axis=-1)], "y is hard: the largest share got all; keep soft labels"),
+        (base + lam * balanced, "the rows of y do not sum to 1: the base labels have the weight 1 - lam"),
+    ]
+    recognise(found, wanted, "y", mistakes)
 
 
 def check_mixed_shares(answer):
