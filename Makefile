@@ -15,6 +15,7 @@ help:
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       all tests, notebooks included (about 15 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
+	@echo "make student    the exercises without their solutions, in build/student"
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
 	@echo "make pictures   the README's picture, and its table from notebooks/pictures"
@@ -48,6 +49,9 @@ lab: install
 
 notebooks: install
 	$(PYTHON) -m bmix_lite refresh notebooks/*.ipynb
+
+student: install
+	$(PYTHON) -m bmix_lite student
 
 playground: install
 	$(PYTHON) -m bmix_lite playground

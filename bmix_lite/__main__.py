@@ -39,6 +39,9 @@ def main(arguments=None):
     html.add_argument("--out", help="the page (default: the notebook's name with .html)")
     refresh = commands.add_parser("refresh", help="execute notebooks in place and clean them for git")
     refresh.add_argument("notebooks", nargs="+")
+    student = commands.add_parser("student", help="the exercises without their solutions, to hand out")
+    student.add_argument("--notebook", default="notebooks/11_exercises.ipynb", help="with them (default: %(default)s)")
+    student.add_argument("--out", default="build/student", help="the folder (default: %(default)s)")
     keep = commands.add_parser("keep", help="copy the complete runs of a folder without weights and notebooks")
     keep.add_argument("runs")
     keep.add_argument("target", help="replaced if it exists")
@@ -142,6 +145,13 @@ def _refresh(chosen):
     return 0
 
 
+def _student(chosen):
+    from bmix_lite.student import write_student
+
+    print(write_student(chosen.notebook, chosen.out))
+    return 0
+
+
 def _playground(chosen):
     from bmix_lite.boundary import make_playground
 
@@ -156,6 +166,7 @@ COMMANDS = {
     "report": _report,
     "html": _html,
     "refresh": _refresh,
+    "student": _student,
     "keep": _keep,
     "playground": _playground,
 }

@@ -37,7 +37,7 @@ def tags(cell):
 
 
 def test_there_are_notebooks():
-    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(11)]
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(12)]
 
 
 @each_notebook
@@ -135,6 +135,7 @@ def test_papermill_runs_it_with_another_setting(path, tmp_path):
     cut |= {"07": {"alphas": [0.1, 0.5], "seeds": 2, "epochs": 1}}
     cut |= {"09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8}}
     cut |= {"08": {"chosen": "balanced_mixup, alpha 0.1"}, "10": {"seed": 1, "epochs": 10, "batch_size": 32}}
+    cut |= {"11": {"alpha": 0.4}}
     parameters = cut[path.stem[:2]]
     if path.stem == "05_train":
         parameters |= {"run_folder": str(tmp_path / "runs/one")}
