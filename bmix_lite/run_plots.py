@@ -107,7 +107,7 @@ def plot_in_groups(tables, *, title, y):
 
     tables: {name: DataFrame, a row for each run and a column for each group}; y: what the axis says
     """
-    room = 70 + 22 * -(-len(tables) // 3)  # for the legend
+    room = 80 + 22 * -(-len(tables) // 3)  # for the legend
     figure = make_figure(title=title, height=320 + room, margin={"b": room})
     step, groups = 0.8 / len(tables), list(next(iter(tables.values())))
     for j, (name, table) in enumerate(tables.items()):
@@ -118,8 +118,9 @@ def plot_in_groups(tables, *, title, y):
         bar = {"symbol": "line-ew-open", "size": 18, "color": colour, "line": {"width": 3}}
         mean = {"y": table.mean().to_numpy(), "name": f"{as_text(name)}, mean", "marker": bar, "mode": "markers"}
         figure.add_scatter(x=places, **mean, showlegend=False)
-    figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=[as_text(group) for group in groups])
-    figure.update_xaxes(showgrid=False, zeroline=False)
+    texts = [as_text(group).replace(" (", "<br>(") for group in groups]
+    figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=texts, tickangle=0, showgrid=False, zeroline=False)
+    figure.update_xaxes(range=[-0.5, len(groups) - 0.5])
     return figure.update_layout(yaxis={"title": y, "zeroline": False}, showlegend=True)
 
 

@@ -156,7 +156,7 @@ def test_a_pair_may_be_shown_as_counts_and_one_method_twice_stands_once():
 
 
 def test_in_each_group_every_run_is_a_dot_and_the_mean_a_bar():
-    one = pd.DataFrame({"few": [0.2, 0.6], "many": [0.9, np.nan]})
+    one = pd.DataFrame({"few (1 to 5)": [0.2, 0.6], "many": [0.9, np.nan]})
     figure = plot_in_groups({"one": one, "<b>": one.iloc[:1]}, title="recall", y="recall on test")
     dots, mean, other, _ = figure.data
     assert list(dots.y)[:3] == [0.2, 0.9, 0.6]
@@ -167,7 +167,7 @@ def test_in_each_group_every_run_is_a_dot_and_the_mean_a_bar():
     assert np.abs([mean.x - [0, 1], other.x - [0, 1]]).max() < 0.5
     assert other.name == "&lt;b&gt;"
     assert (dots.marker.symbol, dots.marker.color) != (other.marker.symbol, other.marker.color)
-    assert figure.layout.xaxis.ticktext == ("few", "many")
+    assert figure.layout.xaxis.ticktext == ("few<br>(1 to 5)", "many")
     assert says_what_it_shows(figure)
 
 
