@@ -98,6 +98,36 @@ def collect_recalls(runs, split="test"):
     }
 
 
+def group_recalls(runs, split="test"):
+    """{name: DataFrame, one row a run, of mean recall in each group of `group_sizes`}; NaN where there is none."""
+    groups = group_sizes(runs[0]["train_counts"])
+    recalls = {name: pd.DataFrame(values) for name, values in collect_recalls(runs, split).items()}
+    return {
+        name: pd.DataFrame({words: table[classes].mean(axis=1) for words, classes in groups.items()})
+        for name, table in recalls.items()
+    }
+
+
+def collect_distances(runs, split="test"):
+    """{name: DataFrame, one row a run, of the share of images predicted 0, 1, ... C-1 steps from the true class}.
+
+    Every class with images counts alike, so that the share at 0 is balanced accuracy. For ordered classes.
+    """
+    columns = ["right", *(f"{step} off" for step in range(1, len(runs[0]["class_names"])))]
+    return {
+        name: pd.DataFrame([_share_distances(run["metrics"][split]["confusion"]) for run in group], columns=columns)
+        for name, group in group_runs(runs).items()
+    }
+
+
+def _share_distances(confusion):
+    matrix = np.asarray(confusion, dtype=float)
+    matrix = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    true, predicted = np.indices(matrix.shape)
+    shares = np.bincount(np.abs(true - predicted).ravel(), matrix.ravel())
+    return shares / (matrix.sum(axis=1) > 0).sum()
+
+
 def _place(run, runs):
     seed, folds = f"seed {run['recipe']['seed']}", {other["recipe"]["fold"] for other in runs}
     return seed if len(folds) == 1 else f"fold {run['recipe']['fold']} {seed}"

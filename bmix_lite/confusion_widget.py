@@ -6,6 +6,7 @@ import traitlets
 
 from bmix_lite.errors import require
 from bmix_lite.files import read_static
+from bmix_lite.metrics import score_matrix
 from bmix_lite.run_plots import plot_confusions
 from bmix_lite.widgets import StaticTwin
 
@@ -41,6 +42,10 @@ class DraggableConfusion(StaticTwin, anywidget.AnyWidget):
 
     def __repr__(self):
         return f"DraggableConfusion({len(self.class_names)} classes, {sum(map(sum, self.matrix))} images)"
+
+    def score(self):
+        """The metrics of the matrix as it stands, see `metrics.score_matrix`."""
+        return score_matrix(self.matrix)
 
     def draw_twin(self):
         """The matrix as it stands, as a plotly Figure."""

@@ -41,6 +41,7 @@ def fundus_toy(*, fold=0, n=2000, size=64, seed=0):
         groups=np.array([f"p{row // 2:04d}" for row in range(n)]),
         name="fundus_toy",
         source="drawn by bmix_lite.fundus, not photographs; class shares of EyePACS (Kaggle, 2015)",
+        ordered=True,
     )
     return assign_split(data, fold=int(fold))
 

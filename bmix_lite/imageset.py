@@ -22,6 +22,7 @@ class ImageSet:
     groups (N,) or None: patient, lesion, slide: never apart in a split; split (N,) of "train", "val", "test"
     ids (N,) or None: the name of each image, by which splits are drawn, so that the order of rows does not matter
     folds (N,) integers or None: the folds that the publisher of the data gives, see `assign_split`
+    ordered: True where class numbers are grades, so that a neighbouring class is a smaller error
     """
 
     images: np.ndarray
@@ -34,6 +35,7 @@ class ImageSet:
     name: str = "unnamed"
     source: str = ""
     images_sha256: str = ""  # of the pixels, where it is known from their preparation
+    ordered: bool = False  # changes no training, so it is not in the fingerprint
 
     def __post_init__(self):
         images, n = self.images, len(self.labels)

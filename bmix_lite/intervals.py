@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from bmix_lite.errors import require
-from bmix_lite.metrics import METRICS, VALUES, check_predictions, expected_calibration_error
+from bmix_lite.metrics import BINS, METRICS, VALUES, bin_confidence, check_predictions, expected_calibration_error
 from bmix_lite.randomness import stream
 
 SIGNED = ("mcc", "kappa", "kendall_tau")  # -1 to 1; all other metrics lie in 0 to 1
@@ -39,6 +39,18 @@ def bootstrap_intervals(labels, probabilities, metrics=METRICS, *, resamples=500
         here, (low, high) = expected_calibration_error(labels, probabilities), limits["ece"]
         limits["ece"] = max(0.0, 2 * here - high), max(0.0, 2 * here - low)
     return limits
+
+
+def chance_calibration_error(probabilities, *, resamples=200, seed=0):
+    """The mean ECE of a network that is right exactly as often as it says, on as many images: what noise alone gives.
+
+    probabilities (N, C). Its top probabilities are kept, and whether each is right is drawn from them.
+    """
+    probabilities = np.asarray(probabilities, dtype=float)
+    bins, confidence, _ = bin_confidence(probabilities.argmax(axis=1), probabilities)
+    right = stream(seed, "chance calibration").random((resamples, len(bins))) < confidence
+    gaps = (confidence - right) @ (bins[:, None] == np.arange(BINS))  # (resamples, BINS)
+    return float(np.abs(gaps).sum(axis=1).mean() / len(bins))
 
 
 def mean_interval(values, level=0.95):

@@ -1,4 +1,4 @@
-"""What lies behind a confusion matrix: the images of a cell, curves without a threshold, calibration."""
+"""What lies behind a confusion matrix: the images of a cell, and curves without a threshold."""
 
 import base64
 import io
@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from sklearn.metrics import auc, roc_curve
 
 from bmix_lite.errors import require, require_choice
-from bmix_lite.metrics import BINS, bin_confidence, confusion_matrix, expected_calibration_error, per_class_auc
+from bmix_lite.metrics import confusion_matrix, per_class_auc
 from bmix_lite.plots import to_data_uri
 from bmix_lite.run_plots import plot_recall_by_size
-from bmix_lite.theme import COLOURS, DASHES, GREY, MARKERS, VERMILLION, as_text, make_figure, name_classes
+from bmix_lite.theme import COLOURS, DASHES, GREY, VERMILLION, as_text, make_figure, name_classes
 
 TILE, GAP, CAPTION, COLUMNS = 96, 6, 72, 6  # pixels of an image, between images, of the text below; images in a line
 MOST_BYTES = 16_000  # of a cell's picture, as text: a page holds one for every cell
@@ -41,21 +41,24 @@ def collect_predictions(experiment, groups, data, split="test"):
             same = np.array_equal(table["index"], rows) and np.array_equal(table["label"], data.labels[rows])
             require(same, f"{path}: its {len(table)} {split} predictions are not of the {len(rows)} images of data")
             table.insert(0, "seed", recipe["seed"])
-            table.insert(3, "predicted", _probabilities(table).argmax(axis=1))
+            table.insert(3, "predicted", read_probabilities(table).argmax(axis=1))
             pooled[name].append(table)
     return {name: pd.concat(tables, ignore_index=True) for name, tables in pooled.items()}
 
 
-def plot_cell_matrix(predictions, class_names, true, predicted, name=""):
+def plot_cell_matrix(predictions_by_method, class_names, true, predicted, name=""):
     """Confusion matrix of one method's predictions, summed over its runs, with one cell outlined.
 
-    predictions: a DataFrame of `collect_predictions`; true, predicted: class numbers, as on both axes (0..C-1)
+    predictions_by_method: as `collect_predictions` gives them; name: one of them
+    true, predicted: class numbers, as on both axes (0..C-1)
     """
+    require_choice("name", name, tuple(predictions_by_method))
+    predictions = predictions_by_method[name]
     classes, names = len(class_names), name_classes(class_names)
     true, predicted = _require_classes(classes, true=true, predicted=predicted)
     cells = predictions["label"].to_numpy(), predictions["predicted"].to_numpy()
     counts, sums = confusion_matrix(*cells, classes), np.zeros((classes, classes))
-    np.add.at(sums, cells, _probabilities(predictions).max(axis=1))
+    np.add.at(sums, cells, read_probabilities(predictions).max(axis=1))
     means = np.where(counts > 0, np.char.mod("%.2f", sums / np.maximum(counts, 1)), "none")
     heat = go.Heatmap(z=counts, x0=0, y0=0, text=np.where(counts > 0, counts.astype(str), ""), texttemplate="%{text}")
     hover = "true %{y}<br>predicted %{x}<br>%{z} predictions<br>mean probability of the predicted class: %{customdata}"
@@ -69,12 +72,14 @@ def plot_cell_matrix(predictions, class_names, true, predicted, name=""):
     return figure.update_layout(xaxis=axis | x, yaxis=axis | y, shapes=[box | {"line": line} for line in lines])
 
 
-def plot_cell(predictions, data, true, predicted, name="", limit=12):
+def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
     """The images of class `true` that were predicted as class `predicted`, most confident first.
 
-    predictions: a DataFrame of `collect_predictions`; data: its ImageSet. An image stands once, with means over the
-    runs that put it there. Large images are shrunk, and lose detail where they do not compress.
+    predictions_by_method: as `collect_predictions` gives them; name: one of them; data: their ImageSet. An image
+    stands once, with means over the runs that put it there. Large images lose detail where they do not compress.
     """
+    require_choice("name", name, tuple(predictions_by_method))
+    predictions = predictions_by_method[name]
     true, predicted = _require_classes(len(data.class_names), true=true, predicted=predicted)
     require(isinstance(limit, int) and limit >= 1, f"limit must be an integer >= 1, got {limit!r}")
     inside = predictions[(predictions["label"] == true) & (predictions["predicted"] == predicted)]
@@ -113,7 +118,7 @@ def plot_roc(predictions_by_method, class_names, which):
     (which,) = _require_classes(len(class_names), which=which)
     traces = [go.Scatter(name="chance: 0.500", **DIAGONAL)]
     for j, (name, predictions) in enumerate(predictions_by_method.items()):
-        pairs = [(labels == which, scores[:, which]) for labels, scores in _split_runs(predictions)]
+        pairs = [(labels == which, scores[:, which]) for labels, scores in split_runs(predictions)]
         curves = [roc_curve(*pair)[:2] for pair in pairs if 0 < pair[0].sum() < len(pair[0])]
         mean = np.mean([np.interp(RATES, *curve) for curve in curves], axis=0) if curves else RATES * np.nan
         style = {"line": {"color": COLOURS[j % 5], "dash": DASHES[(j + j // 5) % 5], "width": 2}, "mode": "lines"}
@@ -131,7 +136,7 @@ def plot_roc(predictions_by_method, class_names, which):
 
 def collect_aucs(predictions):
     """One-against-rest AUC of every class in every run, (runs, C); NaN where a class is absent from the split."""
-    return np.array([per_class_auc(labels, probabilities) for labels, probabilities in _split_runs(predictions)])
+    return np.array([per_class_auc(labels, probabilities) for labels, probabilities in split_runs(predictions)])
 
 
 def plot_auc_by_size(predictions_by_method, counts, class_names):
@@ -142,34 +147,6 @@ def plot_auc_by_size(predictions_by_method, counts, class_names):
     figure.update_layout(title_text="AUC against class size: mean over runs, bars from lowest to highest run")
     low = min(0.95, *(np.min(values[~np.isnan(values)], initial=1) for values in aucs.values()))
     return figure.update_yaxes(title="AUC of the class against the rest", range=[low - 0.005, 1.005])
-
-
-def plot_reliability(predictions_by_method):
-    """Reliability diagram: accuracy against mean confidence in 15 equal bins (Guo et al., ICML 2017), runs pooled.
-
-    Below, the share of predictions in each bin; bins without any are absent. Legend: ECE of the runs, not of the pool.
-    """
-    _require_methods(predictions_by_method)
-    traces = [go.Scatter(name="as sure as right", **DIAGONAL)]
-    for j, (name, predictions) in enumerate(predictions_by_method.items()):
-        errors = [expected_calibration_error(*run) for run in _split_runs(predictions)]
-        bins, *values = bin_confidence(predictions["label"].to_numpy(), _probabilities(predictions))
-        n = np.bincount(bins, minlength=BINS)
-        x, y = (np.bincount(bins, value, minlength=BINS)[n > 0] / n[n > 0] for value in values)
-        style = {"marker": {"symbol": MARKERS[(j + j // 5) % 5], "size": 8}}
-        style |= {"line": {"color": COLOURS[j % 5], "dash": DASHES[(j + j // 5) % 5]}}
-        style |= {"mode": "lines+markers", "legendgroup": str(j), "name": f"{as_text(name)}: {_mean_and_range(errors)}"}
-        style["hovertemplate"] = "confidence %{x:.3f}<br>%{yaxis.title.text} %{y:.3g}<extra></extra>"
-        lower = go.Scatter(x=x, y=n[n > 0] / n.sum(), yaxis="y2", showlegend=False, **style)
-        traces += [go.Scatter(x=x, y=y, **style), lower]
-    title = "Reliability and expected calibration error (ECE)"
-    figure = make_figure(traces, title=title, height=640, margin={"t": 80, "b": 150}, showlegend=True)
-    figure.update_xaxes(title="confidence: probability of the predicted class", range=[-0.01, 1.01], anchor="y2")
-    upper = {"title": "accuracy", "range": [-0.03, 1.03], "domain": [0.32, 1]}
-    lower = {"title": "share of<br>predictions", "type": "log", "dtick": 1, "domain": [0, 0.27]}
-    return figure.update_layout(
-        yaxis=upper, yaxis2=lower, title_subtitle={"text": "below: ECE, mean and range over runs"} | SMALL
-    )
 
 
 def _draw_tiles(images):
@@ -194,13 +171,15 @@ def _draw_tiles(images):
     return uri
 
 
-def _probabilities(predictions):
+def read_probabilities(predictions):
+    """Probabilities (n, C) of a DataFrame of `collect_predictions`."""
     return predictions[[name for name in predictions if name.startswith("p_")]].to_numpy()
 
 
-def _split_runs(predictions):
+def split_runs(predictions):
     """(labels (n,), probabilities (n, C)) of each run."""
-    labels, values, seeds = predictions["label"].to_numpy(), _probabilities(predictions), predictions["seed"].to_numpy()
+    labels, seeds = predictions["label"].to_numpy(), predictions["seed"].to_numpy()
+    values = read_probabilities(predictions)
     return [(labels[seeds == seed], values[seeds == seed]) for seed in np.unique(seeds)]
 
 

@@ -61,7 +61,7 @@ def write_description(data, folder, *, sha256=None, about=None):
     core |= {"shape": list(data.images.shape), "images_sha256": data.images_sha256}
     counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
     core |= {"counts": dict(zip(data.class_names, counts, strict=True)), "fingerprint": data.fingerprint}
-    write_json(folder / "dataset.json", (about or {}) | core)
+    write_json(folder / "dataset.json", {"ordered": data.ordered} | (about or {}) | core)
 
 
 def read_about(folder):
@@ -98,6 +98,7 @@ def load_prepared(folder):
         name=about["name"],
         source=about["source"],
         images_sha256=about["images_sha256"],
+        ordered=about.get("ordered") is True,
         **{field: table[name].to_numpy(object) for name, field in COLUMNS.items() if name in given},
     )
 

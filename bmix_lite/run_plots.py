@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from bmix_lite.theme import COLOURS, DASHES, MARKERS, dress, make_figure, make_panels, name_classes
+from bmix_lite.errors import require_choice
+from bmix_lite.theme import COLOURS, DASHES, MARKERS, as_text, dress, make_figure, make_panels, name_classes
 
 
 def plot_history(history, monitor="balanced_accuracy"):
@@ -47,7 +48,8 @@ def plot_confusions(matrices, class_names, *, normalise=False):
     normalise: each row as fractions of its class (the diagonal is recall) instead of counts
     """
     names = name_classes(class_names)
-    figure = make_panels(cols=len(matrices), subplot_titles=list(matrices), shared_yaxes=True, horizontal_spacing=0.05)
+    titles = [as_text(name) if name else "" for name in matrices]
+    figure = make_panels(cols=len(matrices), subplot_titles=titles, shared_yaxes=True, horizontal_spacing=0.05)
     for j, matrix in enumerate(matrices.values()):
         shown = _by_row(matrix) if normalise else np.asarray(matrix, dtype=float)
         text = _label_cells(shown, "{:.2f}" if normalise else "{:.0f}")
@@ -59,9 +61,16 @@ def plot_confusions(matrices, class_names, *, normalise=False):
     return _dress_matrices(figure, f"Confusion matrices: {what}", len(class_names))
 
 
-def plot_confusion_difference(one, other, names, class_names):
+def plot_confusion_pair(matrices, class_names, first, second, normalise=True):
+    """Two of the matrices side by side, as `plot_confusions` draws them; the same one twice is shown once."""
+    _require_names(matrices, first=first, second=second)
+    return plot_confusions({name: matrices[name] for name in (first, second)}, class_names, normalise=normalise)
+
+
+def plot_confusion_difference(matrices, class_names, first, second):
     """Second matrix minus first, row-normalised: blue where the second has more, vermillion where it has fewer."""
-    difference = _by_row(other) - _by_row(one)
+    _require_names(matrices, first=first, second=second)
+    difference = _by_row(matrices[second]) - _by_row(matrices[first])
     axis = name_classes(class_names)
     colours = [[0, COLOURS[1]], [0.5, "#FFFFFF"], [1, COLOURS[0]]]
     reach = max(0.01, np.nanmax(np.abs(difference)))
@@ -69,7 +78,9 @@ def plot_confusion_difference(one, other, names, class_names):
     heat = go.Heatmap(z=difference, x=axis, y=axis, text=text, texttemplate="%{text}", colorscale=colours)
     heat.update(hovertemplate=_HOVER)
     figure = go.Figure([heat.update(zmin=-reach, zmax=reach)])
-    return _dress_matrices(figure, f"{names[1]} minus {names[0]}: fraction of the true class", len(class_names))
+    return _dress_matrices(
+        figure, f"{as_text(second)} minus {as_text(first)}: fraction of the true class", len(class_names)
+    )
 
 
 def plot_recall_by_size(recalls, counts, class_names):
@@ -91,7 +102,34 @@ def plot_recall_by_size(recalls, counts, class_names):
     return figure.update_layout(yaxis={"title": "recall on test", "range": [-0.02, 1.02]})
 
 
+def plot_in_groups(tables, *, title, y):
+    """Methods side by side in each group: every run a dot, the mean a bar.
+
+    tables: {name: DataFrame, a row for each run and a column for each group}; y: what the axis says
+    """
+    room = 80 + 22 * -(-len(tables) // 3)  # for the legend
+    figure = make_figure(title=title, height=320 + room, margin={"b": room})
+    step, groups = 0.8 / len(tables), list(next(iter(tables.values())))
+    for j, (name, table) in enumerate(tables.items()):
+        places = np.arange(len(groups)) + step * (j - (len(tables) - 1) / 2)
+        colour, symbol = COLOURS[j % 5], MARKERS[(j + j // 5) % 5]
+        dots = {"mode": "markers", "marker": {"symbol": symbol, "size": 8, "color": colour}}
+        figure.add_scatter(x=np.tile(places, len(table)), y=table.to_numpy().ravel(), name=as_text(name), **dots)
+        bar = {"symbol": "line-ew-open", "size": 18, "color": colour, "line": {"width": 3}}
+        mean = {"y": table.mean().to_numpy(), "name": f"{as_text(name)}, mean", "marker": bar, "mode": "markers"}
+        figure.add_scatter(x=places, **mean, showlegend=False)
+    texts = [as_text(group).replace(" (", "<br>(") for group in groups]
+    figure.update_xaxes(tickvals=list(range(len(groups))), ticktext=texts, tickangle=0, showgrid=False, zeroline=False)
+    figure.update_xaxes(range=[-0.5, len(groups) - 0.5])
+    return figure.update_layout(yaxis={"title": y, "zeroline": False}, showlegend=True)
+
+
 _HOVER = "true %{y}<br>predicted %{x}<br>%{z}<extra></extra>"
+
+
+def _require_names(found, **names):
+    for argument, name in names.items():
+        require_choice(argument, name, tuple(found))
 
 
 def _over_runs(reduce, values):

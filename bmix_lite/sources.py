@@ -37,6 +37,7 @@ class Source:
     files: tuple = ()
     class_names: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)  # of `prepare`
+    ordered: bool = False  # classes are grades
 
     def describe(self):
         """What a user should know before fetching anything."""
@@ -47,7 +48,8 @@ class Source:
 
     def about(self):
         """What is kept with the prepared data."""
-        return {"source": self.title, "licence": self.licence, "citation": self.citation, "page": self.page}
+        about = {"source": self.title, "licence": self.licence, "citation": self.citation, "page": self.page}
+        return about | {"ordered": self.ordered}
 
 
 def run(source, locate, *, fetch=None, arguments=None):

@@ -26,6 +26,7 @@ SOURCE = Source(
     disk="33 GB download, 33 GB joined, 33 GB unpacked, 1.7 GB prepared at 128 px",
     counts=read_counts("eyepacs").as_dict(),
     class_names={str(grade): name for grade, name in enumerate(GRADES)},
+    ordered=True,
 )
 
 

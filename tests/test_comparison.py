@@ -2,10 +2,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn import metrics as sk
 
 from bmix_lite.comparison import (
     REPORTED,
+    collect_distances,
     collect_recalls,
+    group_recalls,
     group_runs,
     group_sizes,
     measure_cost,
@@ -32,6 +35,8 @@ def make_run(method="instance", *, value=0.5, confusion=((3, 1), (2, 2)), recall
         "recipe": recipe.asdict(),
         "method": recipe.method,
         "fingerprint": f"digits, fold {recipe.fold}",
+        "class_names": [str(j) for j in range(len(recall))],
+        "train_counts": [100 // (j + 1) for j in range(len(recall))],
         "metrics": {"test": test, "val": test | dict.fromkeys(REPORTED, value and value / 2)},
     }
 
@@ -221,3 +226,31 @@ def test_cost_is_the_mean_of_seconds_by_method_and_unknown_without_a_sweep(tmp_p
     assert cost["runs"].to_dict() == {"instance": 2, "focal": 1}
     assert cost.loc["instance", "notebook seconds"] == 12.5
     assert np.isnan(cost.loc["focal", "notebook seconds"])
+
+
+def test_recalls_by_group_are_means_over_the_classes_that_have_images():
+    runs = [make_run(seed=0, recall=(0.9, 0.8, 0.4, 0.2)), make_run(seed=1, recall=(1.0, None, None, None))]
+    tables = group_recalls([*runs, make_run("focal", recall=(1.0, 1.0, 1.0, 0.5))])
+    named = group_sizes([100, 50, 33, 25])
+    assert list(tables) == ["instance", "focal"]
+    assert [classes.tolist() for classes in named.values()] == [[2, 3], [1], [0]]
+    assert list(tables["instance"]) == list(named)
+    expected = [[0.3, 0.8, 0.9], [np.nan, np.nan, 1.0]]
+    assert tables["instance"].to_numpy() == pytest.approx(np.array(expected), nan_ok=True)
+    assert tables["focal"].to_numpy() == pytest.approx(np.array([[0.75, 1, 1]]))
+
+
+def test_distances_count_steps_between_classes_and_every_class_alike():
+    confusion = [[6, 3, 1], [0, 1, 1], [0, 0, 0]]
+    (table,) = collect_distances([make_run(confusion=confusion, recall=(0.6, 0.5, None))]).values()
+    # class 0: 0.6, 0.3, 0.1; class 1: 0.5, 0.5, 0; class 2 has no image
+    assert list(table) == ["right", "1 off", "2 off"]
+    assert table.to_numpy() == pytest.approx(np.array([[0.55, 0.4, 0.05]]))
+
+
+def test_the_share_without_distance_is_scikit_learns_balanced_accuracy_and_shares_sum_to_one():
+    labels, predicted = np.random.default_rng(0).integers(0, 4, (2, 200))
+    confusion = sk.confusion_matrix(labels, predicted)
+    (table,) = collect_distances([make_run(confusion=confusion.tolist(), recall=(0, 0, 0, 0))]).values()
+    assert table.loc[0, "right"] == pytest.approx(sk.balanced_accuracy_score(labels, predicted))
+    assert table.sum(axis=1).tolist() == pytest.approx([1])

@@ -130,6 +130,13 @@ def test_what_was_dragged_in_the_page_is_read_in_the_kernel():
     assert widget.get_state(["matrix", "start"]) == {"matrix": moved, "start": MATRIX}
 
 
+def test_its_score_is_that_of_the_matrix_as_it_stands():
+    widget = DraggableConfusion([[3, 1], [2, 2]], ["no", "yes"])
+    assert widget.score()["balanced_accuracy"] == pytest.approx((3 / 4 + 2 / 4) / 2)
+    widget.matrix = [[4, 0], [2, 2]]
+    assert widget.score()["balanced_accuracy"] == pytest.approx((1 + 2 / 4) / 2)
+
+
 def test_an_array_assigned_in_the_kernel_goes_to_the_page_as_lists():
     widget = DraggableConfusion(MATRIX, NAMES)
     widget.matrix = np.eye(3)

@@ -102,3 +102,8 @@ def test_a_split_that_lacks_a_part_is_completed_on_loading(tmp_path, given):
     assert all(len(loaded.rows(part)) for part in ("train", "val", "test"))
     if "test" in given:
         assert np.array_equal(loaded.rows("test"), data.rows("test"))
+
+
+def test_grades_are_ordered_and_digits_are_not():
+    assert load("fundus_toy").ordered
+    assert not load("digits_lt").ordered

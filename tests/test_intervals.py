@@ -5,7 +5,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bmix_lite.errors import BmixError
-from bmix_lite.intervals import bootstrap_intervals, mean_interval, metric_interval, metric_range, recall_intervals
+from bmix_lite.intervals import (
+    bootstrap_intervals,
+    chance_calibration_error,
+    mean_interval,
+    metric_interval,
+    metric_range,
+    recall_intervals,
+)
 from bmix_lite.metrics import METRICS, score
 from test_metrics import one_hot, random_case
 
@@ -163,3 +170,18 @@ def test_one_run_has_a_mean_but_no_interval():
     assert mean_interval([0.8]) == pytest.approx((0.8, np.nan, np.nan), nan_ok=True)
     with pytest.raises(BmixError, match=r"values must be a non-empty list, got shape \(0,\)"):
         mean_interval([])
+
+
+@pytest.mark.parametrize(("images", "confidence"), [(10, 0.8), (40, 0.55), (100, 0.95)])
+def test_the_calibration_error_by_chance_is_the_mean_deviation_of_a_binomial(images, confidence):
+    probabilities = np.tile([confidence, 1 - confidence], (images, 1))
+    right = np.arange(images + 1)
+    expected = np.sum(stats.binom.pmf(right, images, confidence) * np.abs(right / images - confidence))
+    # 0.02 of the mean is about five standard errors: the deviation scatters by less than its mean
+    assert chance_calibration_error(probabilities, resamples=60_000) == pytest.approx(expected, rel=0.02)
+
+
+def test_certain_predictions_have_no_calibration_error_by_chance_and_a_seed_gives_it_again():
+    assert chance_calibration_error([[1.0, 0.0], [0.0, 1.0]]) == 0
+    assert chance_calibration_error([[0.6, 0.4]] * 9) == chance_calibration_error([[0.6, 0.4]] * 9)
+    assert chance_calibration_error([[0.6, 0.4]] * 9) != chance_calibration_error([[0.6, 0.4]] * 9, seed=1)

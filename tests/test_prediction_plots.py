@@ -2,7 +2,6 @@ import base64
 import html
 import io
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,14 +13,12 @@ from bmix_lite.comparison import group_runs, sum_confusions
 from bmix_lite.datasets import load
 from bmix_lite.errors import BmixError
 from bmix_lite.imageset import ImageSet
-from bmix_lite.metrics import expected_calibration_error
 from bmix_lite.prediction_plots import (
     collect_aucs,
     collect_predictions,
     plot_auc_by_size,
     plot_cell,
     plot_cell_matrix,
-    plot_reliability,
     plot_roc,
 )
 from bmix_lite.recipe import Recipe
@@ -30,6 +27,14 @@ from examples import make_images
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
 CLASSES = [HOSTILE, ["no", "yes"], [f"grade {j}" for j in range(20)]]
+
+
+def draw_matrix(predictions, class_names, true, predicted, name=""):
+    return plot_cell_matrix({name: predictions}, class_names, true, predicted, name)
+
+
+def draw_cell(predictions, data, true, predicted, name="", **keywords):
+    return plot_cell({name: predictions}, data, true, predicted, name, **keywords)
 
 
 def make_predictions(labels, *runs):
@@ -107,7 +112,7 @@ def test_the_example_runs_have_the_confusions_and_areas_of_their_metrics(example
     folder, runs, data = example
     groups = group_runs(runs)
     for name, table in collect_predictions(folder, groups, data).items():
-        confusion = plot_cell_matrix(table, data.class_names, 0, 0).data[0].z
+        confusion = draw_matrix(table, data.class_names, 0, 0).data[0].z
         assert (confusion == sum_confusions(runs)[name]).all()
         expected = [run["metrics"]["test"]["macro_auc"] for run in groups[name]]
         assert collect_aucs(table).mean(axis=1) == pytest.approx(expected, abs=1e-12)
@@ -153,7 +158,7 @@ FOUR = [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]], [[0.8, 0.2], [0.45, 0.5
 
 
 def test_the_matrix_counts_predictions_and_tells_how_sure_they_were():
-    figure = plot_cell_matrix(make_predictions([0, 0, 0, 1], *FOUR), ["no", "yes"], 0, 1, "instance")
+    figure = draw_matrix(make_predictions([0, 0, 0, 1], *FOUR), ["no", "yes"], 0, 1, "instance")
     heat = figure.data[0]
     assert heat.z.tolist() == sk.confusion_matrix([0, 0, 0, 1] * 2, [0, 1, 1, 0, 0, 1, 0, 1]).tolist()
     # (0.9 + 0.8 + 0.9) / 3, (0.8 + 0.7 + 0.55) / 3, 0.6, 0.6
@@ -163,7 +168,7 @@ def test_the_matrix_counts_predictions_and_tells_how_sure_they_were():
 
 
 def test_axes_of_the_matrix_are_class_numbers_with_the_true_class_from_top_to_bottom():
-    figure = plot_cell_matrix(random_predictions(3), ["a", "b", "c"], 2, 1)
+    figure = draw_matrix(random_predictions(3), ["a", "b", "c"], 2, 1)
     for axis, title in ((figure.layout.xaxis, "predicted"), (figure.layout.yaxis, "true")):
         assert axis.title.text == title
         assert axis.type is None or axis.type == "linear"
@@ -174,14 +179,14 @@ def test_axes_of_the_matrix_are_class_numbers_with_the_true_class_from_top_to_bo
 
 
 def test_the_chosen_cell_is_outlined_twice_so_that_it_is_seen_on_every_colour():
-    shapes = plot_cell_matrix(random_predictions(3), ["a", "b", "c"], 2, 1).layout.shapes
+    shapes = draw_matrix(random_predictions(3), ["a", "b", "c"], 2, 1).layout.shapes
     assert [(box.x0, box.x1, box.y0, box.y1) for box in shapes] == [(0.5, 1.5, 1.5, 2.5)] * 2
     assert len({box.line.color for box in shapes}) == 2
     assert shapes[0].line.width > shapes[1].line.width
 
 
 def test_an_empty_cell_prints_no_number_and_has_no_mean():
-    heat = plot_cell_matrix(random_predictions(3, absent=[1]), ["a", "b", "c"], 0, 0).data[0]
+    heat = draw_matrix(random_predictions(3, absent=[1]), ["a", "b", "c"], 0, 0).data[0]
     assert heat.text.tolist()[1] == [""] * 3
     assert heat.customdata.tolist()[1] == ["none"] * 3
 
@@ -189,7 +194,7 @@ def test_an_empty_cell_prints_no_number_and_has_no_mean():
 def test_an_image_that_several_seeds_put_into_the_cell_stands_once_most_confident_first():
     images = np.zeros((4, 8, 8, 1), np.uint8)
     images[:, 0, 0, 0] = [10, 20, 30, 40]
-    figure = plot_cell(make_predictions([0, 0, 0, 1], *FOUR), make_set(images), 0, 1, "instance")
+    figure = draw_cell(make_predictions([0, 0, 0, 1], *FOUR), make_set(images), 0, 1, "instance")
     # row 1 by both seeds: (0.8 + 0.55) / 2; row 2 by the first alone: 0.7
     assert [text.split("<br>") for text in figure.data[1].text] == [
         ["predicted 0.70", "true 0.30", "row 2", "1 of 2 runs"],
@@ -203,7 +208,7 @@ def test_an_image_that_several_seeds_put_into_the_cell_stands_once_most_confiden
 
 def test_images_right_in_all_runs_have_one_probability_and_one_run_needs_no_count():
     predictions = make_predictions([0, 0, 0, 1], FOUR[0])
-    figure = plot_cell(predictions, make_set(np.zeros((4, 8, 8, 1), np.uint8)), 0, 0)
+    figure = draw_cell(predictions, make_set(np.zeros((4, 8, 8, 1), np.uint8)), 0, 0)
     assert list(figure.data[1].text) == ["predicted 0.90<br>row 0"]
     assert figure.layout.title.subtitle.text == "images 1"
 
@@ -212,7 +217,7 @@ def test_images_right_in_all_runs_have_one_probability_and_one_run_needs_no_coun
 def test_every_tile_lies_over_its_caption_and_nothing_in_the_captions_room(shape):
     images = np.stack([np.full(shape, 20 * j, np.uint8) for j in range(8)])
     predictions = make_predictions([0] * 8, [[1 - j / 100, j / 100] for j in range(8)])
-    figure = plot_cell(predictions, make_set(images), 0, 0)
+    figure = draw_cell(predictions, make_set(images), 0, 0)
     kind, picture = read_picture(figure)
     assert kind == "data:image/png"
     assert list(picture.shape[2:]) == [3] * (shape[2] == 3)
@@ -229,7 +234,7 @@ def test_a_cell_takes_at_most_20_kb_whatever_the_images(shape):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, *shape), dtype=np.uint8)  # noise: nothing compresses worse
     predictions = make_predictions([0] * 12, [[0.9, 0.1]] * 12)
-    figure = plot_cell(predictions, make_set(images), 0, 0, "m" * 40)
+    figure = draw_cell(predictions, make_set(images), 0, 0, "m" * 40)
     assert len(figure.data[1].text) == 12
     assert len(figure.to_json()) <= 20_000
 
@@ -238,7 +243,7 @@ def test_a_cell_takes_at_most_20_kb_whatever_the_images(shape):
 def test_no_more_images_than_the_limit_are_shown_and_the_figure_keeps_its_height(limit):
     predictions = make_predictions([0] * 20 + [1], [[0.9, 0.1]] * 20 + [[0.7, 0.3]])
     data = make_set(np.zeros((21, 8, 8, 1), np.uint8))
-    full, small = (plot_cell(predictions, data, true, 0, limit=limit) for true in (0, 1))
+    full, small = (draw_cell(predictions, data, true, 0, limit=limit) for true in (0, 1))
     assert len(full.data[1].text) == limit
     assert full.layout.title.subtitle.text == f"images 20, the {limit} most confident shown"
     assert len(small.data[1].text) == 1
@@ -247,7 +252,7 @@ def test_no_more_images_than_the_limit_are_shown_and_the_figure_keeps_its_height
 
 def test_an_empty_cell_says_so_and_has_the_same_traces():
     predictions, data = make_predictions([0, 0, 0, 1], FOUR[0]), make_set(np.zeros((4, 8, 8, 1), np.uint8))
-    empty, full = plot_cell(predictions, data, 1, 1), plot_cell(predictions, data, 0, 1)
+    empty, full = draw_cell(predictions, data, 1, 1), draw_cell(predictions, data, 0, 1)
     assert [note.text for note in empty.layout.annotations] == ["There is no such image."]
     assert len(full.layout.annotations) == 0
     assert [trace.type for trace in empty.data] == [trace.type for trace in full.data] == ["image", "scatter"]
@@ -256,24 +261,37 @@ def test_an_empty_cell_says_so_and_has_the_same_traces():
 
 def test_numbers_from_a_click_are_taken_though_they_are_floats():
     predictions, data = make_predictions([0, 0, 0, 1], *FOUR), make_set(np.zeros((4, 8, 8, 1), np.uint8))
-    assert plot_cell(predictions, data, 0.0, 1.0).to_json() == plot_cell(predictions, data, 0, 1).to_json()
-    one, other = (plot_cell_matrix(predictions, ["a", "b"], *cell) for cell in ((0.0, 1.0), (0, 1)))
+    assert draw_cell(predictions, data, 0.0, 1.0).to_json() == draw_cell(predictions, data, 0, 1).to_json()
+    one, other = (draw_matrix(predictions, ["a", "b"], *cell) for cell in ((0.0, 1.0), (0, 1)))
     assert one.to_json() == other.to_json()
 
 
 @pytest.mark.parametrize("cell", [(2, 0), (0, -1), (0.5, 0), (None, 0)])
 def test_a_cell_outside_the_matrix_is_refused(cell):
     predictions, data = make_predictions([0, 0, 0, 1], *FOUR), make_set(np.zeros((4, 8, 8, 1), np.uint8))
-    for call in (lambda: plot_cell(predictions, data, *cell), lambda: plot_cell_matrix(predictions, "ab", *cell)):
+    for call in (lambda: draw_cell(predictions, data, *cell), lambda: draw_matrix(predictions, "ab", *cell)):
         with pytest.raises(BmixError, match=r"(true|predicted) must be one of 0, 1, got"):
             call()
+
+
+def test_the_method_is_chosen_by_its_name_and_another_name_is_refused():
+    data, tables = make_set(np.zeros((4, 8, 8, 1), np.uint8)), {}
+    for name, probabilities in zip(("one", "other"), FOUR, strict=True):
+        tables[name] = make_predictions([0, 0, 0, 1], probabilities)
+        arguments = data, 0, 1, name
+        assert plot_cell(tables, *arguments).to_json() == draw_cell(tables[name], *arguments).to_json()
+    assert plot_cell_matrix(tables, "ab", 0, 1, "one").data[0].z.tolist() == [[1, 2], [1, 0]]
+    assert plot_cell_matrix(tables, "ab", 0, 1, "other").data[0].z.tolist() == [[2, 1], [0, 1]]
+    for call in (plot_cell, plot_cell_matrix):
+        with pytest.raises(BmixError, match="name must be one of one, other, got 'onne'; did you mean 'one'"):
+            call(tables, data if call is plot_cell else "ab", 0, 1, "onne")
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "a"])
 def test_a_limit_that_shows_nothing_is_refused(limit):
     data = make_set(np.zeros((4, 8, 8, 1), np.uint8))
     with pytest.raises(BmixError, match="limit must be an integer >= 1, got"):
-        plot_cell(make_predictions([0, 0, 0, 1], *FOUR), data, 0, 0, limit=limit)
+        draw_cell(make_predictions([0, 0, 0, 1], *FOUR), data, 0, 0, limit=limit)
 
 
 def test_the_roc_curve_of_one_run_is_scikit_learns():
@@ -307,13 +325,11 @@ def test_a_class_with_no_or_only_positives_has_no_roc_curve_and_that_is_said(lab
     assert "No curve" in figure.layout.annotations[0].text
 
 
-def test_ten_methods_all_differ_in_colour_and_dash_or_marker_and_none_is_refused():
+def test_ten_methods_all_differ_in_colour_and_dash_and_none_is_refused():
     tables = {f"method {j}": random_predictions(2, n=10) for j in range(10)}
     curves = plot_roc(tables, "ab", 0).data[1:]
     assert len({(curve.line.dash, curve.line.color) for curve in curves}) == 10
-    points = [trace for trace in plot_reliability(tables).data[1:] if trace.showlegend is None]
-    assert len({(trace.marker.symbol, trace.line.color) for trace in points}) == 10
-    for call in (lambda of: plot_roc(of, "ab", 0), plot_reliability, lambda of: plot_auc_by_size(of, [1, 1], "ab")):
+    for call in (lambda of: plot_roc(of, "ab", 0), lambda of: plot_auc_by_size(of, [1, 1], "ab")):
         with pytest.raises(BmixError, match="at least one method"):
             call({})
 
@@ -342,39 +358,6 @@ def test_areas_against_size_are_means_over_runs_within_the_axis():
     assert line.name == "&lt;b&gt;m&lt;/b&gt;"
 
 
-def test_reliability_points_are_mean_confidence_and_accuracy_of_the_bins_of_all_runs():
-    predictions = random_predictions(3, n=200)
-    upper, lower = plot_reliability({"m": predictions}).data[1:]
-    pool = np.concatenate([probabilities for _, probabilities in split(predictions)])
-    confidence, right = pool.max(axis=1), (predictions["label"] == pool.argmax(axis=1)).to_numpy()
-    edges = np.arange(16) / 15
-    expected = []
-    for low, high in pairwise(edges):
-        inside = (confidence > low) & (confidence <= high)
-        if inside.any():
-            expected.append([confidence[inside].mean(), right[inside].mean(), inside.mean()])
-    assert np.column_stack([upper.x, upper.y, lower.y]) == pytest.approx(np.array(expected))
-    assert upper.x == pytest.approx(lower.x)
-    assert lower.y.sum() == pytest.approx(1)
-
-
-def test_bins_without_predictions_are_absent():
-    upper, lower = plot_reliability({"m": make_predictions([0, 1], [[0.99, 0.01], [0.55, 0.45]])}).data[1:]
-    assert upper.x.tolist() == lower.x.tolist() == [0.55, 0.99]
-    assert upper.y.tolist() == [0, 1]
-    assert lower.y.tolist() == [0.5, 0.5]
-
-
-def test_the_calibration_error_is_the_mean_of_the_runs_and_not_that_of_the_pool():
-    always_right, always_wrong = [[0.5, 0.5, 0.0]] * 4, [[0.0, 0.5, 0.5]] * 4
-    predictions = make_predictions([0] * 4, always_right, always_wrong)
-    labels, pool = predictions["label"].to_numpy(), predictions[["p_0", "p_1", "p_2"]].to_numpy()
-    assert expected_calibration_error(labels, pool) == 0
-    upper = plot_reliability({"m": predictions}).data[1]
-    assert upper.name == "m: 0.500 (0.500 to 0.500)"
-    assert (upper.x.tolist(), upper.y.tolist()) == ([0.5], [0.5])
-
-
 @pytest.mark.parametrize("seeds", [1, 3])
 @pytest.mark.parametrize("class_names", CLASSES)
 def test_class_and_method_names_appear_as_text_and_every_figure_says_what_it_shows(class_names, seeds):
@@ -382,12 +365,9 @@ def test_class_and_method_names_appear_as_text_and_every_figure_says_what_it_sho
     predictions = random_predictions(classes, seeds=seeds, absent=[classes - 1] if classes > 2 else [])
     data = make_set(np.zeros((60, 8, 8, 1), np.uint8), classes, class_names)
     name = "<img src=x onerror=alert(2)> $b_$"
-    figures = [plot_cell_matrix(predictions, class_names, 0, 1, name), plot_cell(predictions, data, 0, 1, name)]
+    figures = [draw_matrix(predictions, class_names, 0, 1, name), draw_cell(predictions, data, 0, 1, name)]
     figures += [plot_roc({name: predictions}, class_names, which) for which in range(classes)]
-    figures += [
-        plot_auc_by_size({name: predictions}, [9] * classes, class_names),
-        plot_reliability({name: predictions}),
-    ]
+    figures.append(plot_auc_by_size({name: predictions}, [9] * classes, class_names))
     for figure in figures:
         assert figure.layout.title.text
         written = figure.to_json()

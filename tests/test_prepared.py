@@ -25,6 +25,7 @@ def test_a_prepared_dataset_comes_back_as_it_was_with_its_images_memory_mapped(t
         split=np.array(["train", "train", "val", "test"]),
         name="eyes",
         source="a clinic, 2024",
+        ordered=True,
     )
     save_prepared(data, tmp_path / "eyes")
     back = load_prepared(tmp_path / "eyes")
@@ -33,7 +34,7 @@ def test_a_prepared_dataset_comes_back_as_it_was_with_its_images_memory_mapped(t
     assert np.array_equal(back.images, data.images)
     for field in ("labels", "class_names", "groups", "split"):
         assert list(getattr(back, field)) == list(getattr(data, field))
-    assert (back.name, back.source) == ("eyes", "a clinic, 2024")
+    assert (back.name, back.source, back.ordered) == ("eyes", "a clinic, 2024", True)
     assert sorted(path.name for path in (tmp_path / "eyes").iterdir()) == ["dataset.json", "images.npy", "table.csv"]
 
 
@@ -162,3 +163,12 @@ def test_links_in_the_folder_are_replaced_and_never_written_through(tmp_path):
     save_prepared(BASE, tmp_path / "data")
     assert load_prepared(tmp_path / "data").fingerprint == BASE.fingerprint
     assert all((tmp_path / name).read_text() == "mine" for name in ("images.npy", "table.csv", "dataset.json"))
+
+
+@pytest.mark.parametrize(("about", "ordered"), [({}, False), ({"ordered": True}, True), ({"ordered": "no"}, False)])
+def test_a_source_may_say_that_its_classes_are_ordered_and_an_old_set_says_nothing(tmp_path, about, ordered):
+    save_prepared(BASE, tmp_path, about=about)
+    assert load_prepared(tmp_path).ordered is ordered
+    assert load_prepared(tmp_path).fingerprint == BASE.fingerprint
+    write_atomic(tmp_path / "dataset.json", (tmp_path / "dataset.json").read_text().replace('"ordered"', '"older"'))
+    assert load_prepared(tmp_path).ordered is False

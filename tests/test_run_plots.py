@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import confusion_matrix
 
+from bmix_lite.errors import BmixError
 from bmix_lite.run_plots import (
     plot_confusion_difference,
+    plot_confusion_pair,
     plot_confusions,
     plot_history,
+    plot_in_groups,
     plot_metric_dots,
     plot_recall_by_size,
 )
@@ -117,7 +120,7 @@ def test_true_classes_are_read_from_top_to_bottom_and_predictions_from_left_to_r
 
 
 def test_the_difference_is_the_second_minus_the_first_as_fractions():
-    figure = plot_confusion_difference(ONE, OTHER, ["one", "other"], ["no", "yes"])
+    figure = plot_confusion_difference({"one": ONE, "other": OTHER}, ["no", "yes"], "one", "other")
     heat = figure.data[0]
     assert heat.z == pytest.approx(np.array([[-0.25, 0.25], [0.25, -0.25]]))
     assert [list(row) for row in heat.text] == [["-0.25", "+0.25"], ["+0.25", "-0.25"]]
@@ -127,10 +130,45 @@ def test_the_difference_is_the_second_minus_the_first_as_fractions():
 
 
 def test_equal_matrices_differ_nowhere():
-    heat = plot_confusion_difference(ONE, ONE, ["one", "other"], ["no", "yes"]).data[0]
+    heat = plot_confusion_difference({"one": ONE}, ["no", "yes"], "one", "one").data[0]
     assert not heat.z.any()
     assert {text for row in heat.text for text in row} == {""}
     assert heat.zmin < 0 < heat.zmax
+
+
+@pytest.mark.parametrize("draw", [plot_confusion_pair, plot_confusion_difference])
+def test_any_two_matrices_can_be_chosen_and_no_other_names(draw):
+    matrices = {"one": ONE, "other": OTHER, "third": ONE + OTHER}
+    figure = draw(matrices, ["no", "yes"], "third", "one")
+    given = [matrices[name] / matrices[name].sum(axis=1, keepdims=True) for name in ("third", "one")]
+    expected = given if draw is plot_confusion_pair else [given[1] - given[0]]
+    for heat, matrix in zip(figure.data, expected, strict=True):
+        assert heat.z == pytest.approx(matrix)
+    with pytest.raises(BmixError, match="second must be one of one, other, third, got 'othr'"):
+        draw(matrices, ["no", "yes"], "one", "othr")
+
+
+def test_a_pair_may_be_shown_as_counts_and_one_method_twice_stands_once():
+    figure = plot_confusion_pair({"one": ONE, "other": OTHER}, ["no", "yes"], "other", "other", normalise=False)
+    (heat,) = figure.data
+    assert (heat.z == OTHER).all()
+    assert [note.text for note in figure.layout.annotations] == ["other"]
+
+
+def test_in_each_group_every_run_is_a_dot_and_the_mean_a_bar():
+    one = pd.DataFrame({"few (1 to 5)": [0.2, 0.6], "many": [0.9, np.nan]})
+    figure = plot_in_groups({"one": one, "<b>": one.iloc[:1]}, title="recall", y="recall on test")
+    dots, mean, other, _ = figure.data
+    assert list(dots.y)[:3] == [0.2, 0.9, 0.6]
+    assert np.isnan(dots.y[3])
+    assert list(mean.y) == pytest.approx([0.4, 0.9])
+    assert list(dots.x) == [*mean.x, *mean.x]
+    assert (mean.x < other.x).all()
+    assert np.abs([mean.x - [0, 1], other.x - [0, 1]]).max() < 0.5
+    assert other.name == "&lt;b&gt;"
+    assert (dots.marker.symbol, dots.marker.color) != (other.marker.symbol, other.marker.color)
+    assert figure.layout.xaxis.ticktext == ("few<br>(1 to 5)", "many")
+    assert says_what_it_shows(figure)
 
 
 def test_recalls_are_means_with_bars_from_the_lowest_to_the_highest_run():
@@ -165,7 +203,7 @@ def test_a_class_without_any_recall_is_no_point():
 def test_every_class_has_its_own_row_and_column_in_a_confusion_matrix(class_names):
     matrix = np.eye(len(class_names))
     figures = [plot_confusions({"a": matrix, "b": matrix}, class_names, normalise=normalise) for normalise in (0, 1)]
-    figures.append(plot_confusion_difference(matrix, matrix, ["a", "b"], class_names))
+    figures.append(plot_confusion_difference({"a": matrix, "b": matrix}, class_names, "a", "b"))
     for heat in (trace for figure in figures for trace in figure.data):
         for axis in (heat.x, heat.y):
             assert len(set(axis)) == len(class_names)
