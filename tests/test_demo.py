@@ -91,7 +91,7 @@ def test_the_report_shows_the_figures_of_the_comparison_offline(demo, browser_pa
     browser_page.goto((out / "report.html").resolve().as_uri())
     browser_page.wait_for_function(f"document.querySelectorAll('figure:has(.main-svg)').length >= {figures}")
     browser_page.wait_for_selector(".module .bmix-confusion")
-    assert browser_page.locator("figure:has(.main-svg)").count() == figures == 10
+    assert browser_page.locator("figure:has(.main-svg)").count() == figures == 9
     assert browser_page.locator(".module .bmix-confusion").count() == modules == 1
     assert len(explorers) == 4
     assert browser_page.locator("text=balanced_mixup, alpha 0.2").count() > 0
