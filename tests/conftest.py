@@ -5,12 +5,15 @@ import os
 import shutil
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from bmix_lite.locks import locked
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = {"07_sweep": "lesson_7", "09_your_data": "your_data"}  # lessons that train a grid: its folder in build
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no counterexample
+hypothesis.settings.load_profile("untimed")
 SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
 
 

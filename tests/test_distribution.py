@@ -35,7 +35,7 @@ pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisabl
 ALPHAS = [0.1, 0.2, 0.3, 1.0, 2.5]
 counts_lists = st.lists(st.integers(1, 10**7), min_size=1, max_size=12)
 shares = st.floats(0, 1)
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int32, np.int64, list])

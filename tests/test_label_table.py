@@ -97,7 +97,7 @@ def test_a_column_that_is_not_there_is_named_beside_those_that_are(tmp_path):
         read(tmp_path, "image|level\na|1\n").column("image")
 
 
-@settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(*[st.text("ab07 ,;\t\"'é=", min_size=1, max_size=6)] * 3), min_size=1, max_size=5))
 def test_any_table_that_python_writes_comes_back(tmp_path, rows):
     buffer = io.StringIO()

@@ -34,7 +34,7 @@ def test_lines_that_are_no_ending_are_passed_over(tmp_path, noise):
     ]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.text(st.characters(codec=None), max_size=20))
 def test_any_text_of_an_error_comes_back_from_the_ledger(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("ledger")

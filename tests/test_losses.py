@@ -51,14 +51,14 @@ def assert_same(ours, theirs, logits):
     np.testing.assert_allclose(*grads, rtol=1e-9, atol=1e-14)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds)
 def test_cross_entropy_of_one_hot_labels_is_the_hard_label_loss_of_torch(seed):
     logits, targets, numbers = make_case(seed)
     assert_same(soft_cross_entropy(logits, targets), F.cross_entropy(logits, numbers), logits)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds)
 def test_cross_entropy_of_soft_labels_is_minus_sum_y_log_p(seed):
     logits, targets, _ = make_case(seed, soft=True)
@@ -172,7 +172,7 @@ def test_logit_adjustment_is_the_formula_of_menon_with_pairwise_ratios_of_shares
     assert make_loss("logit_adjusted", COUNTS)(logits, targets).item() == pytest.approx(np.mean(terms), rel=1e-6)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(seeds, st.lists(st.integers(1, 10**6), min_size=3, max_size=3))
 def test_balanced_softmax_and_logit_adjustment_are_one_loss_since_softmax_sees_no_constant(seed, counts):
     logits, targets, _ = make_case(seed, soft=True)

@@ -30,7 +30,7 @@ def test_lam_is_the_weight_of_the_balanced_batch():
     assert y.tolist() == [[0.75, 0, 0.25]] * 4
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.lists(unit, min_size=5, max_size=5), st.booleans())
 def test_it_is_the_formula_of_the_authors_to_float32_rounding(seed, lams, per_image):
     base, balanced = make_batch(seed), make_batch(seed + 1)
@@ -69,7 +69,7 @@ def test_each_image_may_have_its_own_weight():
     assert y.tolist() == [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0]]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.integers(0, 2**32 - 1), st.lists(unit, min_size=7, max_size=7))
 def test_soft_labels_are_shares_that_sum_to_one(seed, lams):
     _, y = balanced_mixup(make_batch(seed, 7), make_batch(seed + 1, 7), torch.tensor(lams))
@@ -169,7 +169,7 @@ def test_remix_gives_the_rare_class_the_whole_label_where_its_image_weighs_more(
     assert y[0].tolist() == pytest.approx([0.4, 0.6])
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), unit)
 def test_remix_of_equal_classes_is_mixup(seed, lam):
     batch, order = make_batch(seed), torch.tensor([4, 0, 1, 2, 3])
@@ -227,7 +227,7 @@ def cut_by_loops(x, y, boxes, order):
     return images, labels
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.booleans())
 def test_cutmix_is_what_loops_over_pixels_make_of_it(seed, per_image):
     rng = np.random.default_rng(seed)
@@ -282,7 +282,7 @@ def test_alpha_zero_gives_lam_zero_exactly():
     assert (draw_lam(0.0, 100, rng=stream(0, "test")) == 0).all()
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.floats(0, 1e300), st.integers(0, 2**32))
 def test_lam_lies_in_zero_to_one_for_every_alpha(alpha, seed):
     drawn = draw_lam(alpha, 50, rng=stream(seed, "test"))

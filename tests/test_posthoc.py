@@ -18,7 +18,7 @@ def make_probabilities(seed, size=20, classes=3):
     return np.random.default_rng(seed).dirichlet(np.ones(classes), size)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1), st.floats(-1, 3), st.lists(st.integers(1, 10**6), min_size=3, max_size=3))
 def test_it_is_the_softmax_of_logits_less_tau_log_pi(seed, tau, counts):
     logits = np.random.default_rng(seed).normal(0, 3, (6, 3))

@@ -46,7 +46,7 @@ def test_absent_groups_and_split_come_back_absent(tmp_path, fields):
     assert (None if back.groups is None else back.groups.tolist()) == fields.get("groups")
 
 
-@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.text("07 ,\";\n\t\r=+-@#é'\\NAa.", max_size=5), min_size=4, max_size=4).filter(any))
 def test_any_group_name_survives_the_table(tmp_path, groups):
     save_prepared(make(groups=groups), tmp_path)

@@ -51,7 +51,7 @@ def test_arguments_that_look_alike_when_written_together_give_different_streams(
     assert derive_seed(*one) != derive_seed(*other)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(triples, triples)
 def test_different_arguments_give_different_seeds_of_63_bits(one, other):
     assert (derive_seed(*one) == derive_seed(*other)) == (one == other)

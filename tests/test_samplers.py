@@ -14,7 +14,7 @@ from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream, count
 
 COUNTS = [70, 25, 5]
 LABELS = np.random.default_rng(0).permutation(np.repeat([0, 1, 2], COUNTS))
-few = settings(deadline=None, max_examples=60)
+few = settings(max_examples=60)
 
 
 def make(q=1.0, *, labels=LABELS, seed=0, purpose="base", **options):

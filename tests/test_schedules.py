@@ -47,7 +47,7 @@ def test_warm_up_rises_in_equal_steps_and_then_the_schedule_begins(schedule):
     assert rates[3:] == pytest.approx(all_rates(after, falling[3:]))
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(scores)
 def test_plateau_is_that_of_torch(history):
     recipe = Recipe(schedule="plateau", epochs=len(history) + 1, lr=0.3)

@@ -2,7 +2,7 @@ import html
 
 import plotly.graph_objects as go
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bmix_lite import theme
@@ -35,7 +35,6 @@ def test_a_hostile_name_is_neither_markup_nor_formula_but_reads_as_given(name):
 
 
 @given(st.text(min_size=1))
-@settings(deadline=None)
 def test_any_text_reads_as_given(name):
     assert html.unescape(as_text(name)) == name
 
@@ -48,7 +47,6 @@ def test_an_empty_name_is_said_to_be_empty():
 @example(["a", "a", "a [0]"])
 @example(["a" * 40 + "b", "a" * 40 + "c"])
 @example(["", "(no name)"])
-@settings(deadline=None)
 def test_no_two_classes_share_a_place_on_an_axis(class_names):
     counts = [7] * len(class_names)
     for names in (name_classes(class_names), name_classes(class_names, counts)):
