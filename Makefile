@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare test lab voila package notebooks playground example pictures html lint clean
+.PHONY: install demo compare test lab voila package notebooks playground example pictures site lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -19,7 +19,7 @@ help:
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
 	@echo "make pictures   the README's picture, and its table from notebooks/pictures"
-	@echo "make html       run the notebooks and make pages of them whose sliders work offline, in build/html"
+	@echo "make site       run the notebooks and make a site of them whose sliders work offline, in build/site"
 	@echo "make voila      the lessons as dashboards without code, at an address of this machine"
 	@echo "make package    sdist and wheel in build/dist, the wheel tried in an environment of its own"
 	@echo "make clean      delete .venv and build"
@@ -59,10 +59,8 @@ playground: install
 example: demo
 	$(PYTHON) -m bmix_lite keep build/demo/runs notebooks/example_runs --table build/demo/results.csv
 
-html: install
-	for notebook in notebooks/*.ipynb; do \
-	  $(PYTHON) -m bmix_lite html $$notebook --out build/html/$$(basename $$notebook .ipynb).html || exit 1; \
-	done
+site: install
+	$(PYTHON) -m bmix_lite site
 
 pictures: install
 	$(PYTHON) .ci/pictures.py

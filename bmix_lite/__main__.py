@@ -37,6 +37,9 @@ def main(arguments=None):
     html.add_argument("notebook")
     html.add_argument("--as-is", action="store_true", help="do not run it: explorers show their first figure")
     html.add_argument("--out", help="the page (default: the notebook's name with .html)")
+    site = commands.add_parser("site", help="all lessons as a static site whose sliders work offline")
+    site.add_argument("--notebooks", default="notebooks", help="their folder (default: %(default)s)")
+    site.add_argument("--out", default="build/site", help="default: %(default)s")
     refresh = commands.add_parser("refresh", help="execute notebooks in place and clean them for git")
     refresh.add_argument("notebooks", nargs="+")
     student = commands.add_parser("student", help="the exercises without their solutions, to hand out")
@@ -124,6 +127,13 @@ def _html(chosen):
     return 0
 
 
+def _site(chosen):
+    from bmix_lite.website import make_site
+
+    print(make_site(chosen.notebooks, chosen.out))
+    return 0
+
+
 def _keep(chosen):
     from bmix_lite.runs import copy_results
 
@@ -165,6 +175,7 @@ COMMANDS = {
     "sweep": _sweep,
     "report": _report,
     "html": _html,
+    "site": _site,
     "refresh": _refresh,
     "student": _student,
     "keep": _keep,

@@ -17,6 +17,8 @@ POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval' blob:; style-src 'unsafe-inline'; "
     "img-src data: blob:; font-src data:"
 )
+PLOTLY_FILE = "plotly.min.js"  # beside the pages of a site, which share it
+SITE_POLICY = POLICY.replace("script-src", "script-src 'self' file:")
 
 # nbconvert's page without the scripts that it would load from the internet
 TEMPLATE = """
@@ -30,8 +32,10 @@ TEMPLATE = """
 """
 
 
-def export_html(notebook, page, *, title=None, run=False):
+def export_html(notebook, page, *, title=None, run=False, share_plotly=False):
     """Write `notebook` (a path) as the HTML file `page`, plotly embedded once; returns its Path.
+
+    share_plotly: plotly is a file beside the page instead, for several pages in one folder
 
     run: execute it first, in its folder, so that its explorers are alive in the page; else they are where it was
          executed inside `widgets.precomputing`, and elsewhere show their first figure. The file is left as it is.
@@ -47,7 +51,7 @@ def export_html(notebook, page, *, title=None, run=False):
     figures = sum(_prepare_cell(cell, number) for number, cell in enumerate(content.cells))
     exporter = _make_exporter()(exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
     exporter.raw_template = TEMPLATE
-    head = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
+    head = f'<meta http-equiv="Content-Security-Policy" content="{SITE_POLICY if share_plotly else POLICY}">'
     resources = {
         "metadata": {"name": title or notebook.stem},
         "head": head,
@@ -55,7 +59,7 @@ def export_html(notebook, page, *, title=None, run=False):
         "foot": "",
     }
     if figures:
-        resources["head"] += plotly_script()
+        resources["head"] += _link_plotly(Path(page).parent) if share_plotly else plotly_script()
         resources["foot"] = draw_script()
     body, _ = exporter.from_notebook_node(content, resources=resources)
     write_atomic(page, body)
@@ -67,6 +71,14 @@ def plotly_script():
     from plotly.offline import get_plotlyjs
 
     return f"<script>{get_plotlyjs()}</script>"
+
+
+def _link_plotly(folder):
+    from plotly.offline import get_plotlyjs
+
+    if not (folder / PLOTLY_FILE).is_file():
+        write_atomic(folder / PLOTLY_FILE, get_plotlyjs())
+    return f'<script src="{PLOTLY_FILE}"></script>'
 
 
 def draw_script():
@@ -143,7 +155,7 @@ def _make_exporter():
 
 
 def _link_pages(page):
-    """Links to other notebooks lead to their pages, which `make html` puts side by side."""
+    """Links to other notebooks lead to their pages, which `make site` puts side by side."""
     return re.sub(r'href="([^":]+)\.ipynb"', r'href="\1.html"', page)
 
 

@@ -95,6 +95,7 @@ ORDER = [
     "confusion_widget",
     "runs",
     "export",
+    "website",
     "refresh",
     "student",
     "kernels",

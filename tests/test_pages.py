@@ -1,4 +1,4 @@
-"""Every lesson as `make html` makes it, opened from disk without kernel and network: its controls move its figures."""
+"""Every lesson as `make site` makes it, opened from disk without kernel and network: its controls move its figures."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from bmix_lite.export import export_html
 from conftest import ROOT, only_one, share_runs
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
-MOST_BYTES = 6_000_000  # of which plotly is 4.9
+MOST_BYTES = 1_000_000  # besides plotly, which all pages share
 # what the figures of an explorer or widget show, as text to compare
 SHOWN = """place => {
   const plots = [...place.querySelectorAll(".js-plotly-plot")];
@@ -29,7 +29,8 @@ def notebooks(tmp_path_factory):
 @pytest.fixture(scope="module", params=LESSONS)
 def path(notebooks, request):
     with only_one(request.param):
-        return export_html(notebooks / f"{request.param}.ipynb", notebooks / f"{request.param}.html", run=True)
+        path = notebooks / f"{request.param}.ipynb"
+        return export_html(path, path.with_suffix(".html"), run=True, share_plotly=True)
 
 
 @pytest.fixture
