@@ -47,10 +47,14 @@ class IndexStream:
         """All indices of one epoch, (draws,) int64."""
         return np.concatenate(list(self._chunks(epoch)))
 
-    def batches(self, epoch, batch_size):
-        """Yield the epoch as index arrays of `batch_size`; a last lone image joins the batch before it."""
+    def batches(self, epoch, batch_size, world_size=1):
+        """Yield the epoch as index arrays of batch_size * world_size.
+
+        A remainder that would leave a process less than two images joins the batch before it: BatchNorm needs two.
+        """
         require(_is_count(batch_size), f"batch_size must be >= 1, got {batch_size!r}")
-        longest = batch_size + (batch_size > 1)
+        longest = batch_size * world_size + _least(batch_size, world_size) - 1
+        batch_size *= world_size
         waiting, left = np.empty(0, dtype=np.int64), self.draws
         for chunk in self._chunks(epoch):
             waiting = np.concatenate([waiting, chunk])
@@ -78,8 +82,9 @@ class BatchSampler:
     """One epoch of an IndexStream as a torch `batch_sampler` (or any loop): yields lists of indices.
 
     rank, world_size : this process takes every world_size-th index of each global batch of
-                       batch_size * world_size, so that all ranks make the same number of steps and no image is
-                       lost or doubled. Call `set_epoch` before each epoch, as with torch's DistributedSampler.
+                       batch_size * world_size, so that all ranks make the same number of steps, none with less than
+                       two images, and no image is lost or doubled. Call `set_epoch` before each epoch, as with
+                       torch's DistributedSampler.
     """
 
     def __init__(self, stream, batch_size, *, rank=0, world_size=1):
@@ -87,8 +92,6 @@ class BatchSampler:
         require(0 <= rank < world_size, f"rank must lie in 0..{world_size - 1}, got {rank}")
         whole = batch_size * world_size
         require(len(stream) >= whole, f"batch_size must fit {len(stream)} images, got {whole}")
-        rest = len(stream) % whole
-        require(rest < 2 or rest >= world_size, f"the last global batch has {rest} images for {world_size} ranks")
         self.stream, self.batch_size, self.rank, self.world_size = stream, batch_size, rank, world_size
         self.epoch = 1
 
@@ -97,16 +100,17 @@ class BatchSampler:
         self.epoch = epoch
 
     def __len__(self):
-        return count_batches(len(self.stream), self.batch_size * self.world_size)
+        return count_batches(len(self.stream), self.batch_size, self.world_size)
 
     def __iter__(self):
-        for batch in self.stream.batches(self.epoch, self.batch_size * self.world_size):
+        for batch in self.stream.batches(self.epoch, self.batch_size, self.world_size):
             yield batch[self.rank :: self.world_size].tolist()
 
 
-def count_batches(draws, batch_size):
-    """Batches in an epoch; a remainder of one image joins the batch before it, since BatchNorm needs two."""
-    return max(1, draws // batch_size + (draws % batch_size > 1))
+def count_batches(draws, batch_size, world_size=1):
+    """Steps in an epoch; a remainder of less than two images a process joins the step before it."""
+    whole = batch_size * world_size
+    return max(1, draws // whole + (draws % whole >= _least(batch_size, world_size)))
 
 
 def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes=None):
@@ -116,6 +120,11 @@ def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes
     return IndexStream(
         labels, 0, seed=seed, purpose="balanced", replacement=replacement, draws=draws, num_classes=num_classes
     )
+
+
+def _least(batch_size, world_size):
+    """The images that a step of its own needs."""
+    return min(2, batch_size) * world_size
 
 
 def _is_count(value):
