@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare test lab voila package notebooks playground example pictures site lint clean
+.PHONY: install demo compare test lab voila package notebooks playground example pictures site bench lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -22,6 +22,7 @@ help:
 	@echo "make site       run the notebooks and make a site of them whose sliders work offline, in build/site"
 	@echo "make voila      the lessons as dashboards without code, at an address of this machine"
 	@echo "make package    sdist and wheel in build/dist, the wheel tried in an environment of its own"
+	@echo "make bench      speed of sampling and mixing against other libraries (a minute, on an idle machine)"
 	@echo "make clean      delete .venv and build"
 
 install: $(STAMP)
@@ -77,6 +78,9 @@ package: install
 	$(PYTHON) -m uv pip install --quiet --python build/fresh/bin/python --constraints constraints.txt build/dist/*.whl
 	cd build/dist && ../fresh/bin/python -c "from bmix_lite import datasets, export, sweep_report, training; \
 	  print(datasets.load('digits_lt').name, datasets.load('eyepacs-labels').name)" && ../fresh/bin/python -m bmix_lite --help
+
+bench: install
+	status=0; for name in samplers mixing; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
 
 lint: install
 	$(PYTHON) -m ruff check .

@@ -57,11 +57,12 @@ class IndexStream:
         batch_size *= world_size
         waiting, left = np.empty(0, dtype=np.int64), self.draws
         for chunk in self._chunks(epoch):
-            waiting = np.concatenate([waiting, chunk])
-            while len(waiting) > longest or 0 < left == len(waiting):
+            waiting, at = np.concatenate([waiting, chunk]), 0
+            while (rest := len(waiting) - at) > longest or 0 < left == rest:
                 size = left if left <= longest else batch_size
-                yield waiting[:size]
-                waiting, left = waiting[size:], left - size
+                yield waiting[at : at + size]
+                at, left = at + size, left - size
+            waiting = waiting[at:]
 
     def _chunks(self, epoch):
         rng = stream(self.seed, self.purpose, epoch)
