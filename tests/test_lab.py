@@ -346,7 +346,7 @@ def test_make_lab_opens_on_the_first_lesson_and_its_links_lead_to_the_others(bro
         page.evaluate(f"target => {links}.find(link => link.pathname.endsWith('/' + target)).click()", target)
         page.wait_for_function(f"target => {LESSON}?.context?.path === target", arg=target)
         lesson.wait_for_kernel()  # closed while its kernel starts, JupyterLab itself complains
-        page.evaluate("jupyterapp.commands.execute('docmanager:open', {path: '00_start_here.ipynb'})")
+        page.evaluate("() => void jupyterapp.commands.execute('docmanager:open', {path: '00_start_here.ipynb'})")
         page.wait_for_function(f"{LESSON}?.context?.path === '00_start_here.ipynb'")
     assert lesson.problems == []
     lesson.shutdown()

@@ -61,6 +61,7 @@ CHANGED = dict(
     alpha=0.3,
     lam_per="image",
     balanced_draw="deck",
+    budget="images",
     loss="focal",
     model="mobilenet_v2",
     weights="imagenet",
@@ -71,19 +72,22 @@ CHANGED = dict(
     lr=0.07,
     momentum=0.5,
     weight_decay=0.0,
-    schedule="plateau",
+    schedule="constant",
     warmup_epochs=1,
+    min_lr=1e-4,
     monitor="mcc",
     precision="fp32",
     threads=2,
     seed=1,
+    defects="drop_last",
 )
 
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
 def test_every_field_of_the_recipe_changes_the_run_id(name):
-    recipe = Recipe(mixing="balanced", alpha=0.2)
-    assert make_run_id(recipe, "data") == make_run_id(Recipe(mixing="balanced", alpha=0.2), "data")
+    fields = dict(mixing="balanced", alpha=0.2, schedule="plateau")  # min_lr needs it
+    recipe = Recipe(**fields)
+    assert make_run_id(recipe, "data") == make_run_id(Recipe(**fields), "data")
     assert make_run_id(replace(recipe, **{name: CHANGED[name]}), "data") != make_run_id(recipe, "data")
 
 
