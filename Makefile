@@ -13,7 +13,7 @@ help:
 	@echo "make demo       train and compare on real digits: table and build/demo/report.html (about 3 minutes)"
 	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET))"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       all tests, notebooks included (about 15 minutes)"
+	@echo "make test       all tests, notebooks included (15 to 25 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make student    the exercises without their solutions, in build/student"
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
