@@ -41,9 +41,10 @@ class MixedBatches:
         recipe, lam_rng = self.recipe, self.rng["lam"]
         size = len(batch[0]) if recipe.lam_per == "image" else None
         if recipe.mixing == "balanced":
-            lam = draw_lam(recipe.alpha, size, rng=lam_rng)
-            if "global_lam" in recipe.defects.split():
+            if recipe.makes("global_lam"):
                 lam = draw_lam_globally(recipe.alpha, size)
+            else:
+                lam = draw_lam(recipe.alpha, size, rng=lam_rng)
             return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
         lam = lam_rng.beta(recipe.alpha, recipe.alpha, size)
         order = torch.as_tensor(self.rng["mixup order"].permutation(len(batch[0])), device=self.device)

@@ -31,6 +31,7 @@ class Plan:
     content: str  # hash of the notebook's code and text
     source: str = ""
     own: bytes = b""  # the content of a file of methods of one's own
+    own_copy: str = ""  # where the kernels find it
     tasks: dict = field(default_factory=dict)
     complete: set = field(default_factory=set)
     repeated: int = 0
@@ -85,9 +86,8 @@ def plan_runs(notebook, grid, out, *, own=None):
     for name in (FOLDER, "method"):
         require(name in defaults, f"{notebook} has no parameter {name!r} in its cell tagged 'parameters'")
     kept, fingerprints = out / SWEEP / f"{content}.ipynb", {}
-    plan = Plan(out, kept, content, str(notebook), code)
     digest = hashlib.sha256(code).hexdigest()
-    copy = str(out / SWEEP / f"{digest}.py") if code else ""
+    plan = Plan(out, kept, content, str(notebook), code, str(out / SWEEP / f"{digest}.py") if code else "")
     for parameters in grid:
         for name in parameters:
             require_choice(f"a parameter of {notebook.name}", name, tuple(defaults))
@@ -102,7 +102,7 @@ def plan_runs(notebook, grid, out, *, own=None):
         plan.repeated += run_id in plan.tasks
         quiet = {LIVE: False} if LIVE in defaults else {}  # nobody watches, and papermill would store the widgets
         parameters = quiet | parameters | {FOLDER: str(out / run_id)}
-        plan.tasks[run_id] = Task(kept, out / run_id, parameters, os.getcwd(), copy)
+        plan.tasks[run_id] = Task(kept, out / run_id, parameters, os.getcwd(), plan.own_copy)
     plan.complete = list_done(out, plan.tasks)
     return plan
 
@@ -116,8 +116,8 @@ def keep_plan(plan, notebook):
     if read_parameters(plan.notebook)[1] != plan.content:
         plan.notebook.unlink()
         raise BmixError(f"{notebook} was changed while its runs were planned: start again")
-    for copy in {task.own for task in plan.tasks.values() if task.own}:
-        write_atomic(Path(copy), plan.own)
+    if plan.own:
+        write_atomic(Path(plan.own_copy), plan.own)
     runs = {run_id: task.parameters for run_id, task in plan.tasks.items()}
     about = {"notebook": plan.source, "content": plan.content, "bmix_lite": __version__, "runs": runs}
     if any(read_plan(plan.out).get(name) != value for name, value in about.items()):

@@ -86,7 +86,10 @@ class Recipe:
         require(self.min_lr < self.lr, f"min_lr must be below lr, got {self.min_lr!r}")
         for name in self.defects.split():
             require_choice("a name in defects", name, tuple(SWITCHES))
-        self._check_defects(set(self.defects.split()))
+        for name, (field, value) in _NEEDED.items():  # a switch that changes nothing would be taken for harmless
+            found = getattr(self, field)
+            fits = found == value or not self.makes(name)
+            require(fits, f"defect {name!r} needs {field}={value!r}, got {found!r}")
         require(self.warmup_epochs < self.epochs, f"warmup_epochs must be below epochs, got {self.warmup_epochs}")
 
     @classmethod
@@ -115,13 +118,9 @@ class Recipe:
         monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
         return cls.make(method, **PAPER | {"dataset": dataset, "monitor": monitor} | fields)
 
-    def _check_defects(self, names):
-        """A switch that would change nothing is refused: its effect would be taken for none."""
-        given = {name: getattr(self, name) for name in ("schedule", "monitor", "mixing")}
-        needs = {"leading_plateau": ("schedule", "plateau"), "kappa_without_labels": ("monitor", "kappa")}
-        for name, (field, value) in (needs | {"global_lam": ("mixing", "balanced")}).items():
-            found = given[field]
-            require(name not in names or found == value, f"defect {name!r} needs {field}={value!r}, got {found!r}")
+    def makes(self, defect):
+        """Whether this recipe asks for a mistake, a name of `defects.SWITCHES`."""
+        return defect in self.defects.split()
 
     @property
     def method(self):
@@ -168,6 +167,11 @@ def _defining(method):
     return {name: row[name] for name in row if name != "alpha" and (name != "q" or row["mixing"] == "none")}
 
 
+_NEEDED = {
+    "leading_plateau": ("schedule", "plateau"),
+    "kappa_without_labels": ("monitor", "kappa"),
+    "global_lam": ("mixing", "balanced"),
+}
 _LOWEST = dict(fold=0, epochs=1, batch_size=2, weight_decay=0, momentum=0, warmup_epochs=0, min_lr=0, threads=1, seed=0)
 
 

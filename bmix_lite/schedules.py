@@ -31,7 +31,7 @@ def mixed_metric(recipe):
 
 
 def _lower_at_plateaus(recipe, history):
-    if "leading_plateau" in recipe.defects.split():
+    if recipe.makes("leading_plateau"):
         train, val = ([record[name] for record in history] for name in (mixed_metric(recipe), f"val_{recipe.monitor}"))
         return lower_rate_when_training_leads([*train, 0.0], [*val, 0.0], recipe.lr)[-1]
     return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history)

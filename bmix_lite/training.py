@@ -67,7 +67,6 @@ class _Epochs:
     def __init__(self, model, data, recipe, device):
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
         self.batches, self.val_rows = MixedBatches(data, recipe, device), _rows_to_choose_on(data, recipe)
-        self.defects = recipe.defects.split()
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _make_optimizer(weights, recipe)
 
@@ -90,7 +89,7 @@ class _Epochs:
                 self.optimizer.step()
                 losses.append(value * len(labels))
                 seen += len(labels)
-                if "leading_plateau" in self.defects:
+                if recipe.makes("leading_plateau"):
                     answers.append((labels.argmax(dim=1).cpu(), logits.detach().float().softmax(dim=1).cpu()))
         record = {"epoch": epoch, "lr": lr, "train_loss": math.fsum(losses) / seen}
         if answers:
@@ -106,7 +105,7 @@ class _Epochs:
         broken = f"after epoch {record['epoch']}, at lr {record['lr']:g}, the model predicts NaN: lower lr"
         require(bool(np.isfinite(probabilities).all()), broken)
         scores = score(labels[self.val_rows], probabilities, shown)
-        if "kappa_without_labels" in self.defects:
+        if recipe.makes("kappa_without_labels"):
             scores["kappa"] = kappa_without_labels(labels[self.val_rows], probabilities.argmax(axis=1))
         picked = probabilities[np.arange(len(self.val_rows)), labels[self.val_rows]].astype(float)
         record |= {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
@@ -137,9 +136,8 @@ class _Epochs:
 
 def _rows_to_choose_on(data, recipe):
     """The validation rows, unless the recipe asks for a mistake."""
-    defects = recipe.defects.split()
-    rows = data.rows("test" if "chosen_on_test" in defects else "val")
-    return drop_last(rows, recipe.batch_size) if "drop_last" in defects else rows
+    rows = data.rows("test" if recipe.makes("chosen_on_test") else "val")
+    return drop_last(rows, recipe.batch_size) if recipe.makes("drop_last") else rows
 
 
 def _check_fit(model, data, recipe, device):

@@ -28,7 +28,7 @@ def make_site(notebooks, out, *, run=True):
 
 
 def _describe(path, out):
-    """Title, minutes, first sentences and first picture of a lesson; the picture is written."""
+    """Number, title, page, minutes and first picture of a lesson; the picture is written."""
     notebook = read_notebook(path)
     head = notebook.cells[0].source
     title = re.match(r"# (?:\d+ )?(.*)", head)[1]
