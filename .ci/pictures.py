@@ -22,7 +22,7 @@ COMPARED = ROOT / "notebooks/pictures/compare_digits_lt.csv"  # a line a method,
 def main():
     readme = ROOT / "README.md"
     if "--compare" in sys.argv:
-        compare(sys.argv[sys.argv.index("--compare") + 1]).to_csv(COMPARED, float_format="%.6f")
+        compare(sys.argv[sys.argv.index("--compare") + 1]).to_csv(COMPARED)
     before = readme.read_text()
     after = re.sub(r"(<!-- methods:.*?-->\n).*?(\n<!-- end)", lambda m: m[1] + make_table() + m[2], before, flags=re.S)
     if "--check" in sys.argv:
