@@ -77,13 +77,16 @@ def share_one_generator_for_all_epochs():
 
 
 def write_checkpoints_in_place():
+    """On a disk that takes 10 ms a file: a kill within the first 4 ms finds it half written, however fast ours is."""
+
     def save_in_place(path, state):
         body = checkpoints._to_bytes(state)
         content = HEADER + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
         with open(path, "wb", buffering=0) as file:
-            for at in range(0, len(content), 1 << 16):
-                file.write(content[at : at + (1 << 16)])
+            for part in (content[:-1000], content[-1000:]):
+                file.write(part)
                 os.fsync(file.fileno())
+                time.sleep(0.005)
 
     training.save_checkpoint = save_in_place
 

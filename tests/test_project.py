@@ -10,7 +10,7 @@ from packaging.requirements import Requirement
 
 from conftest import ROOT
 
-CONDA_NAMES = {"pytorch": "torch"}
+CONDA_NAMES = {"pytorch": "torch", "opencv": "opencv-python-headless"}
 PIP_ONLY = {"latex2mathml"}  # pip installs it through `-e .`
 
 
