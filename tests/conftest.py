@@ -65,19 +65,26 @@ def chromium():
     return path
 
 
-@pytest.fixture
-def browser_page(chromium):
-    """A page of a headless Chromium without network; its `problems` are requests that would leave, and errors."""
+@pytest.fixture(scope="module")  # an open playwright leaves its event loop running, under all tests that follow
+def offline_browser(chromium):
+    """A headless Chromium for the pages of a module."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=chromium, args=[f"--{name}" for name in SWITCHES.split()])
-        page = browser.new_context(offline=True).new_page()
-        page.problems = []
-        inside = ("file:", "data:", "blob:")
-        page.on("request", lambda request: request.url.startswith(inside) or page.problems.append(request.url))
-        page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
-        page.on("pageerror", lambda error: page.problems.append(str(error)))
-        page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
-        yield page
+        yield browser
         browser.close()
+
+
+@pytest.fixture
+def browser_page(offline_browser):
+    """A page without network; its `problems` are requests that would leave, and errors."""
+    page = offline_browser.new_context(offline=True).new_page()
+    page.problems = []
+    inside = ("file:", "data:", "blob:")
+    page.on("request", lambda request: request.url.startswith(inside) or page.problems.append(request.url))
+    page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+    page.on("pageerror", lambda error: page.problems.append(str(error)))
+    page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
+    yield page
+    page.context.close()

@@ -1,11 +1,14 @@
-"""Every lesson as `make site` makes it, opened from disk without kernel and network: its controls move its figures."""
+"""Every lesson run by papermill with another setting, and its page opened without kernel and network: controls move."""
 
-import shutil
+import ast
 
+import papermill
 import pytest
 
 from bmix_lite.export import export_html
-from conftest import ROOT, only_one, share_runs
+from bmix_lite.ipynb import QUIET, read_notebook
+from bmix_lite.widgets import precomputing
+from conftest import ROOT
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 MOST_BYTES = 1_000_000  # besides plotly, which all pages share
@@ -18,19 +21,53 @@ SHOWN = """place => {
 KEYS = {"range": ("ArrowRight", "ArrowLeft"), "checkbox": ("Space",), "select-one": ("ArrowDown", "ArrowUp")}
 
 
-@pytest.fixture(scope="module")
-def notebooks(tmp_path_factory):
-    """A copy of the lessons to run in, so that nothing is written into the repository."""
-    folder = tmp_path_factory.mktemp("pages") / "notebooks"
-    share_runs(folder.parent)
-    return shutil.copytree(ROOT / "notebooks", folder, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
+# every lesson with another setting than it is committed with; in full where its own runs take long
+SETTINGS = {
+    "00": {},
+    "01": {"fold": 1},
+    "02": {"q": 1.0, "epochs": 3},
+    "03": {"alpha": 0.3, "q": 0.5},
+    "04": {"kind": "rings", "seed": 1},
+    "05": {"epochs": 1, "live": False},
+    "06": {"metric": "mcc"},
+    "07": {"alphas": [0.1, 0.5], "seeds": 2, "epochs": 1},
+    "08": {"chosen": "balanced_mixup, alpha 0.1"},
+    "09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8},
+    "10": {"seed": 1, "epochs": 10, "batch_size": 32},
+    "11": {"alpha": 0.4},
+}
+# where what a lesson reads and writes lies, told by paths that hold anywhere
+PLACES = {
+    "04": lambda made: {"playground": str(ROOT / "notebooks/playground.npz")},
+    "05": lambda made: {"run_folder": str(made / "runs/one")},
+    "06": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
+    "07": lambda made: {"folder": str(made), "train_notebook": str(ROOT / "notebooks/05_train.ipynb")},
+    "10": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
+}
+PLACES["09"] = lambda made: PLACES["07"](made) | {"own": str(ROOT / "notebooks/own_method.py")}
 
 
 @pytest.fixture(scope="module", params=LESSONS)
-def path(notebooks, request):
-    with only_one(request.param):
-        path = notebooks / f"{request.param}.ipynb"
-        return export_html(path, path.with_suffix(".html"), run=True, share_plotly=True)
+def path(tmp_path_factory, request):
+    """The page of a lesson that papermill ran with another setting."""
+    folder, number = tmp_path_factory.mktemp(request.param), request.param[:2]
+    parameters = SETTINGS[number] | PLACES.get(number, lambda made: {})(folder / "made")
+    done = folder / f"{request.param}.ipynb"
+    settings = {"progress_bar": False, "extra_arguments": QUIET}
+    with precomputing():
+        papermill.execute_notebook(ROOT / f"notebooks/{request.param}.ipynb", done, parameters, **settings)
+    return export_html(done, done.with_suffix(".html"), share_plotly=True)
+
+
+def test_papermill_ran_every_cell_with_the_setting_that_was_asked_for(path):
+    cells = [cell for cell in read_notebook(path.with_suffix(".ipynb")).cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in cells)
+    injected = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    asked = SETTINGS[path.stem[:2]] | PLACES.get(path.stem[:2], lambda made: {})(path.parent / "made")
+    assert len(injected) == bool(asked)
+    body = [line for cell in injected for line in ast.parse(cell.source).body]
+    values = {line.targets[0].id: ast.literal_eval(line.value) for line in body}
+    assert values == asked
 
 
 @pytest.fixture
