@@ -33,6 +33,7 @@ def main(arguments=None):
     report = commands.add_parser("report", help="one page and one table of all runs in a folder")
     report.add_argument("runs")
     report.add_argument("--metric", default="balanced_accuracy", help="to compare by (default: %(default)s)")
+    report.add_argument("--tuned", action="store_true", help="of each method only its best setting on validation")
     html = commands.add_parser("html", help="run a notebook and make one page of it whose sliders work offline")
     html.add_argument("notebook")
     html.add_argument("--as-is", action="store_true", help="do not run it: explorers show their first figure")
@@ -103,7 +104,7 @@ def _sweep(chosen):
 
 
 def _report(chosen):
-    _write_report(chosen.runs, metric=chosen.metric)
+    _write_report(chosen.runs, metric=chosen.metric, tuned=chosen.tuned)
     return 0
 
 

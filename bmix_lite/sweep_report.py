@@ -18,14 +18,16 @@ from bmix_lite.run_plots import plot_metric_dots, plot_recall_by_size
 from bmix_lite.runs import read_runs
 from bmix_lite.sweep_plots import plot_against
 from bmix_lite.tasks import TASK
+from bmix_lite.tuning import keep_tuned
 from bmix_lite.verdicts import compare_pairs, explain_tests
 
 CLASSES = 60  # more than that, and a figure of recall class by class shows nothing
 
 
-def write_report(experiment, *, metric="balanced_accuracy"):
+def write_report(experiment, *, metric="balanced_accuracy", tuned=False):
     """Write results.csv (and .parquet where pyarrow is installed) and report.html into a folder of runs; their paths.
 
+    tuned: the page compares each method's best setting alone, see `tuning.keep_tuned`; the table holds all runs.
     Raises BmixError if there is no complete run.
     """
     experiment = Path(experiment)
@@ -42,7 +44,7 @@ def write_report(experiment, *, metric="balanced_accuracy"):
         mixed = [name for name in table if table[name].map(type).nunique() > 1 and table[name].dtype == object]
         write_atomic(experiment / "results.parquet", table.astype(dict.fromkeys(mixed, str)).to_parquet(index=False))
         paths.insert(1, experiment / "results.parquet")
-    write_atomic(paths[-1], render(experiment, runs, apart, table, metric))
+    write_atomic(paths[-1], render(experiment, runs, apart, table, metric, tuned))
     return paths
 
 
@@ -86,7 +88,7 @@ def tabulate_all(runs, experiment):
     return table
 
 
-def render(experiment, runs, apart, table, metric):
+def render(experiment, runs, apart, table, metric, tuned=False):
     """The page: it holds all that it shows and asks no other machine for anything; names are escaped."""
     from jinja2 import Environment
 
@@ -95,7 +97,7 @@ def render(experiment, runs, apart, table, metric):
     for run in runs:
         by_dataset[run["recipe"]["dataset"]].append(run)
     sections = [
-        _section(dataset, group, table[table["dataset"] == dataset], metric, number)
+        _section(dataset, group, table[table["dataset"] == dataset], metric, number, tuned)
         for number, (dataset, group) in enumerate(by_dataset.items())
     ]
     rows = [_row(experiment, row, metric) for row in table.to_dict("records")]
@@ -121,7 +123,12 @@ def render(experiment, runs, apart, table, metric):
     )
 
 
-def _section(dataset, runs, table, metric, number):
+def _section(dataset, runs, table, metric, number, tuned):
+    tried = 0
+    if tuned:
+        runs, chosen = keep_tuned(runs, metric)
+        tried = chosen["tried"].iloc[0]
+        table = table[table["run_id"].isin([run["run_id"] for run in runs])]
     summary, pairs = summarise(runs, metric), compare_pairs(runs, metric=metric)
     counts, classes = runs[0]["train_counts"], runs[0]["class_names"]
     figures = [plot_metric_dots(summary, f"{metric.replace('_', ' ')} on test")]
@@ -137,6 +144,7 @@ def _section(dataset, runs, table, metric, number):
     wide = summary[summary["low"] < summary["high"]]
     return {
         "dataset": dataset,
+        "tried": tried,
         "figures": shown,
         "methods": methods,
         "reference": summary.index[0],

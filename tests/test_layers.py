@@ -107,6 +107,7 @@ ORDER = [
     "batch",
     "comparison",
     "verdicts",
+    "tuning",
     "verdict_plots",
     "sweep_plots",
     "sweep_report",

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -77,6 +78,15 @@ def test_the_grid_of_make_compare_holds_every_method_and_three_alphas_with_five_
     assert [alpha for method, alpha in rows if method == "balanced_mixup"] == [0.1, 0.2, 0.3]
     assert sorted({run["seed"] for run in grid}) == [0, 1, 2, 3, 4]
     assert len(grid) == 5 * len(rows) == 5 * (len(ROWS) - 1 + 2)
+
+
+def test_the_grid_of_make_tuned_gives_every_method_the_same_rates_and_seeds(root):
+    parameters, _ = read_parameters(root / "notebooks/05_train.ipynb")
+    grid = read_grid_file(root / "notebooks/tuned.yaml", parameters)
+    methods = [method for method in ROWS if method != "logit_adjusted"]
+    found = {method: [(run["lr"], run["seed"]) for run in grid if run["method"] == method] for method in methods}
+    assert len(grid) == sum(map(len, found.values()))
+    assert {tuple(tried) for tried in found.values()} == {tuple(product((0.003, 0.01, 0.03), range(5)))}
 
 
 def record_calls(monkeypatch, name):

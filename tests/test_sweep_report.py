@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -105,6 +106,20 @@ def test_a_failed_run_is_named_and_averaged_neither_as_zero_nor_as_nan(experimen
     assert np.isnan(failed["test_balanced_accuracy"])
     assert len(table) == 9
     assert page.problems == []
+
+
+def test_a_tuned_page_compares_each_method_s_best_setting_alone_and_lists_all_runs(tmp_path):
+    for lr, rights in {0.01: (80, 82), 0.03: (70, 72)}.items():  # on validation all are right: the lower is kept
+        for seed, right in enumerate(rights):
+            add_run(tmp_path, "instance", seed, right, lr=lr)
+            add_run(tmp_path, "class_balanced", seed, right + 5, lr=lr)
+    page = write_report(tmp_path, tuned=True)[-1].read_text(encoding="utf-8")
+    assert "of 2 tried" in page
+    means = re.findall(r'<td class="number">2</td><td class="number">(0\.\d+)', page)
+    assert means == ["0.810", "0.860"]
+    assert len(pd.read_csv(tmp_path / "results.csv")) == 8
+    assert "8 complete" in page
+    assert "of 2 tried" not in write_report(tmp_path)[-1].read_text(encoding="utf-8")
 
 
 def test_the_page_says_each_comparison_in_words_and_keeps_the_tests_folded(experiment, browser_page):
