@@ -81,6 +81,7 @@ def make_source(name, pixels):
                 f"https://zenodo.org/records/10519652/files/{file}", file, md5=MD5[name].split()[PIXELS.index(pixels)]
             ),
         ),
+        ordered=name == "retinamnist",  # grades of retinopathy
         class_names={str(number): label for number, label in enumerate(SETS[name][1].split(","))},
     )
 

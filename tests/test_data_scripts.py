@@ -247,6 +247,13 @@ def test_a_medmnist_file_with_another_hash_is_refused_before_it_is_read(tmp_path
     assert not (tmp_path / "out").exists()
 
 
+def test_grades_are_known_to_be_ordered_and_nothing_else():
+    medmnist = get("medmnist")
+    assert [name for name in medmnist.SETS if medmnist.make_source(name, 28).ordered] == ["retinamnist"]
+    others = [name for name in [*FETCHED, "eyepacs"] if getattr(getattr(get(name), "SOURCE", None), "ordered", False)]
+    assert others == ["eyepacs"]
+
+
 def test_every_medmnist_file_has_a_hash_of_its_own():
     module = get("medmnist")
     hashes = [
