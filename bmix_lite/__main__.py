@@ -76,7 +76,7 @@ def _demo(chosen):
 
 
 def _sweep(chosen):
-    from bmix_lite.batch import describe_endings, plan_runs, run_grid
+    from bmix_lite.batch import describe_endings, plan_runs, run_plan
     from bmix_lite.grids import cross_grids, read_assignments, read_grid_file
     from bmix_lite.parameters import read_parameters
 
@@ -90,8 +90,8 @@ def _sweep(chosen):
     if chosen.dry_run:
         return 0
     settings = {"jobs": chosen.jobs, "devices": devices, "scheduler": chosen.scheduler}
-    settings |= {"timeout": chosen.timeout, "retries": chosen.retries, "own": chosen.own}
-    endings = run_grid(chosen.notebook, grid, chosen.out, **settings)
+    settings |= {"timeout": chosen.timeout, "retries": chosen.retries}
+    endings = run_plan(plan, **settings)
     print(describe_endings(endings))
     status = 0 if all(ending.good for ending in endings) else 1
     if any(ending.good for ending in endings):

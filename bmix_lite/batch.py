@@ -18,22 +18,27 @@ from bmix_lite.tasks import Ending, list_done
 from bmix_lite.watching import Display
 
 DEVICE = r"\d+|(GPU|MIG)-[\w-]+"  # as nvidia-smi -L lists them
-__all__ = ["Ending", "describe_endings", "expand_grid", "plan_runs", "run_grid"]
+__all__ = ["Ending", "describe_endings", "expand_grid", "plan_runs", "run_grid", "run_plan"]
 
 
-def run_grid(
-    notebook, grid, out, *, own=None, jobs=2, timeout=None, retries=1, devices=(), scheduler=None, progress=True
-):
+def run_grid(notebook, grid, out, *, own=None, **options):
     """Run the notebook once for each parameter set; returns an Ending for each different run, in grid order.
 
     grid: dicts of parameters (see `grids`); out: the experiment's folder, used by one sweep at a time
     own: a Python file that adds methods of your own, run before each notebook (see `plan_runs`)
+    options: see `run_plan`. Raises BmixError before any kernel starts if a parameter is wrong or the folder is in use.
+    """
+    return run_plan(plan_runs(notebook, grid, out, own=own), **options)
+
+
+def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=None, progress=True):
+    """Run what `plan_runs` planned; returns an Ending for each run, in the plan's order.
+
     jobs: runs at a time on this machine; devices: GPU numbers, then it is one run at a time on each of these
     timeout: seconds a try of a run; retries: further tries of a run that was killed or timed out
     scheduler: address or Client of a running Dask cluster, which then does the work instead of this machine
     Complete runs are reused, interrupted ones go on from their checkpoint. A run that fails never stops the others.
-    Raises BmixError before any kernel starts if a parameter is wrong or the folder is in use; Ctrl-C leaves all
-    that is complete, and the same call goes on from there.
+    Ctrl-C leaves all that is complete, and the same call goes on from there.
     """
     require(isinstance(jobs, int) and jobs >= 1, f"jobs must be an integer >= 1, got {jobs!r}")
     require(isinstance(retries, int) and retries >= 0, f"retries must be an integer >= 0, got {retries!r}")
@@ -41,7 +46,6 @@ def run_grid(
     require(fits, f"timeout must be above 0 seconds, got {timeout!r}")
     for device in devices:  # CUDA would hide all GPUs on a name that it does not know
         require(re.fullmatch(DEVICE, str(device)), f"devices must be GPU numbers such as 0,1, got {device!r}")
-    plan = plan_runs(notebook, grid, out, own=own)
     if not plan.waiting:  # nothing will be written, and who only reads needs no lock
         return [Ending(task.folder, "reused") for task in plan.tasks.values()]
     with locked(plan.out / SWEEP / "lock", f"the experiment {plan.out}"):
@@ -49,7 +53,7 @@ def run_grid(
         endings = {run_id: Ending(plan.out / run_id, "reused") for run_id in plan.complete}
         if plan.waiting:
             try:
-                keep_plan(plan, notebook)
+                keep_plan(plan)
             except OSError as error:
                 raise BmixError(f"nothing can be written to {plan.out}: {error}") from error
             pool = Cluster(scheduler) if scheduler is not None else Threads(jobs, devices)

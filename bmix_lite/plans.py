@@ -107,15 +107,15 @@ def plan_runs(notebook, grid, out, *, own=None):
     return plan
 
 
-def keep_plan(plan, notebook):
+def keep_plan(plan):
     """Write down what a sweep is about to do, and the notebook itself: it may be edited while runs still wait."""
     import nbformat
 
     if not plan.notebook.exists():
-        write_atomic(plan.notebook, nbformat.writes(read_notebook(notebook)))
+        write_atomic(plan.notebook, nbformat.writes(read_notebook(plan.source)))
     if read_parameters(plan.notebook)[1] != plan.content:
         plan.notebook.unlink()
-        raise BmixError(f"{notebook} was changed while its runs were planned: start again")
+        raise BmixError(f"{plan.source} was changed while its runs were planned: start again")
     if plan.own:
         write_atomic(Path(plan.own_copy), plan.own)
     runs = {run_id: task.parameters for run_id, task in plan.tasks.items()}

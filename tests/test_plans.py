@@ -305,14 +305,14 @@ def test_planning_writes_nothing(tmp_path, notebook):
 
 def test_what_a_sweep_will_do_is_kept_with_the_notebook_as_it_is_now(tmp_path, notebook):
     plan = plan_runs(notebook, [{"seed": 1}], tmp_path)
-    keep_plan(plan, notebook)
+    keep_plan(plan)
     assert plan.notebook.parent == tmp_path / SWEEP
     assert read_parameters(plan.notebook) == read_parameters(notebook)
     kept = read_plan(tmp_path)
     assert kept["content"] == plan.content
     assert kept["runs"] == {run_id: task.parameters for run_id, task in plan.tasks.items()}
     before = contents(tmp_path)
-    keep_plan(plan, notebook)
+    keep_plan(plan)
     assert contents(tmp_path) == before
     assert read_plan(tmp_path / "elsewhere") == {}
 
@@ -322,7 +322,7 @@ def test_a_notebook_edited_while_its_runs_are_planned_is_refused(tmp_path):
     plan = plan_runs(path, [{}], tmp_path / "out")
     write_notebook(path, *CELLS, "# edited")
     with pytest.raises(BmixError, match=r"one\.ipynb was changed while its runs were planned"):
-        keep_plan(plan, path)
+        keep_plan(plan)
     assert list((tmp_path / "out" / SWEEP).glob("*.ipynb")) == []
     assert not (tmp_path / "out" / SWEEP / "plan.json").exists()
 
