@@ -13,16 +13,22 @@ from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
 
 
 class MixedBatches:
-    """The "train" rows of an ImageSet as a Recipe samples, augments and mixes them; `epoch(n)` yields the batches."""
+    """The "train" rows of an ImageSet as a Recipe samples, augments and mixes them; `epoch(n)` yields the batches.
 
-    def __init__(self, data, recipe, device):
+    rank, world_size : where several processes train one network, the share of this one of each step's images (see
+                       `samplers.BatchSampler`), batch_size each; a lam for the batch is the same for all of them.
+    """
+
+    def __init__(self, data, recipe, device, rank=0, world_size=1):
         self.data, self.recipe, self.device = data, recipe, device
         self.rows = data.rows("train")
         self.labels = data.labels[self.rows]
         self.eye = torch.eye(len(data.class_names), device=device)
         base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
         balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
-        self.base, self.balanced = (BatchSampler(side, recipe.batch_size) for side in (base, balanced))
+        place = {"rank": rank, "world_size": world_size}
+        self.base, self.balanced = (BatchSampler(side, recipe.batch_size, **place) for side in (base, balanced))
+        self.own = f" rank {rank}" if rank else ""  # each process draws for its own images
         halved = recipe.budget == "images" and recipe.mixing == "balanced"  # each step reads two images
         self.steps = -(-len(self.base) // 2) if halved else len(self.base)
 
@@ -31,8 +37,13 @@ class MixedBatches:
         recipe = self.recipe
         self.base.set_epoch(epoch)
         self.balanced.set_epoch(epoch)
-        self.rng = {side: stream(recipe.seed, f"augment {side}", epoch) for side in ("base", "balanced")}
-        self.rng |= {purpose: stream(recipe.seed, purpose, epoch) for purpose in ("lam", "mixup order", "cutmix box")}
+        purposes = {"base": "augment base", "balanced": "augment balanced"}
+        purposes |= {purpose: purpose for purpose in ("mixup order", "cutmix box", "lam")}
+        shared = () if recipe.lam_per == "image" else ("lam", "cutmix box")
+        self.rng = {
+            name: stream(recipe.seed, purpose + self.own * (purpose not in shared), epoch)
+            for name, purpose in purposes.items()
+        }
         for base, balanced in itertools.islice(zip(self.base, self.balanced, strict=True), self.steps):
             batch = self.fetch(base, "base")
             yield self.mix(batch, balanced) if recipe.alpha > 0 else batch
