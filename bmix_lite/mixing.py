@@ -98,11 +98,11 @@ def _check(base, balanced, lam):
         if one.shape != other.shape:
             raise BmixError(f"{name} of the two batches must match, got {tuple(one.shape)} and {tuple(other.shape)}")
         require(one.is_floating_point(), f"{name} must be floating point, got {one.dtype}")
-    lam = torch.as_tensor(lam, dtype=x_base.dtype, device=x_base.device)
+    lam = torch.as_tensor(lam, dtype=x_base.dtype)  # a number is looked at before it is on a GPU, which would wait
     in_range = bool(((lam >= 0) & (lam <= 1)).all())
     require(in_range, f"lam must lie in [0, 1], got {lam.tolist()}")
     require(lam.ndim == 0 or lam.shape == x_base.shape[:1], f"lam must be a number or (B,), got {tuple(lam.shape)}")
-    return lam
+    return lam.to(x_base.device)
 
 
 def _mix(one, other, lam):

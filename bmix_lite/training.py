@@ -30,7 +30,7 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
     the old records again, then the new ones, and ends bit for bit where an uninterrupted run ends (same machine).
     Once exhausted, `model` holds the epoch that scored best on the "val" rows by `recipe.monitor`.
     Raises BmixError, before the first step, if model, data and recipe do not fit; and at the step whose loss is
-    not finite, with the last checkpoint untouched.
+    not finite (on a GPU up to 100 later, but naming it), with the last checkpoint untouched.
     """
     device = choose_device(device)
     model.to(device)
@@ -69,9 +69,10 @@ class _Epochs:
         self.batches, self.val_rows = MixedBatches(data, recipe, device), _rows_to_choose_on(data, recipe)
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer = _make_optimizer(weights, recipe)
+        self.look = 1 if device.type == "cpu" else 100  # steps between looks at the loss, for which a GPU waits
 
     def train_epoch(self, epoch, lr):
-        recipe, losses, seen, answers = self.recipe, [], 0, []
+        recipe, losses, sizes, answers = self.recipe, [], [], []
         loss_of = make_loss(recipe.loss, self.data.counts(), self.device, epoch=epoch, epochs=recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -81,17 +82,18 @@ class _Epochs:
                 with autocast(self.device, recipe.precision):
                     logits = self.model(images)
                 loss = loss_of(logits.float(), labels)
-                value = loss.item()
-                if not math.isfinite(value):
-                    raise BmixError(f"loss is {value} in epoch {epoch}, step {step}, at lr {lr:g}: lower lr")
+                losses.append(loss.detach())
+                sizes.append(len(labels))
+                if step % self.look == 0:
+                    _require_finite(losses[-self.look :], f"epoch {epoch}", step, lr)
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self.optimizer.step()
-                losses.append(value * len(labels))
-                seen += len(labels)
                 if recipe.makes("leading_plateau"):
                     answers.append((labels.argmax(dim=1).cpu(), logits.detach().float().softmax(dim=1).cpu()))
-        record = {"epoch": epoch, "lr": lr, "train_loss": math.fsum(losses) / seen}
+        values = _require_finite(losses, f"epoch {epoch}", step, lr)
+        mean = math.fsum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
+        record = {"epoch": epoch, "lr": lr, "train_loss": mean}
         if answers:
             mixed, probabilities = (torch.cat(parts).numpy() for parts in zip(*answers, strict=True))
             record[mixed_metric(recipe)] = score(mixed, probabilities, [recipe.monitor])[recipe.monitor]
@@ -132,6 +134,15 @@ class _Epochs:
         except (RuntimeError, ValueError, KeyError) as error:
             raise BmixError(f"{path} was made with another network than this one: {error}") from error
         return state["history"], state["best"]
+
+
+def _require_finite(losses, epoch, step, lr):
+    """The losses as numbers; `step` is that of the last one."""
+    values = torch.stack(losses).tolist()
+    for number, value in enumerate(values, start=step - len(values) + 1):
+        if not math.isfinite(value):
+            raise BmixError(f"loss is {value} in {epoch}, step {number}, at lr {lr:g}: lower lr")
+    return values
 
 
 def _rows_to_choose_on(data, recipe):
