@@ -4,7 +4,7 @@ import itertools
 
 import torch
 
-from bmix_lite.augment import augment
+from bmix_lite.augment import PIXELS_FROM, augment, augment_pixels
 from bmix_lite.defects import draw_lam_globally
 from bmix_lite.inference import to_tensor
 from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
@@ -57,5 +57,9 @@ class MixedBatches:
 
     def fetch(self, places, side):
         """Augmented images and one-hot labels of places among the training rows."""
-        images = to_tensor(self.data.images[self.rows[places]], self.device)
-        return augment(images, self.recipe.augment, rng=self.rng[side]), self.eye[self.labels[places]]
+        pixels, how = self.data.images[self.rows[places]], {"name": self.recipe.augment, "rng": self.rng[side]}
+        if self.device.type == "cpu" and min(pixels.shape[1:3]) >= PIXELS_FROM and how["name"] != "none":
+            images = augment_pixels(pixels, **how)
+        else:
+            images = augment(to_tensor(pixels, self.device), **how)
+        return images, self.eye[self.labels[places]]

@@ -32,7 +32,7 @@ def choose_device(device=None):
 
 def to_tensor(images, device):
     """uint8 (B, H, W, C) to float (B, C, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255)
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div_(255)
 
 
 @contextlib.contextmanager
