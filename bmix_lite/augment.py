@@ -84,7 +84,8 @@ def augment_pixels(images, name, *, rng):
             if chosen.brightness or chosen.contrast:
                 mean = sum(cv2.mean(image)) / image.shape[2] / 255
                 table = (levels - mean) * (1 + chosen.contrast * gain) + mean + chosen.brightness * lift
-            cv2.LUT(image, table.clip(0, 1).astype(np.float32), dst=out)  # colour and conversion at once
+                table = table.clip(0, 1).astype(np.float32)
+            cv2.LUT(image, table, dst=out)  # colour and conversion at once
     finally:
         cv2.setNumThreads(threads)
     return torch.from_numpy(shown).permute(0, 3, 1, 2)

@@ -16,7 +16,7 @@ class MixedBatches:
     """The "train" rows of an ImageSet as a Recipe samples, augments and mixes them; `epoch(n)` yields the batches."""
 
     def __init__(self, data, recipe, device):
-        self.data, self.recipe, self.device = data, recipe, device
+        self.data, self.recipe, self.device = data, recipe, torch.device(device)
         self.rows = data.rows("train")
         self.labels = data.labels[self.rows]
         self.eye = torch.eye(len(data.class_names), device=device)
