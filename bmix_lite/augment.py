@@ -1,8 +1,9 @@
-"""Random augmentation of a batch, each image with its own draw, on the batch's device."""
+"""Random augmentation of a batch, each image with its own draw: on the batch's device, or by OpenCV on the CPU."""
 
 import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -28,6 +29,11 @@ AUGMENTATIONS = {
     "upright": Augmentation(rotate=10, scale=0.1, shift=0.1),  # where up is up: digits, X-rays
     "medical": Augmentation(rotate=45, scale=0.1, shift=0.05, flip_x=True, flip_y=True, brightness=0.05, contrast=0.1),
 }
+
+
+# the side from which `augment_pixels` is the quicker on a CPU: 1.2 to 1.5 times at 32 px, 1.4 to 2.9 at 64 and 1.7 to
+# 5.7 at 224, but 0.8 to 1 at 8 and 16
+PIXELS_FROM = 32
 
 
 def augment(images, name, *, rng):
@@ -56,6 +62,60 @@ def augment(images, name, *, rng):
         mean = images.mean(dim=(1, 2, 3), keepdim=True)
         images = ((images - mean) * gain + mean + lift).clamp(0, 1)
     return images
+
+
+def augment_pixels(images, name, *, rng):
+    """`augment` of pixels (B, H, W, C) uint8 on the CPU, image by image; returns float32 (B, C, H, W) in [0, 1].
+
+    The same draws make the same images: flips to the bit, resampled ones but for rounding to 256 levels before colour.
+    """
+    import cv2
+
+    require_choice("augment", name, AUGMENTATIONS)
+    chosen, threads = AUGMENTATIONS[name], cv2.getNumThreads()
+    draws = rng.random((8, len(images))).astype(np.float32)
+    centred, mirror = 2 * draws - 1, np.where((draws[:2] < 0.5) & [[chosen.flip_x], [chosen.flip_y]], -1, 1)
+    shown, levels = np.empty(images.shape, np.float32), np.arange(256, dtype=np.float32) / 255
+    cv2.setNumThreads(1)  # two take longer for images of 64 to 224 px, and runs side by side share the cores
+    try:
+        moved = _warp(np.ascontiguousarray(images), chosen, mirror, *centred[2:6])
+        for image, gain, lift, out in zip(moved, *centred[6:], shown, strict=True):
+            table = levels
+            if chosen.brightness or chosen.contrast:
+                mean = sum(cv2.mean(image)) / image.shape[2] / 255
+                table = (levels - mean) * (1 + chosen.contrast * gain) + mean + chosen.brightness * lift
+                table = table.clip(0, 1).astype(np.float32)
+            cv2.LUT(image, table, dst=out)  # colour and conversion at once
+    finally:
+        cv2.setNumThreads(threads)
+    return torch.from_numpy(shown).permute(0, 3, 1, 2)
+
+
+def _warp(images, chosen, mirror, *draws):
+    import cv2
+
+    moved, (height, width) = np.empty_like(images), images.shape[1:3]
+    if chosen.rotate or chosen.scale or chosen.shift:
+        how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+        matrices = _find_sources(height, width, chosen, mirror, *draws)
+        for image, matrix, out in zip(images, matrices, moved, strict=True):
+            cv2.warpAffine(image, matrix, (width, height), dst=out, **how)
+        return moved
+    axes = {(-1, 1): 1, (1, -1): 0, (-1, -1): -1}
+    for image, signs, out in zip(images, map(tuple, mirror.T), moved, strict=True):
+        cv2.flip(image, axes[signs], dst=out) if signs in axes else np.copyto(out, image)
+    return moved
+
+
+def _find_sources(height, width, chosen, mirror, rotate, scale, shift_x, shift_y):
+    """Matrices (B, 2, 3) from the place (x, y) of a pixel to the place it shows, mirrored: what `_resample` does."""
+    angle, zoom = rotate * math.radians(chosen.rotate), 1 / (1 + chosen.scale * scale)
+    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]]) * mirror[:, None]  # (2, 2, B)
+    centre = np.array([width - 1, height - 1]) / 2
+    shift = chosen.shift * mirror * [width * shift_x, height * shift_y]
+    offset = centre[:, None] - np.einsum("ijb,j->ib", turn, centre) + shift
+    return np.concatenate([turn, offset[:, None]], axis=1).transpose(2, 0, 1)
 
 
 def _resample(images, chosen, rotate, scale, shift_x, shift_y):

@@ -4,9 +4,9 @@ import itertools
 
 import torch
 
-from bmix_lite.augment import augment
+from bmix_lite.augment import PIXELS_FROM, augment, augment_pixels
 from bmix_lite.defects import draw_lam_globally
-from bmix_lite.inference import to_tensor
+from bmix_lite.inference import hold_on_gpu, to_tensor
 from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
 from bmix_lite.randomness import stream
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
@@ -20,9 +20,9 @@ class MixedBatches:
     """
 
     def __init__(self, data, recipe, device, rank=0, world_size=1):
-        self.data, self.recipe, self.device = data, recipe, device
+        self.data, self.recipe, self.device = data, recipe, torch.device(device)
         self.rows = data.rows("train")
-        self.labels = data.labels[self.rows]
+        self.labels, self.held = data.labels[self.rows], hold_on_gpu(data.images, self.device)
         self.eye = torch.eye(len(data.class_names), device=device)
         base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
         balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
@@ -68,5 +68,11 @@ class MixedBatches:
 
     def fetch(self, places, side):
         """Augmented images and one-hot labels of places among the training rows."""
-        images = to_tensor(self.data.images[self.rows[places]], self.device)
-        return augment(images, self.recipe.augment, rng=self.rng[side]), self.eye[self.labels[places]]
+        rows, how = self.rows[places], {"name": self.recipe.augment, "rng": self.rng[side]}
+        held = self.held is not None
+        pixels = self.held[torch.as_tensor(rows, device=self.device)] if held else self.data.images[rows]
+        if self.device.type == "cpu" and min(pixels.shape[1:3]) >= PIXELS_FROM and how["name"] != "none":
+            images = augment_pixels(pixels, **how)
+        else:
+            images = augment(to_tensor(pixels, self.device), **how)
+        return images, self.eye[self.labels[places]]

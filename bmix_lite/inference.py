@@ -31,8 +31,16 @@ def choose_device(device=None):
 
 
 def to_tensor(images, device):
-    """uint8 (B, H, W, C) to float (B, C, H, W) in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float().div(255)
+    """uint8 (B, H, W, C), an array or a tensor, to float (B, C, H, W) in [0, 1]."""
+    if isinstance(images, np.ndarray):
+        images = torch.from_numpy(np.ascontiguousarray(images))
+    return images.to(device).permute(0, 3, 1, 2).float().div_(255)
+
+
+def hold_on_gpu(images, device):
+    """All of `images` as a tensor on a GPU, where they fill at most half of its free memory; else None."""
+    fits = device.type == "cuda" and images.nbytes <= torch.cuda.mem_get_info(device)[0] / 2
+    return torch.tensor(images, device=device) if fits else None
 
 
 @contextlib.contextmanager

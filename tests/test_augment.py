@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -5,9 +6,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from bmix_lite.augment import AUGMENTATIONS, Augmentation, _resample, augment
+from bmix_lite.augment import AUGMENTATIONS, PIXELS_FROM, Augmentation, _resample, augment, augment_pixels
+from bmix_lite.batches import MixedBatches
 from bmix_lite.errors import BmixError
+from bmix_lite.imageset import ImageSet
+from bmix_lite.inference import to_tensor
 from bmix_lite.randomness import stream
+from bmix_lite.recipe import Recipe
 
 CHANGING = [name for name in AUGMENTATIONS if name != "none"]
 
@@ -195,3 +200,66 @@ def test_images_of_another_kind_are_refused(images, found):
 def test_an_unknown_augmentation_is_refused_with_the_names_there_are():
     with pytest.raises(BmixError, match=r"augment must be one of none, flips, upright, medical, got 'flip'.*'flips'"):
         augment(make_batch(), "flip", rng=stream(0, "test"))
+
+
+def make_pixels(size=6, height=40, width=40, channels=3, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (size, height, width, channels), dtype=np.uint8)
+
+
+@settings(max_examples=40)
+@given(
+    name=st.sampled_from(sorted(AUGMENTATIONS)),
+    sides=st.tuples(st.integers(5, 60), st.integers(5, 60)),
+    channels=st.sampled_from([1, 3]),
+    seed=st.integers(0, 2**32),
+)
+def test_pixels_augmented_one_by_one_are_those_of_the_batch_within_their_rounding(name, sides, channels, seed):
+    pixels = make_pixels(6, *sides, channels, seed)
+    expected = augment(to_tensor(pixels, "cpu"), name, rng=stream(seed, "test"))
+    found = augment_pixels(pixels, name, rng=stream(seed, "test"))
+    assert found.shape == expected.shape
+    assert found.dtype == torch.float32
+    # half a level, stretched by contrast; places of noise differ by the rounding of float32
+    limit = 0.5 * (1 + AUGMENTATIONS[name].contrast) / 255 + 2e-4
+    assert (found - expected).abs().max().item() <= (0 if name in ("none", "flips") else limit)
+
+
+def test_pixels_take_as_many_draws_as_a_batch_and_stay_as_they_were():
+    pixels, rng, reference = make_pixels(), stream(0, "test"), stream(0, "test")
+    before = pixels.copy()
+    pixels.flags.writeable = False
+    augment_pixels(pixels, "medical", rng=rng)
+    augment(make_batch(6), "none", rng=reference)
+    assert rng.random() == reference.random()
+    assert np.array_equal(pixels, before)
+
+
+def test_pixels_may_be_strided():
+    pixels = make_pixels()
+    found = augment_pixels(pixels[:, ::-1, :, ::-1], "medical", rng=stream(0, "test"))
+    expected = augment_pixels(pixels[:, ::-1, :, ::-1].copy(), "medical", rng=stream(0, "test"))
+    assert found.equal(expected)
+
+
+def test_opencv_has_as_many_threads_afterwards_as_before():
+    before = cv2.getNumThreads()
+    try:
+        cv2.setNumThreads(3)
+        augment_pixels(make_pixels(), "medical", rng=stream(0, "test"))
+        with pytest.raises(BmixError, match="augment must be one of"):
+            augment_pixels(make_pixels(), "flip", rng=stream(0, "test"))
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)
+
+
+@pytest.mark.parametrize(("side", "by_pixels"), [(PIXELS_FROM - 1, False), (PIXELS_FROM, True)])
+def test_training_augments_small_images_as_a_batch_and_others_one_by_one(side, by_pixels):
+    recipe = Recipe(augment="medical", batch_size=16)
+    data = ImageSet(make_pixels(40, side, 50), np.arange(40) % 2, ("a", "b"), split=np.repeat("train", 40))
+    images, _ = next(MixedBatches(data, recipe, torch.device("cpu")).epoch(1))
+    pixels = data.images[next(iter(MixedBatches(data, recipe, torch.device("cpu")).base))]
+    alone = augment_pixels(pixels, "medical", rng=stream(0, "augment base", 1))
+    together = augment(to_tensor(pixels, "cpu"), "medical", rng=stream(0, "augment base", 1))
+    assert not alone.equal(together)
+    assert images.equal(alone if by_pixels else together)

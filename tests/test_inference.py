@@ -1,11 +1,14 @@
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from bmix_lite import batches
+from bmix_lite.batches import MixedBatches
 from bmix_lite.errors import BmixError
-from bmix_lite.inference import autocast, choose_device, predict, to_tensor, use_threads
+from bmix_lite.inference import autocast, choose_device, hold_on_gpu, predict, to_tensor, use_threads
 from bmix_lite.recipe import Recipe
 from examples import digest, make_images, make_net
 
@@ -128,3 +131,24 @@ def test_the_device_asked_for_is_the_one_taken():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device(torch.device("meta")) == torch.device("meta")
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def test_images_held_by_a_gpu_make_the_batches_that_those_in_memory_make(data, monkeypatch):
+    """Here the processor stands for a GPU whose free memory is told."""
+    recipe = Recipe(dataset=data.name, batch_size=8, mixing="balanced", alpha=0.5)
+    loaded = list(MixedBatches(data, recipe, torch.device("cpu")).epoch(1))
+    monkeypatch.setattr(batches, "hold_on_gpu", lambda images, device: torch.tensor(images))
+    held = MixedBatches(data, recipe, torch.device("cpu"))
+    held.data = replace(data, images=np.zeros_like(data.images))  # no longer looked at
+    for one, other in zip(loaded, held.epoch(1), strict=True):
+        assert all(ours.equal(theirs) for ours, theirs in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize(("free", "kept"), [(200, True), (198, False)])
+def test_a_gpu_holds_the_images_if_they_fill_at_most_half_of_its_free_memory(monkeypatch, free, kept):
+    images = np.zeros((100, 1, 1, 1), np.uint8)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
+    monkeypatch.setattr(torch, "tensor", lambda images, device: ("held", device))
+    gpu = torch.device("cuda", 1)
+    assert hold_on_gpu(images, gpu) == (("held", gpu) if kept else None)
+    assert hold_on_gpu(images, torch.device("cpu")) is None

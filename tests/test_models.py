@@ -129,6 +129,19 @@ def test_normalise_subtracts_the_mean_of_a_channel_and_divides_by_its_deviation(
     assert (list(IMAGENET[0]), list(IMAGENET[1])) == (presets.mean, presets.std)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 8, 8), (3, 3, 5, 9), (4, 3, 1, 1)])
+def test_normalise_gives_the_same_bits_whatever_the_order_in_memory_and_keeps_that_order(shape):
+    images, net = torch.rand(shape, generator=torch.Generator().manual_seed(0)), Normalise(*IMAGENET)
+    last = images.contiguous(memory_format=torch.channels_last)
+    if shape[1] == 1:
+        net = Normalise([0.5], [0.25])
+    expected = (images - net.mean) / net.std
+    assert net(images).equal(expected)
+    assert net(last).equal(expected)
+    assert net(last).is_contiguous(memory_format=torch.channels_last)
+    assert net(images).is_contiguous()
+
+
 def test_weights_are_read_from_a_file_and_the_last_layer_is_new(pretrained):
     path, net = pretrained
     ours = [make_model("mobilenet_v2", 3, 3, seed=seed, weights=path)[-1] for seed in (0, 1)]
