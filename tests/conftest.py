@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import hypothesis
@@ -12,6 +13,8 @@ from bmix_lite.locks import locked
 
 ROOT = Path(__file__).parents[1]
 SWEEPS = {"07_sweep": "lesson_7", "09_your_data": "your_data"}  # lessons that train a grid: its folder in build
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell that starts tests in the background sets it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no counterexample
 hypothesis.settings.load_profile("untimed")
 SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
