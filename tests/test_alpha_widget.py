@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from axe import check_page
 from bmix_lite.alpha_widget import LAMS, AlphaExplorer, compute_view
 from bmix_lite.distribution import class_probabilities
 from bmix_lite.errors import BmixError
@@ -103,6 +104,7 @@ def test_keys_move_the_drawn_bars_to_the_closed_form(page):
 
 
 def test_what_is_drawn_is_also_said(page):
+    check_page(page, 390, 1280)
     words = page.locator(".bmix-alpha svg").get_attribute("aria-label")
     assert words == page.locator(".bmix-alpha input").get_attribute("aria-valuetext")
     assert words.startswith("alpha 0.2: mean weight 0.1667, median 0.03125; share of 糖尿病 0.01 in the data, 0.0638")

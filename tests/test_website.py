@@ -2,6 +2,7 @@ import re
 
 import pytest
 
+from axe import check_page
 from bmix_lite.errors import BmixError
 from bmix_lite.export import PLOTLY_FILE
 from bmix_lite.ipynb import read_notebook
@@ -40,6 +41,7 @@ def test_the_index_leads_to_every_lesson_on_a_phone_and_in_the_dark(site, browse
     pictures = "[...document.images].every(image => (image.scrollIntoView(), image.complete && image.naturalWidth > 0))"
     browser_page.wait_for_function(pictures)
     browser_page.screenshot(path=ROOT / "build/screenshots" / f"site-{scheme}-{width}.png", full_page=True)
+    check_page(browser_page, width)
     links.nth(3).press("Enter")
     browser_page.wait_for_selector(".plotly-figure .main-svg, .explored .main-svg")
     assert browser_page.url.endswith(f"{PATHS[3].stem}.html")

@@ -17,6 +17,13 @@ for (const place of document.querySelectorAll(".module")) {
     .then(module => module.default.render({model: makeModel(state), el: place.querySelector("div")}));
 }
 
+// what is wider than the page scrolls, by keyboard too
+const watcher = new ResizeObserver(entries => entries.forEach(({target}) => {
+  target.toggleAttribute("tabindex", false);
+  if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+}));
+document.querySelectorAll(".jp-OutputArea-child, .scroll").forEach(place => watcher.observe(place));
+
 async function explore(place) {
   const packed = Uint8Array.from(atob(place.querySelector("script").textContent), letter => letter.charCodeAt(0));
   const text = await new Response(new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
