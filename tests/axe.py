@@ -22,7 +22,8 @@ def check_page(page, *widths, place="html"):
         for scheme in ("light", "dark"):
             page.emulate_media(color_scheme=scheme)
             page.wait_for_timeout(300)  # a figure follows the width of its place
-            found += [f"{scheme}, {width} pixels: {_describe(violation)}" for violation in page.evaluate(RUN, [place, options])]
+            broken = page.evaluate(RUN, [place, options])
+            found += [f"{scheme}, {width} pixels: {_describe(violation)}" for violation in broken]
     assert not found, "\n".join(found)
 
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import nbformat
@@ -118,7 +119,7 @@ def test_on_a_phone_its_views_stand_below_each_other_and_its_words_can_be_read(p
     page.wait_for_selector(".bmix-alpha svg")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     titles = [title.bounding_box() for title in page.locator(".bmix-alpha .title").all()]
-    assert all(above["y"] + 100 < below["y"] for above, below in zip(titles, titles[1:], strict=False))
+    assert all(above["y"] + 100 < below["y"] for above, below in itertools.pairwise(titles))
     assert min(title["height"] for title in titles) >= 12
     inside = page.locator(".bmix-alpha svg").bounding_box()
     for text in page.locator(".bmix-alpha svg text").all():
