@@ -73,7 +73,7 @@ class _Contents(argparse.HelpFormatter):
     """A table of contents: one line a command."""
 
     def __init__(self, prog):
-        super().__init__(prog, max_help_position=16, width=100)
+        super().__init__(prog, max_help_position=18, width=100)
 
 
 def _demo(chosen):
