@@ -112,7 +112,7 @@ function makeControl(control, id, move) {
     else input.value = control.place;
     if (control.kind === "select") return;
     output.textContent = text;
-    input.setAttribute("aria-valuetext", text);
+    if (control.kind !== "check") input.setAttribute("aria-valuetext", text);
   };
   row.append(label, input, output);
   if (control.kind === "play") row.append(makePlayer(control, last, move));
