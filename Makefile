@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare tuned test lab voila package notebooks playground example pictures site bench lint clean
+.PHONY: install demo compare tuned test lab voila package notebooks playground example pictures readme site bench lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -22,7 +22,8 @@ help:
 	@echo "make student    the exercises without their solutions, in build/student"
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
 	@echo "make example    make demo, then keep its runs as notebooks/example_runs"
-	@echo "make pictures   the README's picture, and its table from notebooks/pictures"
+	@echo "make pictures   the README's pictures, and its table from notebooks/pictures"
+	@echo "make readme     check that the numbers in the README are those of the repository's data"
 	@echo "make site       run the notebooks and make a site of them whose sliders work offline, in build/site"
 	@echo "make voila      the lessons as dashboards without code, at an address of this machine"
 	@echo "make package    sdist and wheel in build/dist, the wheel tried in an environment of its own"
@@ -76,6 +77,10 @@ site: install
 pictures: install
 	$(PYTHON) .ci/pictures.py
 
+readme: install
+	$(PYTHON) .ci/pictures.py --check
+	$(PYTHON) .ci/readme.py
+
 # with what voila needs beside the kit, installed on the first call
 voila: install
 	test -x $(VENV)/bin/voila || $(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[voila]"
@@ -92,7 +97,7 @@ package: install
 bench: install
 	status=0; for name in samplers mixing; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
 
-lint: install
+lint: install readme
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 

@@ -1,21 +1,26 @@
-"""The README's picture and table; --check only compares the table; --compare FOLDER first takes the runs in it."""
+"""The README's pictures and table; --check only compares the table; --compare FOLDER first takes the runs in it."""
 
+import io
 import re
 import sys
 from pathlib import Path
 
 import pandas as pd
 import plotly.graph_objects as go
+from PIL import Image
 
 from bmix_lite.comparison import summarise
 from bmix_lite.datasets import load
 from bmix_lite.distribution import mixed_class_probabilities
+from bmix_lite.ipynb import read_notebook
 from bmix_lite.runs import read_runs
 from bmix_lite.theme import COLOURS, GREY, PATTERNS, make_figure, name_classes
 from bmix_lite.verdicts import compare_pairs
+from bmix_lite.website import LESSONS, first_picture
 
 ROOT = Path(__file__).parents[1]
 ALPHAS = (0, 0.1, 0.3, 1)
+SMALL = 320  # pixels
 COMPARED = ROOT / "notebooks/pictures/compare_digits_lt.csv"  # a line a method, from the 85 runs of make compare
 
 
@@ -30,6 +35,15 @@ def main():
     readme.write_text(after)
     (ROOT / "notebooks/pictures").mkdir(exist_ok=True)
     draw_alpha().write_image(ROOT / "notebooks/pictures/alpha.png", width=900, scale=1.5)
+    for path in sorted((ROOT / "notebooks").glob(LESSONS)):
+        shrink(first_picture(read_notebook(path))).save(ROOT / f"notebooks/pictures/{path.stem}.png", optimize=True)
+
+
+def shrink(png):
+    """A notebook's figure as small as the README's map shows it, in few colours."""
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.thumbnail((SMALL, SMALL))
+        return picture.convert("RGB").quantize(64)
 
 
 def compare(folder):
@@ -67,4 +81,5 @@ def draw_alpha():
     return make_figure(bars, title=title, yaxis={"title": "share (0 to 1)"}, barmode="group")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -7,18 +7,21 @@ from pathlib import Path
 
 from bmix_lite.errors import BmixError
 
+EPILOG = "COMMAND --help tells its options. The lessons are in notebooks/, README.md says where to begin."
+
 
 def main(arguments=None):
     """Run one command; returns the exit status, 2 with the error in words for what the user can mend."""
-    parser = argparse.ArgumentParser(prog="python -m bmix_lite", description="Understand and use Balanced-MixUp.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    demo = commands.add_parser("demo", help="train five methods with five seeds on real digits, compare, report")
+    about = {"description": "Understand and use Balanced-MixUp on imbalanced images.", "formatter_class": _Contents}
+    parser = argparse.ArgumentParser(prog="python -m bmix_lite", **about, epilog=EPILOG)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
+    demo = commands.add_parser("demo", help="try it: five methods with five seeds on real digits, compared in a page")
     demo.add_argument("--out", default="build/demo", help="where runs, table and report go (default: %(default)s)")
     demo.add_argument("--notebooks", default="notebooks", help="folder of the notebooks (default: %(default)s)")
     demo.add_argument("--dataset", default="digits_lt", help="built-in name or prepared folder (default: %(default)s)")
     demo.add_argument("--seeds", type=int, default=5, help="runs of each method (default: %(default)s)")
     demo.add_argument("--jobs", type=int, default=2, help="runs at a time (default: %(default)s)")
-    sweep = commands.add_parser("sweep", help="run a notebook once for each point of a grid, here or on a Dask cluster")
+    sweep = commands.add_parser("sweep", help="run a notebook for each point of a grid, here or on a Dask cluster")
     sweep.add_argument("notebook")
     sweep.add_argument("--grid", action="append", default=[], metavar="NAME=VALUES", help="alpha=0.1,0.2 or seed=0:5")
     sweep.add_argument("--grid-file", help="YAML with any of the blocks fixed, runs, zip, product")
@@ -30,27 +33,29 @@ def main(arguments=None):
     sweep.add_argument("--timeout", type=float, help="seconds a try of a run may take")
     sweep.add_argument("--retries", type=int, default=1, help="tries after a kill or timeout (default: %(default)s)")
     sweep.add_argument("--dry-run", action="store_true", help="check the grid and print the plan, start nothing")
-    report = commands.add_parser("report", help="one page and one table of all runs in a folder")
+    report = commands.add_parser("report", help="what a folder of runs holds: one page, one table")
     report.add_argument("runs")
     report.add_argument("--metric", default="balanced_accuracy", help="to compare by (default: %(default)s)")
     report.add_argument("--tuned", action="store_true", help="of each method only its best setting on validation")
-    html = commands.add_parser("html", help="run a notebook and make one page of it whose sliders work offline")
+    html = commands.add_parser("html", help="read without Python: one notebook as a page whose sliders work")
     html.add_argument("notebook")
     html.add_argument("--as-is", action="store_true", help="do not run it: explorers show their first figure")
     html.add_argument("--out", help="the page (default: the notebook's name with .html)")
-    site = commands.add_parser("site", help="all lessons as a static site whose sliders work offline")
+    site = commands.add_parser("site", help="read without Python: all lessons as a site whose sliders work")
     site.add_argument("--notebooks", default="notebooks", help="their folder (default: %(default)s)")
     site.add_argument("--out", default="build/site", help="default: %(default)s")
-    refresh = commands.add_parser("refresh", help="execute notebooks in place and clean them for git")
-    refresh.add_argument("notebooks", nargs="+")
-    student = commands.add_parser("student", help="the exercises without their solutions, to hand out")
+    student = commands.add_parser("student", help="teach: the exercises without their solutions, to hand out")
     student.add_argument("--notebook", default="notebooks/11_exercises.ipynb", help="with them (default: %(default)s)")
     student.add_argument("--out", default="build/student", help="the folder (default: %(default)s)")
-    keep = commands.add_parser("keep", help="copy the complete runs of a folder without weights and notebooks")
+    refresh = commands.add_parser("refresh", help="carry on: execute notebooks in place and clean them for git")
+    refresh.add_argument("notebooks", nargs="+")
+    keep = commands.add_parser("keep", help="carry on: copy complete runs without their weights and notebooks")
     keep.add_argument("runs")
     keep.add_argument("target", help="replaced if it exists")
     keep.add_argument("--table", help="a results.csv: keep only its runs, not older ones beside them")
-    playground = commands.add_parser("playground", help="train the stored networks of lesson 4 (some minutes)")
+    playground = commands.add_parser(
+        "playground", help="carry on: train the stored networks of lesson 4 (some minutes)"
+    )
     playground.add_argument("--out", default="notebooks/playground.npz", help="the file (default: %(default)s)")
     playground.add_argument("--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)")
     chosen = parser.parse_args(arguments)
@@ -63,6 +68,13 @@ def main(arguments=None):
     except KeyboardInterrupt:
         print("\nstopped. What is complete is kept; the same command goes on from there.", file=sys.stderr)
         return 130
+
+
+class _Contents(argparse.HelpFormatter):
+    """A table of contents: one line a command."""
+
+    def __init__(self, prog):
+        super().__init__(prog, max_help_position=18, width=100)
 
 
 def _demo(chosen):

@@ -33,7 +33,7 @@ def _describe(path, out):
     head = notebook.cells[0].source
     title = re.match(r"# (?:\d+ )?(.*)", head)[1]
     minutes = re.search(r"\*\*Time:\*\* ([^.*]*)\.", head)
-    picture = next(filter(None, (_picture_of(cell) for cell in notebook.cells)), None)
+    picture = first_picture(notebook)
     if picture:
         write_atomic(out / "pictures" / f"{path.stem}.png", picture)
     return {
@@ -43,6 +43,11 @@ def _describe(path, out):
         "time": minutes[1] if minutes else "",
         "picture": f"pictures/{path.stem}.png" if picture else "",
     }
+
+
+def first_picture(notebook):
+    """The first figure of a notebook as PNG, bytes, or None."""
+    return next(filter(None, map(_picture_of, notebook.cells)), None)
 
 
 def _picture_of(cell):

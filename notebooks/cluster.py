@@ -2,6 +2,15 @@
 
 All machines must see this folder under the same path (a shared file system) and have bmix-lite[cluster] installed.
 Edit the entry of your cluster; the sweep itself stays as it is. Start it again after any interruption: it goes on.
+
+By hand, with a worker for each GPU or core, on any machine, at any time:
+
+    dask scheduler --host 127.0.0.1 --port 8786 &
+    dask worker tcp://127.0.0.1:8786 --nthreads 1 &
+    python -m bmix_lite sweep notebooks/05_train.ipynb --grid seed=0:5 --grid epochs=20 --out build/seeds \\
+        --scheduler tcp://127.0.0.1:8786
+
+These commands and `here` were run; of `slurm` the job script was checked, `kubernetes` was not run.
 """
 
 import sys

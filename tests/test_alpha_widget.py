@@ -1,3 +1,4 @@
+import itertools
 import json
 
 import nbformat
@@ -5,6 +6,7 @@ import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 
+from axe import check_page
 from bmix_lite.alpha_widget import LAMS, AlphaExplorer, compute_view
 from bmix_lite.distribution import class_probabilities
 from bmix_lite.errors import BmixError
@@ -103,11 +105,28 @@ def test_keys_move_the_drawn_bars_to_the_closed_form(page):
 
 
 def test_what_is_drawn_is_also_said(page):
+    check_page(page, 390, 1280, place=".bmix-alpha")
     words = page.locator(".bmix-alpha svg").get_attribute("aria-label")
     assert words == page.locator(".bmix-alpha input").get_attribute("aria-valuetext")
     assert words.startswith("alpha 0.2: mean weight 0.1667, median 0.03125; share of 糖尿病 0.01 in the data, 0.0638")
     page.locator(".bmix-alpha input").press("ArrowLeft")
     assert page.locator(".bmix-alpha svg").get_attribute("aria-label").startswith("alpha 0.15:")
+
+
+def test_on_a_phone_its_views_stand_below_each_other_and_its_words_can_be_read(page):
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.reload()
+    page.wait_for_selector(".bmix-alpha svg")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    titles = [title.bounding_box() for title in page.locator(".bmix-alpha .title").all()]
+    assert all(above["y"] + 100 < below["y"] for above, below in itertools.pairwise(titles))
+    assert min(title["height"] for title in titles) >= 12
+    inside = page.locator(".bmix-alpha svg").bounding_box()
+    for text in page.locator(".bmix-alpha svg text").all():
+        box = text.bounding_box()
+        assert inside["x"] <= box["x"]
+        assert box["x"] + box["width"] <= inside["x"] + inside["width"]
+        assert box["y"] + box["height"] <= inside["y"] + inside["height"]
 
 
 def test_class_names_are_text(page):

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from axe import check_page
 from bmix_lite.confusion_widget import MOST_CLASSES, MOST_IMAGES, DraggableConfusion
 from bmix_lite.errors import BmixError
 from bmix_lite.metrics import score
@@ -244,6 +245,18 @@ def test_what_is_undefined_is_said_to_be_so(show):
     page = show([[5, 0], [0, 5]], ["a", "b"])
     page.evaluate("model.set('matrix', [[5, 0], [0, 0]])")
     assert [bar.is_visible() for bar in page.locator(".bar").all()] == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize("classes", [3, 7, 23])
+def test_it_keeps_the_rules_of_accessibility_at_rest_and_while_images_are_held(show, classes):
+    names = [f"class {number}" for number in range(classes)]
+    page = show((np.eye(classes, dtype=int) * 40 + 3).tolist(), names, width=1280)
+    check_page(page, 390, 1280, place=".bmix-confusion")
+    cell_at(page, 0, 1).press("Enter")
+    cell_at(page, 0, 1).press("ArrowDown")
+    page.keyboard.press("Enter")
+    assert page.locator(".message.refused").count() == 1
+    check_page(page, 390, 1280, place=".bmix-confusion")
 
 
 def test_a_drag_moves_a_step_of_images_within_the_row_and_says_so(show):

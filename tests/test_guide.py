@@ -71,3 +71,14 @@ def test_its_links_lead_to_files_that_exist():
     links = re.findall(r"\]\(([^)#]+)\)", GUIDE)
     assert links
     assert [link for link in links if not (FOLDER / link).exists()] == []
+
+
+def test_the_minutes_of_the_exercises_add_up_to_what_lesson_and_timetable_say():
+    sections = re.findall(r"^## 11\.(\d+) .*\n\*\*About (\d+) minutes", shown(LESSONS["11_exercises"]), re.M)
+    minutes = {int(number): int(value) for number, value in sections}
+    assert list(minutes) == list(range(1, len(CHECKS) + 1))
+    assert sum(minutes.values()) == 3 * 60
+    groups = re.findall(r"11\.(\d+)(?:(?: to| and) 11\.(\d+))? \((\d+) min\)", GUIDE)
+    assert len(groups) == 3
+    for first, last, total in groups:
+        assert sum(minutes[number] for number in range(int(first), int(last or first) + 1)) == int(total)

@@ -5,6 +5,7 @@ import ast
 import papermill
 import pytest
 
+from axe import check_page
 from bmix_lite.export import export_html
 from bmix_lite.ipynb import QUIET, read_notebook
 from bmix_lite.widgets import precomputing
@@ -106,6 +107,7 @@ def test_the_page_is_small_and_complete(path, page):
     assert found == {"00": 0, "01": 2, "02": 4, "03": 4, "04": 2, "05": 0, "06": 5, "09": 1}.get(path.stem[:2], 0)
     assert "$" not in page.locator(".jp-MarkdownOutput").first.inner_text()
     page.screenshot(path=ROOT / "build" / "screenshots" / f"{path.stem}-page-1280.png", full_page=True)
+    check_page(page, 390, 1280)
 
 
 def test_every_control_moves_its_figures_by_keyboard(page):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from axe import check_page
 from bmix_lite.datasets import load
 from bmix_lite.decode import decode_image
 from bmix_lite.errors import BmixError
@@ -128,6 +129,15 @@ def test_the_page_asks_for_nothing_and_shows_pictures_of_the_offenders(planted):
     assert "<b>" not in page
     assert page.count("data:image/png;base64,") >= 6
     assert 'alt="image copy.png"' in page
+
+
+def test_the_page_can_be_read_by_all_on_a_phone_too(planted, browser_page):
+    browser_page.set_viewport_size({"width": 390, "height": 900})
+    browser_page.goto((planted[0] / "data/report.html").as_uri())
+    assert browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser_page.locator("main img").count() >= 6
+    check_page(browser_page, 390, 1280)
+    assert browser_page.problems == []
 
 
 def test_every_kind_of_fault_can_be_found(planted, tmp_path):

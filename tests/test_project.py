@@ -68,6 +68,47 @@ def test_the_readme_shows_the_results_of_the_runs_that_come_with_the_notebooks()
     subprocess.run([sys.executable, ROOT / ".ci/pictures.py", "--check"], check=True)
 
 
+def check_readme(text, tmp_path):
+    """What .ci/readme.py says of a README."""
+    (tmp_path / "README.md").write_text(text)
+    command = [sys.executable, ROOT / ".ci/readme.py", tmp_path / "README.md"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == bool(done.stderr)
+    return done.stderr.splitlines()
+
+
+def test_every_number_in_the_readme_is_given_by_the_data_by_a_clock_or_is_a_name(tmp_path):
+    assert check_readme((ROOT / "README.md").read_text(), tmp_path) == []
+
+
+def test_a_false_a_new_and_a_lost_number_in_the_readme_are_found(tmp_path):
+    text = (ROOT / "README.md").read_text()
+    for true, false in {
+        "| `digits_lt` | 990 |": "| `digits_lt` | 991 |",
+        "(85 runs": "(84 runs",
+        "with five seeds on real digits": "with four seeds on real digits",
+        "## Cite": "It is 3.5 times faster, in 20 minutes.\n\n## Cite",  # no command is beside it
+    }.items():
+        text = text.replace(true, false)
+    faults = check_readme(text + "\n" * 20, tmp_path)
+    said = [fault.removeprefix("the README does not say: ") for fault in faults if "does not say" in fault]
+    assert said == [
+        "(85 runs",
+        "compares five methods with five seeds on real digits",
+        "| `digits_lt` | 990 | 10 | 100 |",
+    ]
+    numbers = [fault.split("number ")[1] for fault in faults if "nothing gives" in fault]
+    assert numbers == ["'84'", "'991'", "'10'", "'100'", "'3.5'", "'20'"]
+    assert faults[-1].endswith("lines, more than 120")
+
+
+def test_the_map_in_the_readme_shows_a_picture_of_every_lesson():
+    shown = re.findall(r'<img src="(notebooks/pictures/\w+\.png)"', (ROOT / "README.md").read_text())
+    lessons = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+    assert shown == [f"notebooks/pictures/{name}.png" for name in lessons]
+    assert all((ROOT / path).stat().st_size < 30_000 for path in shown)
+
+
 def test_the_readme_tells_of_every_dataset_what_it_costs_and_how_it_is_got():
     readme = (ROOT / "README.md").read_text()
     lines = [line for line in readme.splitlines() if line.startswith("| ") and ("built in" in line or "/get_" in line)]

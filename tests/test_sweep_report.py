@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from axe import check_page
 from bmix_lite import __version__
 from bmix_lite.errors import BmixError
 from bmix_lite.files import write_json
@@ -100,6 +101,7 @@ def test_a_failed_run_is_named_and_averaged_neither_as_zero_nor_as_nan(experimen
     assert balanced[:2] == ["class_balanced", "3"]
     assert balanced[2].startswith("0.910\n0.885 to 0.935")
     assert mixed[1:3] == ["1", "0.700\none run"]
+    check_page(page, 390, 1280)
     table = pd.read_csv(experiment / "results.csv")
     failed = table[table["status"] == "failed"].iloc[0]
     assert failed["error"] == "cell 4: ValueError: no rows"
@@ -147,6 +149,7 @@ def test_the_page_of_the_example_runs_fits_the_window_and_asks_nothing_of_anyone
     assert page.locator(".plotly-figure").count() >= 3
     lines = page.evaluate(LINES)
     assert max(lines) <= 2  # no name is broken into letters
+    check_page(page, width)
     assert page.problems == []
 
 

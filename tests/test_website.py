@@ -2,12 +2,17 @@ import re
 
 import pytest
 
+from axe import check_page
 from bmix_lite.errors import BmixError
 from bmix_lite.export import PLOTLY_FILE
 from bmix_lite.ipynb import read_notebook
 from bmix_lite.website import LESSONS, make_site
 from conftest import ROOT
 
+# titles of figures and axes that the window cuts
+OUTSIDE = """[...document.querySelectorAll(".gtitle, .xtitle")]
+  .filter(title => title.getBoundingClientRect().right > innerWidth || title.getBoundingClientRect().left < 0)
+  .map(title => title.textContent)"""
 PATHS = sorted((ROOT / "notebooks").glob(LESSONS))
 
 
@@ -40,9 +45,13 @@ def test_the_index_leads_to_every_lesson_on_a_phone_and_in_the_dark(site, browse
     pictures = "[...document.images].every(image => (image.scrollIntoView(), image.complete && image.naturalWidth > 0))"
     browser_page.wait_for_function(pictures)
     browser_page.screenshot(path=ROOT / "build/screenshots" / f"site-{scheme}-{width}.png", full_page=True)
+    check_page(browser_page, width)
     links.nth(3).press("Enter")
     browser_page.wait_for_selector(".plotly-figure .main-svg, .explored .main-svg")
     assert browser_page.url.endswith(f"{PATHS[3].stem}.html")
+    assert browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser_page.locator(".gtitle").count() >= 5
+    assert browser_page.evaluate(OUTSIDE) == []
     assert browser_page.problems == []
 
 

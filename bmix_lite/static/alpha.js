@@ -12,7 +12,7 @@ function put(parent, tag, attributes = {}, text) {
 
 // a panel with a title and horizontal lines at `ticks`; returns its scales
 function makePanel(svg, {x, y, width, height, top, ticks, title}) {
-  const scale = {x: share => x + share * width, y: value => y + height * (1 - Math.min(value, top) / top), width};
+  const scale = {x: share => x + share * width, y: value => y + height * (1 - Math.min(value, top) / top), width, foot: y + height};
   put(svg, "text", {x: x + width / 2, y: y - 14, "text-anchor": "middle", class: "title"}, title);
   for (const tick of ticks) {
     put(svg, "line", {x1: x, x2: x + width, y1: scale.y(tick), y2: scale.y(tick), class: tick ? "line" : "axis"});
@@ -41,7 +41,9 @@ export default {
     const many = names.length > 12;
     const longest = many ? 14 : 9;
     const shorten = name => name.length > longest ? `${name.slice(0, longest - 1)}\u2026` : name;
-    const foot = many ? 585 : 545;
+    const narrow = window.innerWidth < 600;  // on a phone the three views stand below each other, to be read
+    const slanted = many || narrow;
+    const reach = narrow ? 480 : 960;
     el.classList.add("bmix-alpha");
 
     const label = el.appendChild(Object.assign(document.createElement("label"), {htmlFor: id, textContent: "alpha"}));
@@ -50,30 +52,32 @@ export default {
     const output = Object.assign(document.createElement("output"), {htmlFor: id});
     label.after(slider, output);
 
-    const svg = put(el, "svg", {viewBox: `0 0 960 ${foot + 10}`, role: "img"});
+    const svg = put(el, "svg", {role: "img"});
     const defs = put(svg, "defs");
     const fills = {balanced: makeHatch(defs, `${id}-b`, colours.vermillion), after: makeHatch(defs, `${id}-a`, colours.green)};
     const heaviest = Math.max(...views.flatMap(view => view.base.map((base, k) => base + view.balanced[k]))) * 1.05;
     const largest = Math.max(...data, ...views.flatMap(view => [...view.shares, ...(view.drawn ?? [])])) * 1.1;
 
-    const left = makePanel(svg, {x: 50, y: 50, width: 390, height: 190, top: DENSEST, ticks: [0, 1, 2, 3, 4], title: "weight lam of the balanced batch: density"});
-    for (const tick of [0, 0.2, 0.4, 0.6, 0.8, 1]) put(svg, "text", {x: left.x(tick), y: 258, "text-anchor": "middle"}, String(tick));
+    const left = makePanel(svg, {x: 50, y: 50, width: narrow ? 410 : 390, height: 190, top: DENSEST, ticks: [0, 1, 2, 3, 4], title: "weight lam of the balanced batch: density"});
+    for (const tick of [0, 0.2, 0.4, 0.6, 0.8, 1]) put(svg, "text", {x: left.x(tick), y: left.foot + 18, "text-anchor": "middle"}, String(tick));
     const area = put(svg, "path", {fill: colours.blue, "fill-opacity": 0.15});
     const curve = put(svg, "path", {fill: "none", stroke: colours.blue, "stroke-width": 2.5});
     const marks = ["mean", "median"].map((name, k) => ({
       name, y: 74 + 26 * k,
-      line: put(svg, "line", {y1: 50, y2: 240, stroke: k ? colours.green : colours.vermillion, "stroke-width": 3, "stroke-dasharray": k ? "3 3" : "10 6"}),
+      line: put(svg, "line", {y1: 50, y2: left.foot, stroke: k ? colours.green : colours.vermillion, "stroke-width": 3, "stroke-dasharray": k ? "3 3" : "10 6"}),
       text: put(svg, "text", {class: "mark"}),
     }));
 
-    const right = makePanel(svg, {x: 520, y: 50, width: 420, height: 190, top: heaviest, ticks: makeTicks(heaviest), title: "weight of one image in an epoch"});
-    const below = makePanel(svg, {x: 50, y: 310, width: 890, height: 170, top: largest, ticks: makeTicks(largest), title: "share of label mass per class"});
+    const right = makePanel(svg, {x: narrow ? 50 : 520, y: narrow ? 310 : 50, width: narrow ? 410 : 420, height: 190, top: heaviest, ticks: makeTicks(heaviest), title: "weight of one image in an epoch"});
+    const below = makePanel(svg, {x: 50, y: narrow ? 570 : 310, width: reach - 70, height: 170, top: largest, ticks: makeTicks(largest), title: "share of label mass per class"});
+    const foot = below.foot + (slanted ? 105 : 65) + (narrow ? 25 : 0);
+    svg.setAttribute("viewBox", `0 0 ${reach} ${foot + (narrow ? 60 : 10)}`);
     const step = {right: right.width / names.length, below: below.width / names.length};
     const classes = names.map((name, k) => {
-      const at = {right: 520 + k * step.right, below: 50 + k * step.below};
-      if (!many || k % 3 === 0) put(svg, "text", {x: at.right + step.right / 2, y: 258, "text-anchor": "middle", class: "small"}, `n=${counts[k]}`);
-      const label = put(svg, "text", {x: at.below + step.below / 2, y: many ? 494 : 498, "text-anchor": many ? "end" : "middle", class: "small"}, shorten(name));
-      if (many) label.setAttribute("transform", `rotate(-45 ${at.below + step.below / 2} 494)`);
+      const at = {right: right.x(k / names.length), below: below.x(k / names.length)};
+      if (!many || k % 3 === 0) put(svg, "text", {x: at.right + step.right / 2, y: right.foot + 18, "text-anchor": "middle", class: "small"}, `n=${counts[k]}`);
+      const label = put(svg, "text", {x: at.below + step.below / 2, y: below.foot + (slanted ? 14 : 18), "text-anchor": slanted ? "end" : "middle", class: "small"}, shorten(name));
+      if (slanted) label.setAttribute("transform", `rotate(-45 ${at.below + step.below / 2} ${below.foot + 14})`);
       put(label, "title", {}, `${name}, n=${counts[k]}`);
       const bar = (x, width, fill) => put(svg, "rect", {x, width, fill});
       const shares = [0.12, 0.5].map(from => at.below + from * step.below);
@@ -89,13 +93,14 @@ export default {
       };
     });
     const even = below.y(1 / names.length);
-    put(svg, "line", {x1: 50, x2: 940, y1: even, y2: even, stroke: colours.black, "stroke-dasharray": "8 5"});
+    put(svg, "line", {x1: 50, x2: reach - 20, y1: even, y2: even, stroke: colours.black, "stroke-dasharray": "8 5"});
     const legend = [["base stream", colours.blue], ["balanced stream", fills.balanced], ["the data", colours.grey], ["after mixing", fills.after]];
     legend.forEach(([text, fill], k) => {
-      put(svg, "rect", {x: 50 + 150 * k, y: foot - 12, width: 14, height: 14, fill});
-      put(svg, "text", {x: 70 + 150 * k, y: foot}, text);
+      const x = 50 + (narrow ? 210 * (k % 2) : 150 * k), y = foot + (narrow ? 24 * Math.floor(k / 2) : 0);
+      put(svg, "rect", {x, y: y - 12, width: 14, height: 14, fill});
+      put(svg, "text", {x: x + 20, y}, text);
     });
-    put(svg, "text", {x: 650, y: foot}, views[0].drawn ? "\u00d7 drawn    - - all classes equal" : "- - all classes equal");
+    put(svg, "text", {x: narrow ? 50 : 650, y: foot + (narrow ? 48 : 0)}, views[0].drawn ? "\u00d7 drawn    - - all classes equal" : "- - all classes equal");
 
     function span(node, scale, low, high) {
       node.setAttribute("y", scale.y(high));
@@ -106,7 +111,7 @@ export default {
       const view = views[place];
       const points = lams.map((lam, k) => `${left.x(lam).toFixed(1)},${left.y(view.density[k]).toFixed(1)}`);
       curve.setAttribute("d", `M${points.join(" L")}`);
-      area.setAttribute("d", `M${left.x(lams[0])},240 L${points.join(" L")} L${left.x(1)},240 Z`);
+      area.setAttribute("d", `M${left.x(lams[0])},${left.foot} L${points.join(" L")} L${left.x(1)},${left.foot} Z`);
       for (const {name, y, line, text} of marks) {
         line.setAttribute("x1", left.x(view[name]));
         line.setAttribute("x2", left.x(view[name]));

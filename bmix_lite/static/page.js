@@ -3,7 +3,8 @@ const SETTINGS = {responsive: true, displaylogo: false};
 
 for (const place of document.querySelectorAll("figure.plotly-figure")) {
   const figure = JSON.parse(place.querySelector("script").textContent);
-  Plotly.newPlot(place.querySelector("div"), figure.data, figure.layout, SETTINGS);
+  const target = place.querySelector("div");
+  Plotly.newPlot(target, figure.data, fit(figure.layout, target), SETTINGS);
 }
 
 for (const place of document.querySelectorAll(".explorer")) explore(place);
@@ -16,6 +17,26 @@ for (const place of document.querySelectorAll(".module")) {
   import(URL.createObjectURL(new Blob([esm], {type: "text/javascript"})))
     .then(module => module.default.render({model: makeModel(state), el: place.querySelector("div")}));
 }
+
+// the words of a figure shrink on a phone, where plotly would cut them
+function fit(layout, place) {
+  if (place.clientWidth > 600) return layout;
+  const titles = [layout.title, layout.title?.subtitle];
+  titles.push(...Object.keys(layout).filter(name => /^[xy]axis/.test(name)).map(name => layout[name].title));
+  for (const title of titles.filter(title => title?.text)) {
+    const lines = title.text.split("<br>").map(line => line.replace(/<[^>]*>/g, "").length);
+    const most = titles.indexOf(title) > 1 ? 11 : title.font?.size ?? 16;
+    title.font = {...title.font, size: Math.max(8, Math.min(most, 2.1 * place.clientWidth / Math.max(...lines)))};
+  }
+  return layout;
+}
+
+// what is wider than the page scrolls, by keyboard too
+const watcher = new ResizeObserver(entries => entries.forEach(({target}) => {
+  target.toggleAttribute("tabindex", false);
+  if (target.scrollWidth > target.clientWidth) target.tabIndex = 0;
+}));
+document.querySelectorAll(".jp-MarkdownOutput, .scroll").forEach(place => watcher.observe(place));
 
 async function explore(place) {
   const packed = Uint8Array.from(atob(place.querySelector("script").textContent), letter => letter.charCodeAt(0));
@@ -34,7 +55,7 @@ async function explore(place) {
     figures.forEach((figure, k) => {
       const fresh = figure.paths.reduce(
         (drawn, path, p) => replace(drawn, path, figure.tables[p][figure.index[p][frame]]), figure.base);
-      Plotly.react(plots[k], fresh.data, structuredClone(fresh.layout), SETTINGS);  // plotly writes into a layout
+      Plotly.react(plots[k], fresh.data, fit(structuredClone(fresh.layout), plots[k]), SETTINGS);  // both write into a layout
     });
   }
 
@@ -91,7 +112,7 @@ function makeControl(control, id, move) {
     else input.value = control.place;
     if (control.kind === "select") return;
     output.textContent = text;
-    input.setAttribute("aria-valuetext", text);
+    if (control.kind !== "check") input.setAttribute("aria-valuetext", text);
   };
   row.append(label, input, output);
   if (control.kind === "play") row.append(makePlayer(control, last, move));
