@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from bmix_lite.errors import BmixError
-from bmix_lite.inference import autocast, choose_device, predict, to_tensor, use_threads
+from bmix_lite.inference import autocast, choose_device, choose_layout, predict, to_tensor, use_threads
 from bmix_lite.recipe import Recipe
 from examples import digest, make_images, make_net
 
@@ -128,3 +128,11 @@ def test_the_device_asked_for_is_the_one_taken():
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device(torch.device("meta")) == torch.device("meta")
     assert choose_device().type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("device", "side", "layout"),
+    [("cuda", 32, torch.channels_last), ("cuda", 31, torch.preserve_format), ("cpu", 224, torch.preserve_format)],
+)
+def test_weights_lie_channels_last_on_a_gpu_alone_unless_images_are_small(device, side, layout):
+    assert choose_layout(torch.device(device), (10, side, 40, 3)) == layout
