@@ -27,7 +27,7 @@ help:
 	@echo "make site       run the notebooks and make a site of them whose sliders work offline, in build/site"
 	@echo "make voila      the lessons as dashboards without code, at an address of this machine"
 	@echo "make package    sdist and wheel in build/dist, the wheel tried in an environment of its own"
-	@echo "make bench      speed of sampling and mixing against other libraries (a minute, on an idle machine)"
+	@echo "make bench      speed of loading, sampling, mixing, training and notebooks (5 minutes, on an idle machine)"
 	@echo "make clean      delete .venv and build"
 
 install: $(STAMP)
@@ -95,7 +95,7 @@ package: install
 	  print(datasets.load('digits_lt').name, datasets.load('eyepacs-labels').name)" && ../fresh/bin/python -m bmix_lite --help
 
 bench: install
-	status=0; for name in samplers mixing; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
+	status=0; for name in loading samplers mixing training notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
 
 lint: install readme
 	$(PYTHON) -m ruff check .

@@ -66,8 +66,10 @@ def previous(path):
 
 
 def save_model(model, path):
-    """Write the weights of `model`, on the CPU, so that equal weights give equal files."""
-    write_atomic(path, _to_bytes({name: tensor.detach().cpu() for name, tensor in model.state_dict().items()}))
+    """Write the weights of `model`, on the CPU and in one order of memory, so that equal weights give equal files."""
+    order = torch.contiguous_format
+    weights = {name: tensor.detach().cpu().clone(memory_format=order) for name, tensor in model.state_dict().items()}
+    write_atomic(path, _to_bytes(weights))
 
 
 def load_model(model, path):

@@ -14,7 +14,7 @@ def predict(model, images, rows=None, *, device=None, precision="auto", threads=
     rows = np.arange(len(images)) if rows is None else np.asarray(rows)
     require(len(rows) > 0, "there are no images to predict")
     modes = {layer: layer.training for layer in model.modules()}  # each layer's own: some may be frozen
-    model.to(device).eval()
+    model.to(device, memory_format=choose_layout(device, images.shape)).eval()
     try:
         with torch.inference_mode(), use_threads(threads), autocast(device, precision):
             batches = (images[rows[at : at + batch_size]] for at in range(0, len(rows), batch_size))
@@ -30,8 +30,18 @@ def choose_device(device=None):
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
+def choose_layout(device, shape):
+    """torch's memory format for the weights of a network on images (N, H, W, C).
+
+    On a GPU channels last, unless the images are small. On a CPU the batches have it already, see `to_tensor` and
+    `augment_pixels`, and weights that have it too gain nothing (0.96 to 1.0 of the speed, 32 to 128 px).
+    """
+    large = device.type == "cuda" and min(shape[1:3]) >= 32
+    return torch.channels_last if large else torch.preserve_format
+
+
 def to_tensor(images, device):
-    """uint8 (B, H, W, C), an array or a tensor, to float (B, C, H, W) in [0, 1]."""
+    """uint8 (B, H, W, C), array or tensor, to float (B, C, H, W) in [0, 1]; the order in memory stays."""
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(np.ascontiguousarray(images))
     return images.to(device).permute(0, 3, 1, 2).float().div_(255)

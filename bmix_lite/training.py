@@ -12,7 +12,7 @@ from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoint
 from bmix_lite.defects import drop_last, kappa_without_labels
 from bmix_lite.errors import BmixError, require
-from bmix_lite.inference import autocast, choose_device, predict, use_threads
+from bmix_lite.inference import autocast, choose_device, choose_layout, predict, use_threads
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.models import seeded
@@ -33,7 +33,7 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
     not finite (on a GPU up to 100 later, but naming it), with the last checkpoint untouched.
     """
     device = choose_device(device)
-    model.to(device)
+    model.to(device, memory_format=choose_layout(device, data.images.shape))
     _check_fit(model, data, recipe, device)
     run = _Epochs(model, data, recipe, device)
     identity = {"recipe": recipe.asdict(), "fingerprint": data.fingerprint}
@@ -68,7 +68,7 @@ class _Epochs:
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
         self.batches, self.val_rows = MixedBatches(data, recipe, device), _rows_to_choose_on(data, recipe)
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer = _make_optimizer(weights, recipe)
+        self.optimizer, self.layout = _make_optimizer(weights, recipe), choose_layout(device, data.images.shape)
         self.look = 1 if device.type == "cpu" else 100  # steps between looks at the loss, for which a GPU waits
 
     def train_epoch(self, epoch, lr):
@@ -80,7 +80,7 @@ class _Epochs:
         with seeded(derive_seed(recipe.seed, "dropout", epoch), self.device):
             for step, (images, labels) in enumerate(self.batches.epoch(epoch), start=1):
                 with autocast(self.device, recipe.precision):
-                    logits = self.model(images)
+                    logits = self.model(images.to(memory_format=self.layout))
                 loss = loss_of(logits.float(), labels)
                 losses.append(loss.detach())
                 sizes.append(len(labels))

@@ -8,7 +8,7 @@ import torch
 from bmix_lite import batches
 from bmix_lite.batches import MixedBatches
 from bmix_lite.errors import BmixError
-from bmix_lite.inference import autocast, choose_device, hold_on_gpu, predict, to_tensor, use_threads
+from bmix_lite.inference import autocast, choose_device, choose_layout, hold_on_gpu, predict, to_tensor, use_threads
 from bmix_lite.recipe import Recipe
 from examples import digest, make_images, make_net
 
@@ -152,3 +152,11 @@ def test_a_gpu_holds_the_images_if_they_fill_at_most_half_of_its_free_memory(mon
     gpu = torch.device("cuda", 1)
     assert hold_on_gpu(images, gpu) == (("held", gpu) if kept else None)
     assert hold_on_gpu(images, torch.device("cpu")) is None
+
+
+@pytest.mark.parametrize(
+    ("device", "side", "layout"),
+    [("cuda", 32, torch.channels_last), ("cuda", 31, torch.preserve_format), ("cpu", 224, torch.preserve_format)],
+)
+def test_weights_lie_channels_last_on_a_gpu_alone_unless_images_are_small(device, side, layout):
+    assert choose_layout(torch.device(device), (10, side, 40, 3)) == layout

@@ -1,3 +1,4 @@
+import hashlib
 import random
 
 import numpy as np
@@ -62,6 +63,51 @@ def test_effective_draws_follow_their_shares_in_every_epoch():
     for epoch in (1, 4):
         drawn = make("effective", labels=labels, epochs=4, draws=100_000).indices(epoch)
         assert fits(expected, np.bincount(labels[drawn]))
+
+
+SEVEN = np.random.default_rng(0).permutation(np.repeat(np.arange(7), [90_000, 30_000, 9000, 900, 70, 30, 1]))
+
+
+@pytest.mark.parametrize(
+    ("drawn", "expected"),
+    [
+        (balanced_stream(SEVEN, seed=0).indices(1), "eca2ebad2d208b71"),
+        (balanced_stream(SEVEN, seed=5, draw="deck").indices(2), "ea7910d2fdbba2f6"),
+        (make(0.5, labels=SEVEN, seed=1).indices(3), "ceb6052aa16e7d65"),
+        (make("progressive", labels=SEVEN, seed=1, epochs=3).indices(3), "c719d8e9bb8e578f"),
+        (make(labels=SEVEN, seed=1).indices(3), "f5cf5d4018124ed6"),
+    ],
+)
+def test_streams_hold_the_same_indices_as_in_runs_of_old(drawn, expected):
+    assert hashlib.sha256(drawn.tobytes()).hexdigest()[:16] == expected
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "world_size", "expected"),
+    [
+        (32, 1, "1a665fd2aaa689b6"),
+        (7, 3, "9f113e6c9caf3965"),
+        (1, 1, "e38cafdf3caaa1bd"),
+        (130_001, 1, "ed4f278854aac34d"),
+    ],
+)
+def test_epochs_are_cut_into_the_same_batches_as_in_runs_of_old(batch_size, world_size, expected):
+    batches = balanced_stream(SEVEN, seed=0).batches(1, batch_size, world_size)
+    sized = np.concatenate([np.append(len(batch), batch) for batch in batches])
+    assert hashlib.sha256(sized.tobytes()).hexdigest()[:16] == expected
+
+
+@few
+@given(st.integers(1, 3000), st.booleans(), st.integers(0, 2**32))
+def test_classes_are_found_where_searchsorted_finds_them_also_at_the_edges(count, alike, seed):
+    rng = np.random.default_rng(seed)
+    shares = np.ones(count) if alike else rng.random(count) + 0.01
+    cumulative = np.cumsum(shares / shares.sum())
+    edges = np.concatenate([cumulative[:-1], np.arange(count) / count, [1 - 2**-53]])
+    draws = np.concatenate([rng.random(100), edges, np.nextafter(edges, 0), np.nextafter(edges, 1)])
+    draws = draws[(draws >= 0) & (draws * cumulative[-1] < cumulative[-1])]
+    expected = np.searchsorted(cumulative, draws * cumulative[-1], side="right")
+    assert np.array_equal(samplers._find_classes(cumulative, draws), expected)
 
 
 def test_a_progressive_epoch_after_the_last_is_refused():

@@ -463,6 +463,21 @@ def test_a_run_stopped_after_every_epoch_has_the_same_history_and_weights(data, 
     assert without_seconds(history) == without_seconds(expected_history)
 
 
+def test_a_run_on_images_that_are_augmented_one_by_one_is_resumed_to_the_same_bits(tmp_path):
+    data, recipe = make_images(side=32, channels=3), Recipe(epochs=2, batch_size=16, augment="medical", **BALANCED)
+    expected, _ = run(recipe, data)
+    stop_after(1, tmp_path, recipe, data)
+    model, _ = run(recipe, data, checkpoint=tmp_path / "checkpoint.pt")
+    assert digest(model) == digest(expected)
+
+
+@pytest.mark.parametrize("augment", ["none", "flips", "medical"])
+def test_batches_of_colour_images_lie_channels_last_in_memory(augment):
+    recipe = Recipe(batch_size=16, augment=augment, **BALANCED)
+    images, _ = next(MixedBatches(make_images(side=32, channels=3), recipe, "cpu").epoch(1))
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
 def count_training_steps(model):
     steps = []
     model.register_forward_pre_hook(lambda layer, inputs: steps.append(len(inputs[0])) if layer.training else None)
