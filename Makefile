@@ -27,7 +27,7 @@ help:
 	@echo "make site       run the notebooks and make a site of them whose sliders work offline, in build/site"
 	@echo "make voila      the lessons as dashboards without code, at an address of this machine"
 	@echo "make package    sdist and wheel in build/dist, the wheel tried in an environment of its own"
-	@echo "make bench      speed of loading, sampling, mixing, training and notebooks (5 minutes, on an idle machine)"
+	@echo "make bench      speed of loading, sampling, mixing, training and notebooks (some minutes, on an idle machine)"
 	@echo "make clean      delete .venv and build"
 
 install: $(STAMP)

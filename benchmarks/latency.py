@@ -8,7 +8,6 @@ import argparse
 import contextlib
 import datetime
 import json
-import os
 import platform
 import shutil
 import subprocess
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import nbformat
 import numpy as np
+from machine import describe_machine
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
@@ -186,16 +186,6 @@ def summarise(times):
     whole, part = np.array(times).T
     quantiles = np.percentile(whole, [50, 95]).round(1).tolist()
     return {"median": quantiles[0], "p95": quantiles[1], "n": len(times), "part": round(float(np.median(part)), 1)}
-
-
-def describe_machine():
-    """What the numbers depend on."""
-    processor = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"processor": processor, "cores": os.cpu_count(), "system": platform.system(), "load": load}
 
 
 def main():

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
-from latency import describe_machine
+from machine import describe_machine
 
 from bmix_lite.tasks import kernel_environment
 

@@ -1,6 +1,6 @@
 """An epoch of Balanced-MixUp against a plain one, and a training step against one of plain eager torch.
 
-python benchmarks/training.py [--device cpu|cuda] [--quick] [--json PATH]. With --quick 1 min.
+python benchmarks/training.py [--device cpu|cuda] [--quick] [--json PATH]. With --quick 2 min.
 Promised on two cores, data and step included: Balanced-MixUp over plain at most 1.10 with small_cnn at 64 px and 1.05
 with mobilenet_v2 at 128 px; a step at least 1.8 times as fast as with torch's defaults (channels first, the C library's
 memory thresholds as they are, torch's own SGD; two threads both). The thresholds act at the start of a process, so each
