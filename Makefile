@@ -13,11 +13,11 @@ export PYTHONHASHSEED := 0
 
 help:
 	@echo "make install    the environment in .venv (once, 1 to 3 minutes)"
-	@echo "make demo       train and compare on real digits: table and build/demo/report.html (about 3 minutes)"
+	@echo "make demo       train and compare on real digits: table and build/demo/report.html (3 to 5 minutes)"
 	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
 	@echo "make tuned      the same, each method with the best of three learning rates: build/tuned/<dataset>/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       all tests, notebooks included (15 to 25 minutes)"
+	@echo "make test       all tests, notebooks included (15 to 30 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make student    the exercises without their solutions, in build/student"
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
