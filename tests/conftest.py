@@ -79,15 +79,20 @@ def offline_browser(chromium):
         browser.close()
 
 
-@pytest.fixture
-def browser_page(offline_browser):
+def open_watched(browser):
     """A page without network; its `problems` are requests that would leave, and errors."""
-    page = offline_browser.new_context(offline=True).new_page()
+    page = browser.new_context(offline=True).new_page()
     page.problems = []
     inside = ("file:", "data:", "blob:")
     page.on("request", lambda request: request.url.startswith(inside) or page.problems.append(request.url))
     page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
+    return page
+
+
+@pytest.fixture
+def browser_page(offline_browser):
+    page = open_watched(offline_browser)
     yield page
     page.context.close()

@@ -9,7 +9,7 @@ from axe import check_page
 from bmix_lite.export import export_html
 from bmix_lite.ipynb import QUIET, read_notebook
 from bmix_lite.widgets import precomputing
-from conftest import ROOT
+from conftest import ROOT, open_watched
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 MOST_BYTES = 1_000_000  # besides plotly, which all pages share
@@ -71,18 +71,26 @@ def test_papermill_ran_every_cell_with_the_setting_that_was_asked_for(path):
     assert values == asked
 
 
-@pytest.fixture
-def page(path, browser_page):
-    browser_page.goto(path.as_uri())
-    browser_page.wait_for_function(
+@pytest.fixture(scope="module")
+def opened(path, offline_browser):
+    """The page, opened once for all tests of its lesson."""
+    page = open_watched(offline_browser)
+    page.goto(path.as_uri())
+    page.wait_for_function(
         "[...document.querySelectorAll('.plotly-figure > div, .explored > div')].every(at => at._fullLayout)"
     )
-    browser_page.wait_for_function(
+    page.wait_for_function(
         "[...document.querySelectorAll('.explorer .controls, .module')].every(at => at.querySelector('input, select'))"
     )
-    yield browser_page
-    assert browser_page.problems == []
-    assert [text for text in browser_page.locator("[role=alert]").all_text_contents() if text] == []
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def page(opened):
+    yield opened
+    assert opened.problems == []
+    assert [text for text in opened.locator("[role=alert]").all_text_contents() if text] == []
 
 
 def places(page):
