@@ -21,7 +21,7 @@ def balanced_mixup(base, balanced, lam):
     Returns a new (x, y) of the same shapes. Raises BmixError if shapes differ or lam is out of range.
     """
     lam = _check(base, balanced, lam)
-    return _mix(base[0], balanced[0], lam), _mix(base[1], balanced[1], lam.to(base[1].dtype))
+    return _mix(base[0], balanced[0], lam), _mix(base[1], balanced[1], lam)
 
 
 def mixup(batch, lam, order):
@@ -48,7 +48,7 @@ def remix(batch, lam, order, counts, kappa=REMIX_KAPPA, tau=REMIX_TAU):
     require(counts.shape == y.shape[1:], f"counts must be ({y.shape[1]},), one a class, got {tuple(counts.shape)}")
     own = counts[y.argmax(dim=1)]
     other = own[order]
-    label_lam = lam.to(y.dtype).expand(len(y)).clone()
+    label_lam = torch.as_tensor(lam, dtype=y.dtype, device=y.device).expand(len(y)).clone()
     label_lam[(own >= kappa * other) & (1 - lam < tau)] = 1
     label_lam[(other >= kappa * own) & (lam < tau)] = 0
     return _mix(x, x[order], lam), _mix(y, y[order], label_lam)
@@ -74,7 +74,7 @@ def cutmix(batch, box, order):
     in_rows = (rows >= top[..., None]) & (rows < bottom[..., None])  # (H,) or (B, H)
     in_columns = (columns >= left[..., None]) & (columns < right[..., None])
     cut = (in_rows[..., :, None] & in_columns[..., None, :]).unsqueeze(-3)
-    return torch.where(cut, x[order], x), _mix(y, y[order], lam.to(y.dtype))
+    return torch.where(cut, x[order], x), _mix(y, y[order], lam)
 
 
 def cut_box(lam, centre, shape):
@@ -92,12 +92,15 @@ def cut_box(lam, centre, shape):
 
 
 def _check(base, balanced, lam):
-    """lam as a tensor, if the batches fit each other and lam fits them."""
+    """lam, a number as a float and all else as a tensor, if the batches fit each other and lam fits them."""
     (x_base, y_base), (x_balanced, y_balanced) = base, balanced
     for name, one, other in (("x", x_base, x_balanced), ("y", y_base, y_balanced)):
         if one.shape != other.shape:
             raise BmixError(f"{name} of the two batches must match, got {tuple(one.shape)} and {tuple(other.shape)}")
         require(one.is_floating_point(), f"{name} must be floating point, got {one.dtype}")
+    if isinstance(lam, (int, float)):  # as tensors, the tests of a number take as long as mixing small images
+        require(0 <= lam <= 1, f"lam must lie in [0, 1], got {lam}")
+        return float(lam)
     lam = torch.as_tensor(lam, dtype=x_base.dtype)  # a number is looked at before it is on a GPU, which would wait
     in_range = bool(((lam >= 0) & (lam <= 1)).all())
     require(in_range, f"lam must lie in [0, 1], got {lam.tolist()}")
@@ -106,5 +109,7 @@ def _check(base, balanced, lam):
 
 
 def _mix(one, other, lam):
-    weight = lam.reshape(lam.shape + (1,) * (one.ndim - lam.ndim)) if lam.ndim else lam
+    if isinstance(lam, float):
+        return torch.lerp(one, other, lam)
+    weight = lam.to(one.dtype).reshape(lam.shape + (1,) * (one.ndim - lam.ndim)) if lam.ndim else lam.to(one.dtype)
     return torch.lerp(one, other, weight)
