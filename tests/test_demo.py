@@ -6,6 +6,7 @@ import pandas as pd
 import papermill
 import pytest
 
+from axe import check_page
 from bmix_lite.demo import ROWS, run_demo
 from bmix_lite.errors import BmixError
 from bmix_lite.frames import FRAMES_MIME
@@ -94,6 +95,7 @@ def test_the_report_shows_the_figures_of_the_comparison_offline(demo, browser_pa
     assert browser_page.locator(".module .bmix-confusion").count() == modules == 1
     assert len(explorers) == 4
     assert browser_page.locator("text=balanced_mixup, alpha 0.2").count() > 0
+    check_page(browser_page, 390, 1280)
     assert browser_page.problems == []
 
 
