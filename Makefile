@@ -94,8 +94,10 @@ package: install
 	cd build/dist && ../fresh/bin/python -c "from bmix_lite import datasets, export, sweep_report, training; \
 	  print(datasets.load('digits_lt').name, datasets.load('eyepacs-labels').name)" && ../fresh/bin/python -m bmix_lite --help
 
+# with the peers that the samplers are measured beside, installed on the first call
 bench: install
-	status=0; for name in loading samplers mixing training notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
+	test -d $(VENV)/lib/python*/site-packages/imblearn || $(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[bench]"
+	status=0; for name in loading samplers scale mixing training notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
 
 lint: install readme
 	$(PYTHON) -m ruff check .

@@ -1,0 +1,100 @@
+"""The cost of an image of Balanced-MixUp, whatever their number: whole epochs of batches from a file on the disk.
+
+python benchmarks/scale.py [--quick] [--json PATH]: 10,000, 100,000 and 1,000,000 images of 32 px in one memory-mapped
+array (3 GB in the temporary folder). Whole epochs are drawn and mixed, nothing is trained.
+Promised: an image of the most costs at most 1.25 times one of the fewest, with the file in the system's cache, and the
+process holds at most 60 bytes an image (labels, splits, rows, indices and a shuffle). What an image costs when the file
+is in no cache is shown as "cold", and depends on the disk. With --quick up to 100,000 images, 15 s; else a minute.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from pairs import finish, read_arguments, time_in_turn
+
+from bmix_lite.batches import MixedBatches
+from bmix_lite.imageset import ImageSet
+from bmix_lite.recipe import Recipe
+
+SIDE, CLASSES, CHUNK = 32, 5, 10**4
+FLAT, MEMORY = 1.25, 60
+
+
+def write_images(path, count):
+    """An array of noise as `prepare` writes it."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 3))
+    rng = np.random.default_rng(0)
+    for at in range(0, count, CHUNK):
+        array[at : at + CHUNK] = rng.integers(0, 256, (CHUNK, SIDE, SIDE, 3), dtype=np.uint8)
+    array.flush()
+
+
+def open_batches(path):
+    """Balanced-MixUp of the images in a file, the last class 1 in 100."""
+    images = np.load(path, mmap_mode="r")
+    rows = np.arange(len(images))
+    labels = np.where(rows % 100 == 99, CLASSES - 1, rows % (CLASSES - 1))
+    data = ImageSet(images, labels, tuple("abcde"), split=np.repeat("train", len(images)))
+    return MixedBatches(data, Recipe.make("balanced_mixup", augment="none", batch_size=256), "cpu")
+
+
+def draw_epoch(batches):
+    """All batches of an epoch, looked at."""
+    for images, _ in batches.epoch(1):
+        images[0, 0, 0, 0].item()
+
+
+def forget(path):
+    """Let the system drop a file from its cache."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def read_memory():
+    """Bytes of this process that are no file's."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssAnon"))
+    return int(line.split()[1]) * 1024
+
+
+def main():
+    chosen = read_arguments(__doc__).parse_args()
+    torch.set_num_threads(1)
+    counts = (10**4, 10**5) if chosen.quick else (10**4, 10**5, 10**6)
+    rows = []
+    with tempfile.TemporaryDirectory() as place:
+        paths = {count: Path(place) / f"{count}.npy" for count in counts}
+        for count, path in paths.items():
+            write_images(path, count)
+        draw_epoch(open_batches(paths[counts[0]]))  # torch's own first time
+        for count, path in paths.items():
+            forget(path)
+            before, batches = read_memory(), open_batches(path)
+            started = time.perf_counter()
+            draw_epoch(batches)
+            cold = (time.perf_counter() - started) / count * 1e6
+            rows.append({"images": count, "cold us an image": cold})
+            rows[-1]["bytes an image"] = (read_memory() - before) / count
+            del batches
+        made = [open_batches(path) for path in paths.values()]
+        warm = time_in_turn({len(batches.data.images): lambda b=batches: draw_epoch(b) for batches in made}, 5)
+        for row in rows:
+            count, each = row["images"], warm[row["images"]] / row["images"]
+            row["us an image"] = float(np.median(each)) * 1e6
+            row["times the fewest"] = float(np.median(each / warm[counts[0]])) * counts[0]
+            print(", ".join(f"{name} {value:,.2f}".replace(".00", "") for name, value in row.items()), flush=True)
+    last = f"{counts[-1]:,} images"
+    promises = {
+        f"{last}, cost of one over one of {counts[0]:,}, at most": (rows[-1]["times the fewest"], FLAT),
+        f"{last}, bytes held for one, at most": (rows[-1]["bytes an image"], MEMORY),
+    }
+    return finish(chosen, rows, promises)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
