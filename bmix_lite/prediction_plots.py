@@ -60,16 +60,17 @@ def plot_cell_matrix(predictions_by_method, class_names, true, predicted, name="
     counts, sums = confusion_matrix(*cells, classes), np.zeros((classes, classes))
     np.add.at(sums, cells, read_probabilities(predictions).max(axis=1))
     means = np.where(counts > 0, np.char.mod("%.2f", sums / np.maximum(counts, 1)), "none")
-    heat = go.Heatmap(z=counts, x0=0, y0=0, text=np.where(counts > 0, counts.astype(str), ""), texttemplate="%{text}")
     hover = "true %{y}<br>predicted %{x}<br>%{z} predictions<br>mean probability of the predicted class: %{customdata}"
-    heat.update(colorscale="cividis", zmin=0, customdata=means, hovertemplate=hover + "<extra></extra>")
+    style = {"colorscale": "cividis", "zmin": 0, "texttemplate": "%{text}", "hovertemplate": hover + "<extra></extra>"}
+    words = {"text": np.where(counts > 0, counts.astype(str), ""), "customdata": means}
+    heat = go.Heatmap(z=counts, x0=0, y0=0, **words, **style)
     box = {"type": "rect", "x0": predicted - 0.5, "x1": predicted + 0.5, "y0": true - 0.5, "y1": true + 0.5}
     lines = {"color": "white", "width": 7}, {"color": VERMILLION, "width": 4}
     title = f"{as_text(name) if name else 'Confusion matrix'}: predictions of all its runs"
     axis = {"tickvals": list(range(classes)), "ticktext": names, "zeroline": False, "showgrid": False}
-    figure = make_figure([heat], title=title, height=max(360, 190 + 32 * classes), margin={"l": 80, "b": 70})
     x, y = {"title": "predicted", "range": [-0.55, classes - 0.45]}, {"title": "true", "range": [classes - 0.45, -0.55]}
-    return figure.update_layout(xaxis=axis | x, yaxis=axis | y, shapes=[box | {"line": line} for line in lines])
+    places = {"xaxis": axis | x, "yaxis": axis | y, "shapes": [box | {"line": line} for line in lines]}
+    return make_figure([heat], title=title, height=max(360, 190 + 32 * classes), margin={"l": 80, "b": 70}, **places)
 
 
 def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
@@ -99,14 +100,16 @@ def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
     text = {"text": captions, "mode": "text", "textposition": "bottom center", "textfont": {"size": 11}}
     traces = [go.Image(source=_draw_tiles(data.images[shown])), go.Scatter(x=x, y=y, **text)]
     title = f"True {names[true]}, predicted {names[predicted]}"
-    figure = make_figure(traces, title=title, height=height + 90, margin={"l": 15, "r": 15, "t": 80, "b": 10})
     axes = {"visible": False, "constrain": "domain"}
     x = axes | {"range": [0, COLUMNS * (TILE + GAP)], "constraintoward": "left"}
     y = axes | {"range": [height, 0], "constraintoward": "top", "scaleanchor": "x"}
-    if cell.empty:
-        figure.add_annotation(x=0, y=20, text="There is no such image.", xanchor="left", showarrow=False)
     under = {"text": f"{as_text(name)}: {found}" if name else found} | SMALL
-    return figure.update_layout(xaxis=x, yaxis=y, showlegend=False, hovermode=False, title_subtitle=under)
+    layout = {"xaxis": x, "yaxis": y, "showlegend": False, "hovermode": False, "title_subtitle": under}
+    if cell.empty:
+        none = {"x": 0, "y": 20, "text": "There is no such image.", "xanchor": "left", "showarrow": False}
+        layout["annotations"] = [none]
+    margin = {"l": 15, "r": 15, "t": 80, "b": 10}
+    return make_figure(traces, title=title, height=height + 90, margin=margin, **layout)
 
 
 def plot_roc(predictions_by_method, class_names, which):
