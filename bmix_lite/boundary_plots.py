@@ -168,11 +168,10 @@ def plot_recalls(recalls, class_names, title=""):
         bars = {"x": x, "y": values.mean(axis=0), "marker": mean, "name": f"{as_text(method)}, mean"}
         traces += [{"type": "scatter", "mode": "markers"} | dots, {"type": "scatter", "mode": "markers"} | bars]
         traces[-1] |= {"showlegend": False}
-    figure = make_figure((), title=title, height=380, uirevision="toy recalls").add_traces(traces)
     names = [*map(as_text, class_names), "mean of the classes<br>(balanced accuracy)"]
-    ends = [-0.5, len(places) - 0.5]
-    figure.update_xaxes(tickvals=places, ticktext=names, range=ends, showgrid=False, zeroline=False)
-    return figure.update_yaxes(title="recall on test (0 to 1)", range=[-0.03, 1.03])
+    x = {"tickvals": places, "ticktext": names, "range": [-0.5, len(places) - 0.5], "showgrid": False}
+    y = {"title": "recall on test (0 to 1)", "range": [-0.03, 1.03]}
+    return make_figure(traces, title=title, uirevision="toy recalls", xaxis=x | {"zeroline": False}, yaxis=y)
 
 
 def plot_mixed_points(data, points, soft_labels, title="Where the mixed points fall"):
@@ -197,9 +196,9 @@ def plot_mixed_points(data, points, soft_labels, title="Where the mixed points f
     x, y = np.asarray(points)[order].T
     traces.append({"type": "scatter", "mode": "markers", "x": x, "y": y, "marker": {"size": 5.5} | scale})
     traces[-1] |= {"name": "mixed, as training sees them"}
-    figure = make_figure((), title=title, height=520, uirevision="mixed points").add_traces(traces)
     side = {"range": [0, 1], "showticklabels": False, "zeroline": False, "ticks": "", "constrain": "domain"}
-    return figure.update_xaxes(side).update_yaxes(side, scaleanchor="x")
+    sides = {"xaxis": side, "yaxis": side | {"scaleanchor": "x"}}
+    return make_figure(traces, title=title, height=520, uirevision="mixed points", **sides)
 
 
 def _roles(classes):

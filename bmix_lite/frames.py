@@ -133,10 +133,12 @@ def _plain(value):
     if isinstance(value, dict) and "bdata" in value:
         array = np.frombuffer(base64.b64decode(value["bdata"]), value["dtype"])
         shape = [int(size) for size in str(value.get("shape", len(array))).split(",")]
-        return _plain(array.reshape(shape).tolist())
+        return _plain(array.reshape(shape))
+    if isinstance(value, np.ndarray):
+        return value.tolist() if value.dtype.kind in "iub" else _plain(value.tolist())  # nothing to round in pictures
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items()}
-    if isinstance(value, (list, tuple, np.ndarray)):
+    if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from bmix_lite.distribution import imbalance_ratio, lorenz_curve
 from bmix_lite.metrics import score_matrix
-from bmix_lite.theme import BLUE, COLOURS, DASHES, GREY, MARKERS, as_text, dress, make_figure, make_panels, name_classes
+from bmix_lite.theme import BLUE, COLOURS, DASHES, GREY, MARKERS, as_text, make_figure, name_classes
 
 SHOWN = {
     "accuracy": "accuracy",
@@ -63,19 +63,22 @@ def plot_accuracy_trap(imbalance_ratio, recall_common, recall_rare):
     matrix = two_class_matrix(imbalance_ratio, recall_common, recall_rare)
     thousand = [[1000 * cell / (imbalance_ratio + 1) for cell in row] for row in matrix]
     scores = score_matrix(matrix)
-    figure = make_panels(rows=1, cols=2, column_widths=[0.36, 0.64], horizontal_spacing=0.22)
-    names = ["common", "rare"]
-    heat = go.Heatmap(z=thousand, x=names, y=names, colorscale="cividis", zmin=0, zmax=1000, showscale=False)
-    figure.add_trace(heat.update(text=[[f"{n:.0f}" for n in row] for row in thousand], texttemplate="%{text}"), 1, 1)
+    names, words = ["common", "rare"], [[f"{n:.0f}" for n in row] for row in thousand]
+    scale = {"colorscale": "cividis", "zmin": 0, "zmax": 1000, "showscale": False}
+    heat = go.Heatmap(z=thousand, x=names, y=names, text=words, texttemplate="%{text}", **scale)
     values = [scores[name] for name in SHOWN]
     text = ["undefined" if math.isnan(value) else f"{value:.3f}" for value in values]
     colours, shapes = zip(*[(GREY, "") if name == "accuracy" else (BLUE, "/") for name in SHOWN], strict=True)
-    bars = go.Bar(y=list(SHOWN.values()), x=values, orientation="h", text=text, textposition="outside")
     # the text's colour is named, for plotly finds none where each bar has its own
-    bars.update(marker={"color": colours, "pattern": {"shape": shapes}}, outsidetextfont={"color": "#222222"})
-    figure.add_trace(bars, 1, 2)
-    dress(figure, title="1,000 images, and what the metrics say", height=340, showlegend=False)
-    figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title="predicted", row=1, col=1)
-    figure.update_yaxes(title="true", row=1, col=1)
-    return figure.update_xaxes(range=[-0.35, 1.25], title="0 is guessing for MCC and kappa", row=1, col=2)
+    look = {"marker": {"color": colours, "pattern": {"shape": shapes}}, "outsidetextfont": {"color": "#222222"}}
+    look |= {"orientation": "h", "text": text, "textposition": "outside"}
+    return make_figure(
+        [heat, go.Bar(y=list(SHOWN.values()), x=values, xaxis="x2", yaxis="y2", **look)],
+        title="1,000 images, and what the metrics say",
+        height=340,
+        showlegend=False,
+        xaxis={"domain": [0, 0.28], "title": "predicted"},
+        yaxis={"title": "true", "autorange": "reversed"},
+        xaxis2={"domain": [0.5, 1], "anchor": "y2", "range": [-0.35, 1.25], "title": "0 is guessing for MCC and kappa"},
+        yaxis2={"anchor": "x2", "autorange": "reversed"},
+    )

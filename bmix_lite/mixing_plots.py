@@ -13,7 +13,7 @@ from bmix_lite.distribution import (
 )
 from bmix_lite.errors import require, require_choice
 from bmix_lite.plots import make_mosaic, plot_mixed_strip, to_data_uri
-from bmix_lite.theme import BLACK, BLUE, CROSS, GREEN, GREY, VERMILLION, dress, make_panels, name_classes
+from bmix_lite.theme import BLACK, BLUE, CROSS, GREEN, GREY, VERMILLION, dress, make_figure, make_panels, name_classes
 
 GRID = np.geomspace(1e-4, 1, 120)  # of lam: dense where the density is steep
 DENSEST = 4  # top of the density's axis; the curve goes to infinity at lam = 0 for alpha < 1
@@ -93,26 +93,27 @@ def plot_pair(data, first, second, lam):
     one, other = (data.images[rows[data.labels[rows] == label][0]] for label in (first, second))
     mixed = np.round((1 - lam) * one.astype(float) + lam * other).astype(np.uint8)
     mosaic = make_mosaic([np.stack([one, other, mixed])])
-    figure = make_panels(1, 2, column_widths=[0.62, 0.38], horizontal_spacing=0.16)
-    figure.add_trace(go.Image(source=to_data_uri(mosaic), hoverinfo="skip"), 1, 1)
-    step = mosaic.shape[1] / 3
-    for k, text in enumerate(("base", "balanced", f"mixed, lam {lam:.2f}")):
-        figure.add_annotation(x=(k + 0.48) * step, y=-4, text=text, yanchor="bottom", showarrow=False, row=1, col=1)
+    pixels = go.Image(source=to_data_uri(mosaic), hoverinfo="skip")
+    step, over = mosaic.shape[1] / 3, {"yanchor": "bottom", "showarrow": False, "y": -4}
+    words = ("base", "balanced", f"mixed, lam {lam:.2f}")
     label = np.zeros(classes)
     label[first] += 1 - lam
     label[second] += lam
-    bars = go.Bar(x=label, y=np.arange(classes), orientation="h", marker={"color": BLUE, "pattern": {"shape": "/"}})
-    bars.update(cliponaxis=False)
-    figure.add_trace(
-        bars.update(text=[f"{share:.2f}" if share else "" for share in label], textposition="outside"), 1, 2
-    )
-    title = "One pair of images: pixels and soft label"
-    dress(figure, title=title, height=130 + max(220, 22 * classes), showlegend=False, uirevision="pair")
-    figure.update_xaxes(visible=False, row=1, col=1)
-    figure.update_yaxes(visible=False, scaleanchor="x", constraintoward="middle", row=1, col=1)
+    look = {"orientation": "h", "marker": {"color": BLUE, "pattern": {"shape": "/"}}, "cliponaxis": False}
+    look |= {"text": [f"{share:.2f}" if share else "" for share in label], "textposition": "outside"}
     ticks = {"tickvals": np.arange(classes), "ticktext": name_classes(data.class_names), "autorange": "reversed"}
-    figure.update_yaxes(automargin=True, zeroline=False, **ticks, row=1, col=2)
-    return figure.update_xaxes(title="soft label: share of the class", range=[0, 1.12], row=1, col=2)
+    return make_figure(
+        [pixels, go.Bar(x=label, y=np.arange(classes), xaxis="x2", yaxis="y2", **look)],
+        title="One pair of images: pixels and soft label",
+        height=130 + max(220, 22 * classes),
+        showlegend=False,
+        uirevision="pair",
+        annotations=[over | {"x": (k + 0.48) * step, "text": text} for k, text in enumerate(words)],
+        xaxis={"visible": False, "domain": [0, 0.52]},
+        yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "middle"},
+        xaxis2={"domain": [0.68, 1], "anchor": "y2", "title": "soft label: share of the class", "range": [0, 1.12]},
+        yaxis2=ticks | {"anchor": "x2", "automargin": True, "zeroline": False},
+    )
 
 
 def plot_gallery(parts, class_names):
@@ -122,9 +123,8 @@ def plot_gallery(parts, class_names):
         lines = [f"{1 - lam:.2f} {_short(class_names[parts.base_labels[k]])}", f"row {parts.base_rows[k]}"]
         lines += [f"{lam:.2f} {_short(class_names[parts.balanced_labels[k]])}", f"row {parts.balanced_rows[k]}"]
         captions.append("\n".join([*lines, f"used {parts.uses[k]} times"]))
-    figure = plot_mixed_strip(parts.base, parts.balanced, parts.mixed, parts.lam, captions)
-    title = "Mixed images with their parents"
-    return figure.update_layout(title_text=title, height=500, margin={"b": 130}, uirevision="gallery")
+    layout = {"title": "Mixed images with their parents", "height": 500, "margin": {"b": 130}, "uirevision": "gallery"}
+    return plot_mixed_strip(parts.base, parts.balanced, parts.mixed, parts.lam, captions, **layout)
 
 
 def _short(name):

@@ -45,8 +45,8 @@ def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, hi
         go.Bar(name=name, x=places, y=share, marker={"color": colour, "pattern": {"shape": pattern}})
         for (name, (share, colour)), pattern in zip(shares.items(), PATTERNS, strict=False)
     ]
-    even = go.Scatter(name="all classes equal", x=[-0.5, len(counts) - 0.5], y=[1 / len(counts)] * 2, mode="lines")
-    traces.append(even.update(line={"color": GREEN, "dash": "dash", "width": 2}))
+    even = {"name": "all classes equal", "x": [-0.5, len(counts) - 0.5], "y": [1 / len(counts)] * 2}
+    traces.append(go.Scatter(**even, mode="lines", line={"color": GREEN, "dash": "dash", "width": 2}))
     if drawn is not None:
         over = go.Scatter(name="drawn in one epoch", x=places + width, y=drawn, mode="markers", marker=CROSS)
         traces.append(over)
@@ -80,30 +80,31 @@ def plot_lam_density(alpha):
     return figure
 
 
-def plot_mixed_strip(base, balanced, mixed, lams, captions):
+def plot_mixed_strip(base, balanced, mixed, lams, captions, **layout):
     """Columns of images: base on top, balanced below, their mix at the bottom, lam and soft label underneath.
 
-    base, balanced, mixed (K, H, W, C) uint8; lams (K,); captions: K texts, the soft labels
+    base, balanced, mixed (K, H, W, C) uint8; lams (K,); captions: K texts, the soft labels; layout: plotly's
     """
     require(base.shape == balanced.shape == mixed.shape, "base, balanced and mixed must have one shape")
     height, width = base.shape[1:3]
     mosaic = make_mosaic([base, balanced, mixed])
     step_x, step_y = width * _zoom(width) + _GAP, height * _zoom(width) + _GAP
-    figure = make_figure(
-        [go.Image(source=to_data_uri(mosaic), hoverinfo="skip")],
-        title="Mixed images: x = (1 - lam) · base + lam · balanced",
-        height=430,
-        xaxis={"visible": False},
-        yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "top"},
-    )
-    figure.update_layout(margin={"l": 80, "r": 10, "t": 50, "b": 80})
+    layout = {"title": "Mixed images: x = (1 - lam) · base + lam · balanced", "height": 430} | layout
+    layout["margin"] = {"l": 80, "r": 10, "t": 50, "b": 80} | layout.get("margin", {})
+    notes, common = [], {"showarrow": False}
     for row, name in enumerate(("base", "balanced", "mixed")):
-        figure.add_annotation(x=-6, y=(row + 0.5) * step_y, text=name, xanchor="right", showarrow=False)
+        notes.append(common | {"x": -6, "y": (row + 0.5) * step_y, "text": name, "xanchor": "right"})
     for column, (lam, caption) in enumerate(zip(lams, captions, strict=True)):
         text = f"<b>lam {lam:.2f}</b><br>{as_text(caption).replace(chr(10), '<br>')}"
         place = {"x": (column + 0.5) * step_x, "y": 3 * step_y, "yanchor": "top"}
-        figure.add_annotation(text=text, showarrow=False, font={"size": 12}, **place)
-    return figure
+        notes.append(common | place | {"text": text, "font": {"size": 12}})
+    return make_figure(
+        [go.Image(source=to_data_uri(mosaic), hoverinfo="skip")],
+        annotations=notes,
+        xaxis={"visible": False},
+        yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "top"},
+        **layout,
+    )
 
 
 _GAP = 6  # white pixels between the tiles of a mosaic
