@@ -10,6 +10,8 @@ DATASET ?= digits_lt
 EPOCHS ?= $(if $(filter digits_lt,$(DATASET)),,15)
 SET := --grid dataset=$(DATASET) $(if $(EPOCHS),--grid epochs=$(EPOCHS))
 export PYTHONHASHSEED := 0
+# of the tests, one more than the cores: a third of the time a test waits for a browser or a kernel
+WORKERS ?= 3
 
 help:
 	@echo "make install    the environment in .venv (once, 1 to 3 minutes)"
@@ -17,7 +19,7 @@ help:
 	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
 	@echo "make tuned      the same, each method with the best of three learning rates: build/tuned/<dataset>/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       all tests, notebooks included (15 to 30 minutes)"
+	@echo "make test       all tests, notebooks included (15 to 25 minutes)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make student    the exercises without their solutions, in build/student"
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
@@ -44,8 +46,8 @@ demo: install
 	$(PYTHON) -m bmix_lite demo
 
 test: install
-	$(PYTHON) -m pytest -n 2 --dist loadfile --nbval notebooks
-	$(PYTHON) -m pytest -n 2 --dist loadfile
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --nbval notebooks
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 compare: install
 	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \
