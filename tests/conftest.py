@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -20,6 +21,21 @@ hypothesis.settings.load_profile("untimed")
 SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
 
 
+LONG = ("test_lab", "test_pages", "test_notebooks")  # these files run for minutes
+
+
+def pytest_itemcollected(item):
+    """Tests of one file share a process, as their fixtures are costly; those of LONG by even and odd lessons."""
+    lesson = re.search(r"\[(\d\d)_", item.name) if item.path.stem in LONG else None
+    item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{int(lesson[1]) % 2}" if lesson else item.path.stem))
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """LONG first, so that no process is left with a long file when the others are done."""
+    items.sort(key=lambda item: item.path.stem not in LONG)
+
+
 def miss(message):
     """Skip what this machine lacks; in CI a lack is a failure."""
     pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
@@ -36,6 +52,7 @@ def share_runs(place):
 def only_one(lesson):
     """A context in which no other test process runs this lesson, if it trains a grid: the folder has one owner."""
     lock = ROOT / "build" / f"{lesson}.lock"
+    lock.parent.mkdir(exist_ok=True)
     return locked(lock, lesson, wait=900) if lesson in SWEEPS else contextlib.nullcontext()
 
 
