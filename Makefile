@@ -47,7 +47,7 @@ demo: install
 
 test: install
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --nbval notebooks
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
 
 compare: install
 	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \

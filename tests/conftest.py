@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import shutil
 import signal
 from pathlib import Path
@@ -19,21 +18,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell that starts 
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no counterexample
 hypothesis.settings.load_profile("untimed")
 SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
-
-
-LONG = ("test_lab", "test_pages", "test_notebooks")  # these files run for minutes
-
-
-def pytest_itemcollected(item):
-    """Tests of one file share a process, as their fixtures are costly; those of LONG by even and odd lessons."""
-    lesson = re.search(r"\[(\d\d)_", item.name) if item.path.stem in LONG else None
-    item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{int(lesson[1]) % 2}" if lesson else item.path.stem))
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items):
-    """LONG first, so that no process is left with a long file when the others are done."""
-    items.sort(key=lambda item: item.path.stem not in LONG)
 
 
 def miss(message):
