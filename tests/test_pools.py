@@ -169,13 +169,27 @@ class Dask:
 
     def start(self, kind, *arguments):
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--scheduler-file", str(self.file)]
-        options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-        process = subprocess.Popen([*command, "--no-dashboard", *arguments], **options)
+        with (self.file.parent / f"{len(self.processes)}-{kind}.log").open("w") as log:
+            options = {"stdout": log, "stderr": subprocess.STDOUT, "start_new_session": True}
+            process = subprocess.Popen([*command, "--no-dashboard", *arguments], **options)
         self.processes.append(process)
         return process
 
     def worker(self, *arguments):
         return self.start("worker", "--nthreads", "1", "--host", "127.0.0.1", *arguments)
+
+    def wait_for_workers(self, count):
+        """Until the scheduler knows them: a sweep that begins before may give all of its runs to the first."""
+        from distributed import Client
+
+        def logs():
+            return "\n".join(path.read_text()[-2000:] for path in sorted(self.file.parent.glob("*-worker.log")))
+
+        with Client(self.address, timeout=f"{PATIENCE}s") as client:
+            try:
+                client.wait_for_workers(count, timeout=PATIENCE)
+            except TimeoutError as error:
+                raise AssertionError(logs()) from error
 
     def _address(self):
         with contextlib.suppress(OSError, ValueError):
@@ -231,6 +245,7 @@ def shared_out(dask, notebook):
     """(experiment, endings, pid of the worker that was killed) of a grid that two workers did, one of them killed."""
     out, gate = notebook.parent / "shared", notebook.parent / "gate"
     lost, kept = dask.worker("--no-nanny"), dask.worker("--nanny")
+    dask.wait_for_workers(2)
     grid = [{"how": "wait", "gate": str(gate), "seed": seed} for seed in range(4)]
     sweep = Sweep(notebook, grid, out, scheduler=dask.address)
     wait_until(lambda: len({parent for _, parent in kernels(out)}) == 2, "both workers have begun a run")
