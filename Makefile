@@ -10,7 +10,7 @@ DATASET ?= digits_lt
 EPOCHS ?= $(if $(filter digits_lt,$(DATASET)),,15)
 SET := --grid dataset=$(DATASET) $(if $(EPOCHS),--grid epochs=$(EPOCHS))
 export PYTHONHASHSEED := 0
-# tests side by side; three are a tenth quicker on two cores, but then tests of killed processes wait in vain
+# tests side by side; on two cores three took longer than two (942 s, 798 s), as tests that wait for a browser look often
 WORKERS ?= 2
 
 help:
