@@ -77,10 +77,9 @@ def plot_confusion_difference(matrices, class_names, first, second):
     text = _label_cells(difference, "{:+.2f}")
     heat = go.Heatmap(z=difference, x=axis, y=axis, text=text, texttemplate="%{text}", colorscale=colours)
     heat.update(hovertemplate=_HOVER)
-    figure = go.Figure([heat.update(zmin=-reach, zmax=reach)])
-    return _dress_matrices(
-        figure, f"{as_text(second)} minus {as_text(first)}: fraction of the true class", len(class_names)
-    )
+    figure = make_figure([heat.update(zmin=-reach, zmax=reach)])
+    title = f"{as_text(second)} minus {as_text(first)}: fraction of the true class"
+    return _dress_matrices(figure, title, len(class_names))
 
 
 def plot_recall_by_size(recalls, counts, class_names):
