@@ -101,7 +101,7 @@ def _check(base, balanced, lam):
     if isinstance(lam, (int, float)):  # as tensors, the tests of a number take as long as mixing small images
         require(0 <= lam <= 1, f"lam must lie in [0, 1], got {lam}")
         return float(lam)
-    lam = torch.as_tensor(lam, dtype=x_base.dtype)  # a number is looked at before it is on a GPU, which would wait
+    lam = torch.as_tensor(lam, dtype=x_base.dtype)  # looked at before it is on a GPU, which would wait
     in_range = bool(((lam >= 0) & (lam <= 1)).all())
     require(in_range, f"lam must lie in [0, 1], got {lam.tolist()}")
     require(lam.ndim == 0 or lam.shape == x_base.shape[:1], f"lam must be a number or (B,), got {tuple(lam.shape)}")
@@ -109,7 +109,6 @@ def _check(base, balanced, lam):
 
 
 def _mix(one, other, lam):
-    if isinstance(lam, float):
-        return torch.lerp(one, other, lam)
-    weight = lam.to(one.dtype).reshape(lam.shape + (1,) * (one.ndim - lam.ndim)) if lam.ndim else lam.to(one.dtype)
-    return torch.lerp(one, other, weight)
+    if torch.is_tensor(lam):
+        lam = lam.to(one.dtype).reshape(lam.shape + (1,) * (one.ndim - lam.ndim))
+    return torch.lerp(one, other, lam)

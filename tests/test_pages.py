@@ -9,7 +9,7 @@ from axe import check_page
 from bmix_lite.export import export_html
 from bmix_lite.ipynb import QUIET, read_notebook
 from bmix_lite.widgets import precomputing
-from conftest import ROOT, only_one, open_watched
+from conftest import ROOT, SWEEPS, only_one, open_watched
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 MOST_BYTES = 1_000_000  # besides plotly, which all pages share
@@ -43,7 +43,7 @@ PLACES = {
     "04": lambda made: {"playground": str(ROOT / "notebooks/playground.npz")},
     "05": lambda made: {"run_folder": str(made / "runs/one")},
     "06": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
-    "07": lambda made: {"folder": str(ROOT / "build/lesson_7")} | TRAINED,
+    "07": lambda made: {"folder": str(ROOT / "build" / SWEEPS["07_sweep"])} | TRAINED,
     "09": lambda made: {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")} | TRAINED,
     "10": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
 }

@@ -182,14 +182,12 @@ class Dask:
         """Until the scheduler knows them: a sweep that begins before may give all of its runs to the first."""
         from distributed import Client
 
-        def logs():
-            return "\n".join(path.read_text()[-2000:] for path in sorted(self.file.parent.glob("*-worker.log")))
-
         with Client(self.address, timeout=f"{PATIENCE}s") as client:
             try:
                 client.wait_for_workers(count, timeout=PATIENCE)
             except TimeoutError as error:
-                raise AssertionError(logs()) from error
+                logs = sorted(self.file.parent.glob("*-worker.log"))
+                raise AssertionError("\n".join(path.read_text()[-2000:] for path in logs)) from error
 
     def _address(self):
         with contextlib.suppress(OSError, ValueError):
