@@ -9,19 +9,21 @@ import pandas as pd
 import plotly.graph_objects as go
 from PIL import Image
 
-from bmix_lite.comparison import summarise
-from bmix_lite.datasets import load
+from bmix_lite.base.ipynb import read_notebook
+from bmix_lite.comparison.tables import summarise
+from bmix_lite.comparison.verdicts import compare_pairs
+from bmix_lite.data.datasets import load
 from bmix_lite.distribution import mixed_class_probabilities
-from bmix_lite.ipynb import read_notebook
-from bmix_lite.runs import read_runs
-from bmix_lite.theme import COLOURS, GREY, PATTERNS, make_figure, name_classes
-from bmix_lite.verdicts import compare_pairs
-from bmix_lite.website import LESSONS, first_picture
+from bmix_lite.pages.site import LESSONS, first_picture
+from bmix_lite.plots.theme import COLOURS, GREY, PATTERNS, make_figure, name_classes
+from bmix_lite.runs.folder import read_runs
 
 ROOT = Path(__file__).parents[1]
 ALPHAS = (0, 0.1, 0.3, 1)
 SMALL = 320  # pixels
-COMPARED = ROOT / "notebooks/pictures/compare_digits_lt.csv"  # a line a method, from the 85 runs of make compare
+COMPARED = (
+    ROOT / "notebooks/pictures/compare_digits_lt.csv"
+)  # a line a method, from the 85 runs of make compare
 
 
 def main():
@@ -29,14 +31,25 @@ def main():
     if "--compare" in sys.argv:
         compare(sys.argv[sys.argv.index("--compare") + 1]).to_csv(COMPARED)
     before = readme.read_text()
-    after = re.sub(r"(<!-- methods:.*?-->\n).*?(\n<!-- end)", lambda m: m[1] + make_table() + m[2], before, flags=re.S)
+    after = re.sub(
+        r"(<!-- methods:.*?-->\n).*?(\n<!-- end)",
+        lambda m: m[1] + make_table() + m[2],
+        before,
+        flags=re.S,
+    )
     if "--check" in sys.argv:
-        sys.exit(f"README.md: the table is not that of {COMPARED.name}: make pictures" if after != before else 0)
+        sys.exit(
+            f"README.md: the table is not that of {COMPARED.name}: make pictures"
+            if after != before
+            else 0
+        )
     readme.write_text(after)
     (ROOT / "notebooks/pictures").mkdir(exist_ok=True)
     draw_alpha().write_image(ROOT / "notebooks/pictures/alpha.png", width=900, scale=1.5)
     for path in sorted((ROOT / "notebooks").glob(LESSONS)):
-        shrink(first_picture(read_notebook(path))).save(ROOT / f"notebooks/pictures/{path.stem}.png", optimize=True)
+        shrink(first_picture(read_notebook(path))).save(
+            ROOT / f"notebooks/pictures/{path.stem}.png", optimize=True
+        )
 
 
 def shrink(png):
@@ -57,10 +70,15 @@ def compare(folder):
 
 
 def make_table():
-    lines = ["| method | mean | 95 % interval | against instance | against class_balanced |", "|---|---|---|---|---|"]
+    lines = [
+        "| method | mean | 95 % interval | against instance | against class_balanced |",
+        "|---|---|---|---|---|",
+    ]
     for name, row in pd.read_csv(COMPARED, index_col="method", keep_default_na=False).iterrows():
         words = [row[f"against {reference}"] or "-" for reference in ("instance", "class_balanced")]
-        lines.append(f"| {name} | {row['mean']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {' | '.join(words)} |")
+        lines.append(
+            f"| {name} | {row['mean']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {' | '.join(words)} |"
+        )
     return "\n".join(lines)
 
 

@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 from pictures import ALPHAS, COMPARED
 
-from bmix_lite.datasets import load
-from bmix_lite.demo import ROWS
+from bmix_lite.base.ipynb import read_notebook
+from bmix_lite.comparison.verdicts import compare_pairs
+from bmix_lite.data.datasets import load
+from bmix_lite.data.known_counts import read_counts
 from bmix_lite.distribution import imbalance_ratio
-from bmix_lite.grids import read_assignments, read_grid_file
-from bmix_lite.ipynb import read_notebook
-from bmix_lite.known_counts import read_counts
-from bmix_lite.parameters import read_parameters
+from bmix_lite.pages.demo import ROWS
+from bmix_lite.pages.site import LESSONS
 from bmix_lite.recipe import METHODS, Recipe
-from bmix_lite.runs import read_runs
-from bmix_lite.verdicts import compare_pairs
-from bmix_lite.website import LESSONS
+from bmix_lite.runs.folder import read_runs
+from bmix_lite.sweeps.grids import read_assignments, read_grid_file
+from bmix_lite.sweeps.parameters import read_parameters
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "data_scripts"))
@@ -30,14 +30,18 @@ LINES = 120
 WORDS = "three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen"
 NUMBER = re.compile(rf"\d[\d.,]*\d|\d|\b(?:{WORDS})\b")
 # code, addresses, what another program keeps, and numbers that are parts of names
-APART = r"```.*?```|`[^`\n]*`|\]\([^)]*\)|\[\d\d_\w+\]|<img [^>]*>|<!-- methods.*?end of methods -->"
+APART = (
+    r"```.*?```|`[^`\n]*`|\]\([^)]*\)|\[\d\d_\w+\]|<img [^>]*>|<!-- methods.*?end of methods -->"
+)
 NAMES = r"MICCAI 2021|arXiv 2109\.09850|Python 3\.11|ISIC 2018|CC BY(?:-NC)? 4\.0|95 % interval|lesson [\d.]+|\d+ px"
 CLOCK = r"(?:[\d.]+ (?:to|and) )?[\d.]+ (?:minutes?|hours?|MB|GB|to fetch)"  # in a paragraph that names a command
 COMMAND = r"`(?:make|python|conda)\b|built in|Each command"
 
 
 def main():
-    text = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "README.md").read_text(encoding="utf-8")
+    text = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "README.md").read_text(
+        encoding="utf-8"
+    )
     sys.exit("\n".join(find_faults(text)) or 0)
 
 
@@ -47,11 +51,19 @@ def find_faults(text):
     faults = [f"the README does not say: {fact}" for fact in facts if fact not in text]
     known = re.compile("|".join([*map(re.escape, facts), APART, NAMES]), re.S)
     rest = known.sub(lambda match: "\n" * match[0].count("\n") + "`", text)
-    for number, (line, shown) in enumerate(zip(rest.split("\n"), text.split("\n"), strict=True), start=1):
+    for number, (line, shown) in enumerate(
+        zip(rest.split("\n"), text.split("\n"), strict=True), start=1
+    ):
         if re.search(COMMAND, shown):
-            line = re.sub(r"\|[^|]*\|[^|]*(\|[^|]*\|)$", r"\1", line) if shown.startswith("| ") else line
+            line = (
+                re.sub(r"\|[^|]*\|[^|]*(\|[^|]*\|)$", r"\1", line)
+                if shown.startswith("| ")
+                else line
+            )
             line = re.sub(CLOCK, "", line)
-        faults += [f"line {number}: nothing gives the number {found!r}" for found in NUMBER.findall(line)]
+        faults += [
+            f"line {number}: nothing gives the number {found!r}" for found in NUMBER.findall(line)
+        ]
     if (length := len(text.splitlines())) > LINES:
         faults.append(f"{length} lines, more than {LINES}")
     return faults
@@ -62,8 +74,12 @@ def tell_runs(text):
     grid, digits = read_grid_file(ROOT / "notebooks/methods.yaml", {}), load("digits_lt")
     table = pd.read_csv(COMPARED, index_col="method", keep_default_na=False)
     seeds = say(len({row["seed"] for row in grid}))
-    better = table.index[table.index.str.startswith("balanced_mixup") & (table["against instance"] == "higher")]
-    missed = compare_pairs(read_runs(ROOT / "notebooks/example_runs"), "instance")["detectable"].max()
+    better = table.index[
+        table.index.str.startswith("balanced_mixup") & (table["against instance"] == "higher")
+    ]
+    missed = compare_pairs(read_runs(ROOT / "notebooks/example_runs"), "instance")[
+        "detectable"
+    ].max()
     alphas = re.findall(r"--grid (\S+)", re.search(r"^python -m bmix_lite sweep .*", text, re.M)[0])
     points = read_assignments(alphas, read_parameters(ROOT / "notebooks/05_train.ipynb")[0])
     assert table["runs"].sum() == len(grid)
@@ -95,7 +111,9 @@ def tell_notebooks():
     rows = [("00_start_here", "What is Balanced-MixUp, and would it help?", "5"), *rows]
     for lesson, (name, question, minutes) in zip(lessons, rows, strict=True):
         time = re.search(r"\*\*Time:\*\* ([^.]*)", lesson.cells[0].source)[1]
-        assert time.startswith(f"{minutes} minutes") or (minutes == "180" and "three hours for all" in time), name
+        assert time.startswith(f"{minutes} minutes") or (
+            minutes == "180" and "three hours for all" in time
+        ), name
         yield f"[{name}](notebooks/{name}.ipynb) | {question} | {minutes} |"
 
 
@@ -111,15 +129,22 @@ def tell_datasets():
     known = [np.array(read_counts(name).counts) for name in ("eyepacs", "ham10000", "hyper_kvasir")]
     classes, ratios = ([describe(counts).split(" | ")[part] for counts in known] for part in (0, 1))
     yield f"| labels only | {', '.join(classes)} | {', '.join(ratios)} |"
-    for name, counts in zip(("EyePACS", "HAM10000 (ISIC 2018)", "Hyper-Kvasir"), known, strict=True):
+    for name, counts in zip(
+        ("EyePACS", "HAM10000 (ISIC 2018)", "Hyper-Kvasir"), known, strict=True
+    ):
         yield f"| {name} | {counts.sum():,} | {describe(counts)} |"
     cells = np.array(list(get_bccd.SOURCE.counts.values()))
     yield f"| BCCD, blood cells | {cells.sum():,} crops | {describe(cells)} |"
     sets = get_medmnist.SETS.values()
-    sizes, classes = sorted(sum(images) for images, _ in sets), sorted(len(names.split(",")) for _, names in sets)
+    sizes, classes = (
+        sorted(sum(images) for images, _ in sets),
+        sorted(len(names.split(",")) for _, names in sets),
+    )
     yield f"| MedMNIST, {say(len(sets))} sets | {sizes[0]} to {sizes[-1]:,} | {classes[0]} to {classes[-1]} |"
     full = SimpleNamespace(
-        data=np.zeros((50000, 1, 1, 1), np.uint8), targets=np.repeat(range(10), 5000), classes=range(10)
+        data=np.zeros((50000, 1, 1, 1), np.uint8),
+        targets=np.repeat(range(10), 5000),
+        classes=range(10),
     )
     things = get_cifar_lt.make_long_tailed(full, full, 100).counts()
     yield f"| CIFAR-LT | {things.sum():,} for training | {describe(things)} |"

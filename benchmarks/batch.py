@@ -25,10 +25,10 @@ import nbformat
 import numpy as np
 from latency import describe_machine
 
-from bmix_lite.kernels import execute
-from bmix_lite.ledger import append_ledger, read_endings, read_ledger
-from bmix_lite.runs import list_complete
-from bmix_lite.tasks import Task, kernel_environment, run_task
+from bmix_lite.runs.folder import list_complete
+from bmix_lite.runs.ledger import append_ledger, read_endings, read_ledger
+from bmix_lite.sweeps.kernels import execute
+from bmix_lite.sweeps.tasks import Task, kernel_environment, run_task
 
 ROOT = Path(__file__).parents[1]
 TRAIN = ROOT / "notebooks" / "05_train.ipynb"
@@ -38,7 +38,7 @@ PARTS = ("overhead", "plan", "ledger", "starts", "grid")
 
 GRID = """
 import time
-from bmix_lite.batch import expand_grid, run_grid
+from bmix_lite.sweeps.sweep import expand_grid, run_grid
 started = time.perf_counter()
 grid = expand_grid(method=["balanced_mixup"], seed=range({runs}), epochs=[{epochs}])
 endings = run_grid({notebook!r}, grid, {out!r}, jobs={jobs}, progress=False)
@@ -75,9 +75,13 @@ def write_notebook(path, *sources):
 def start_python(*words):
     """The finished process of `python WORDS`, its output as text; ends this program if it failed."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, env=environment, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, *words], capture_output=True, text=True, env=environment, cwd=ROOT
+    )
     if done.returncode:
-        raise SystemExit(f"batch: a measured process failed with {done.returncode}: {done.stderr[-2000:]}")
+        raise SystemExit(
+            f"batch: a measured process failed with {done.returncode}: {done.stderr[-2000:]}"
+        )
     return done
 
 
@@ -88,10 +92,21 @@ def time_parts(notebook, folder, **parameters):
     execute(notebook, folder / "notebook.ipynb", parameters, env=kernel_environment(1), cwd=ROOT)
     whole, cells = time.time() - began, nbformat.read(folder / "notebook.ipynb", as_version=4).cells
     cells = [cell for cell in cells if cell.cell_type == "code"]
-    spans = [[read_time(cell.metadata.papermill[edge]) for edge in ("start_time", "end_time")] for cell in cells]
+    spans = [
+        [read_time(cell.metadata.papermill[edge]) for edge in ("start_time", "end_time")]
+        for cell in cells
+    ]
     own = [end - start for start, end in spans]
-    imports = sum(took for cell, took in zip(cells, own, strict=True) if cell.source.startswith("from pathlib"))
-    rows = {"kernel start": spans[0][0] - began, "imports": imports, "other cells": sum(own) - imports}
+    imports = sum(
+        took
+        for cell, took in zip(cells, own, strict=True)
+        if cell.source.startswith("from pathlib")
+    )
+    rows = {
+        "kernel start": spans[0][0] - began,
+        "imports": imports,
+        "other cells": sum(own) - imports,
+    }
     rows["between cells"] = spans[-1][1] - spans[0][0] - sum(own)
     rows["kernel end, saving"] = began + whole - spans[-1][1]
     return rows | {"whole": whole, "beyond its cells": whole - sum(own)}
@@ -124,7 +139,11 @@ def compare_jobs(place, runs, epochs, rounds):
             if int(complete) != runs:
                 raise SystemExit(f"batch: only {complete} of {runs} runs are complete in {out}")
             found[jobs].append(float(seconds))
-    return found | {"runs": runs, "epochs": epochs, "ratio": float(np.median(found[2]) / np.median(found[1]))}
+    return found | {
+        "runs": runs,
+        "epochs": epochs,
+        "ratio": float(np.median(found[2]) / np.median(found[1])),
+    }
 
 
 def measure_plan(place, rounds):
@@ -152,7 +171,9 @@ def measure_ledger(place, rounds):
     failed, complete = (many / "ledger.jsonl").read_text().splitlines()
     lines, names = [], [f"{first.name}-seed{number}-{number:010x}" for number in range(10_000)]
     for number, name in enumerate(names):
-        lines += [line.replace('"0"', f'"{name}"') for line in [failed] * (number % 10 == 0) + [complete]]
+        lines += [
+            line.replace('"0"', f'"{name}"') for line in [failed] * (number % 10 == 0) + [complete]
+        ]
         if number < 1000:
             shutil.copytree(first, many / name)
     (many / "ledger.jsonl").write_text("\n".join(lines) + "\n")
@@ -165,16 +186,30 @@ def measure_ledger(place, rounds):
         if (counts, endings, whole) != (11_000, 10_000, 1000):
             raise SystemExit(f"batch: read {counts} lines, {endings} endings, {whole} whole runs")
         rows.append(np.diff(moments))
-    return dict(zip(("read_ledger", "read_endings", "list_complete"), np.median(rows, axis=0).tolist(), strict=True))
+    return dict(
+        zip(
+            ("read_ledger", "read_endings", "list_complete"),
+            np.median(rows, axis=0).tolist(),
+            strict=True,
+        )
+    )
 
 
 def measure_starts(place, rounds, together=4):
     """{"runs", "failed", "retried", "seconds"}: kernels that start in the same moment, `together` of them."""
-    sham, out, barrier = write_notebook(place / "sham.ipynb", SHAM), place / "starts", threading.Barrier(together)
+    sham, out, barrier = (
+        write_notebook(place / "sham.ipynb", SHAM),
+        place / "starts",
+        threading.Barrier(together),
+    )
 
     def start(name):
         barrier.wait(timeout=600)
-        return run_task(Task(sham, out / name, {"run_folder": str(out / name)}), "starts", env=kernel_environment(4))
+        return run_task(
+            Task(sham, out / name, {"run_folder": str(out / name)}),
+            "starts",
+            env=kernel_environment(4),
+        )
 
     endings, started = [], time.perf_counter()
     with ThreadPoolExecutor(together) as pool:
@@ -185,9 +220,12 @@ def measure_starts(place, rounds, together=4):
         line["status"] for line in read_ledger(out)
     ]  # a sham run writes no line itself: only bad endings stand here
     failed = [ending.error for ending in endings if not ending.good]
-    return {"runs": len(endings), "failed": len(failed), "retried": len(told) - len(failed), "seconds": seconds} | {
-        "errors": failed
-    }
+    return {
+        "runs": len(endings),
+        "failed": len(failed),
+        "retried": len(told) - len(failed),
+        "seconds": seconds,
+    } | {"errors": failed}
 
 
 def run_parts(parts, place, quick, missed):
@@ -196,17 +234,27 @@ def run_parts(parts, place, quick, missed):
         found = measure_overhead(place, 2 if quick else 5)
         print(f"{'one run, s':<24} " + " ".join(f"{name:>9}" for name in found))
         for part in found["null"]:
-            print(f"{part:<24} " + " ".join(f"{row[part]:9.2f}" for row in found.values()), flush=True)
+            print(
+                f"{part:<24} " + " ".join(f"{row[part]:9.2f}" for row in found.values()), flush=True
+            )
         yield "overhead", found
     if "plan" in parts:
         found = measure_plan(place, 3 if quick else 7)
-        print(f"\nplan of 1,000 runs: {found['wall']:.2f} s, {found['cpu']:.2f} s of processor time", flush=True)
+        print(
+            f"\nplan of 1,000 runs: {found['wall']:.2f} s, {found['cpu']:.2f} s of processor time",
+            flush=True,
+        )
         missed += [f"plan: more than {PLAN:g} s"] * (found["wall"] > PLAN)
         yield "plan", found
     if "ledger" in parts:
         found = measure_ledger(place, 3 if quick else 7)
-        print("\nledger of 10,000 runs, 1,000 whole runs: " + ", ".join(f"{k} {v:.3f} s" for k, v in found.items()))
-        missed += [f"ledger: more than {LEDGER:g} s"] * (max(found["read_ledger"], found["read_endings"]) > LEDGER)
+        print(
+            "\nledger of 10,000 runs, 1,000 whole runs: "
+            + ", ".join(f"{k} {v:.3f} s" for k, v in found.items())
+        )
+        missed += [f"ledger: more than {LEDGER:g} s"] * (
+            max(found["read_ledger"], found["read_endings"]) > LEDGER
+        )
         yield "ledger", found
     if "starts" in parts:
         found = measure_starts(place, 5 if quick else 25)
@@ -223,23 +271,41 @@ def run_parts(parts, place, quick, missed):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter training")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part")
     parser.add_argument("--json", type=Path, help="where all figures go")
     chosen, missed = parser.parse_args(), []
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started and written is cleared away
-    report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
-    report |= {"python": platform.python_version(), "versions": {name: version(name) for name in PACKAGES}}
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # so that what was started and written is cleared away
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+    }
+    report |= {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
     with tempfile.TemporaryDirectory() as place:
         keep_bytecode(Path(place))
-        time_parts(TRAIN, Path(place) / "warm", live=False, epochs=1)  # writes it, and imports papermill here
-        start_python("-m", "bmix_lite", "sweep", str(TRAIN), "--out", str(Path(place) / "plan"), "--dry-run")
+        time_parts(
+            TRAIN, Path(place) / "warm", live=False, epochs=1
+        )  # writes it, and imports papermill here
+        start_python(
+            "-m", "bmix_lite", "sweep", str(TRAIN), "--out", str(Path(place) / "plan"), "--dry-run"
+        )
         report |= run_parts(chosen.only or PARTS, Path(place), chosen.quick, missed)
     report["load at the end"] = os.getloadavg()
-    print(f"\nload: {report['machine']['load']:.1f} at the start, {os.getloadavg()[0]:.1f} at the end")
+    print(
+        f"\nload: {report['machine']['load']:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
+    )
     if chosen.json:
-        chosen.json.write_text(json.dumps(report | {"missed": missed}, indent=1) + "\n", encoding="utf-8")
+        chosen.json.write_text(
+            json.dumps(report | {"missed": missed}, indent=1) + "\n", encoding="utf-8"
+        )
     print("MISSED " + "; ".join(missed) if missed else "all limits kept")
     return bool(missed)
 

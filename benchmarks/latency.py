@@ -23,18 +23,22 @@ from machine import describe_machine
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bmix_lite.ipynb import KERNEL, QUIET  # noqa: E402
+from bmix_lite.base.ipynb import KERNEL, QUIET  # noqa: E402
 from lab import SHOWN, Lesson, open_browser, serve_lab  # noqa: E402
 
 LESSON = "03_mixing"
-KERNEL_SIDE, IN_LAB, IN_PAGE = "kernel: redraw", "JupyterLab: key to repaint", "page: key to repaint"
+KERNEL_SIDE, IN_LAB, IN_PAGE = (
+    "kernel: redraw",
+    "JupyterLab: key to repaint",
+    "page: key to repaint",
+)
 PACKAGES = ("plotly", "ipywidgets", "anywidget", "jupyterlab", "ipykernel", "playwright")
 
 # runs in the kernel behind each cell whose result is an explorer; MOVES and CELL are filled in
 TIMING = """
 import json as _json, time as _time
 from ipywidgets import Play as _Play
-from bmix_lite.widgets import LiveFigure as _Live, describe_control as _describe
+from bmix_lite.widgets.explore import LiveFigure as _Live, describe_control as _describe
 def _find(box):
     for child in getattr(box, "children", ()):
         if hasattr(child, "children"):
@@ -124,7 +128,9 @@ def time_kernel(moves):
 
 def calls_explore(cell):
     """Whether the last statement of a code cell shows an explorer."""
-    return cell.cell_type == "code" and "explore(" in cell.source and "def explore" not in cell.source
+    return (
+        cell.cell_type == "code" and "explore(" in cell.source and "def explore" not in cell.source
+    )
 
 
 def time_lab(moves, chromium):
@@ -136,7 +142,9 @@ def time_lab(moves, chromium):
         lesson = Lesson(browser, served).open(LESSON)
         lesson.run_all()
         sliders = [control for control in lesson.controls() if control.kind in ("slider", "range")]
-        named = {f"{LESSON} cell {control.cell}: {control.label}": control.handle for control in sliders}
+        named = {
+            f"{LESSON} cell {control.cell}: {control.label}": control.handle for control in sliders
+        }
         times = press_keys(lesson.page, named, moves)
         lesson.shutdown()
     return times
@@ -146,8 +154,16 @@ def time_page(moves, chromium):
     """The same of the ranges of lesson 3 in an exported page, opened from disk."""
     with tempfile.TemporaryDirectory() as place, open_browser(chromium) as browser:
         target = Path(place) / "page.html"
-        words = [sys.executable, "-m", "bmix_lite", "html", str(ROOT / "notebooks" / f"{LESSON}.ipynb")]
-        subprocess.run([*words, "--out", str(target)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+        words = [
+            sys.executable,
+            "-m",
+            "bmix_lite",
+            "html",
+            str(ROOT / "notebooks" / f"{LESSON}.ipynb"),
+        ]
+        subprocess.run(
+            [*words, "--out", str(target)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
+        )
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(target.as_uri())
         page.wait_for_selector(".explorer input")
@@ -156,7 +172,9 @@ def time_page(moves, chromium):
         )
         ranges = page.query_selector_all(".explorer input[type=range], .module input[type=range]")
         label = "control => `${control.closest('.explorer, .module').id}: ${control.labels[0].textContent}`"
-        return press_keys(page, {f"{LESSON} {control.evaluate(label)}": control for control in ranges}, moves)
+        return press_keys(
+            page, {f"{LESSON} {control.evaluate(label)}": control for control in ranges}, moves
+        )
 
 
 def press_keys(page, controls, moves):
@@ -170,7 +188,9 @@ def press_keys(page, controls, moves):
         control.focus()
         key = "ArrowRight"
         for steps in range(moves):
-            key = {"low": "ArrowRight", "high": "ArrowLeft"}.get(control.evaluate(END), key)  # there and back
+            key = {"low": "ArrowRight", "high": "ArrowLeft"}.get(
+                control.evaluate(END), key
+            )  # there and back
             before = control.evaluate(SHOWN)
             page.keyboard.press(key)
             page.wait_for_function(
@@ -185,18 +205,32 @@ def summarise(times):
     """{"median", "p95", "n", "of it"}: of the first number of each pair, and the median of the second."""
     whole, part = np.array(times).T
     quantiles = np.percentile(whole, [50, 95]).round(1).tolist()
-    return {"median": quantiles[0], "p95": quantiles[1], "n": len(times), "part": round(float(np.median(part)), 1)}
+    return {
+        "median": quantiles[0],
+        "p95": quantiles[1],
+        "n": len(times),
+        "part": round(float(np.median(part)), 1),
+    }
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--moves", type=int, default=30, help="of each control (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--moves", type=int, default=30, help="of each control (default: %(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="five moves")
-    parser.add_argument("--only", choices=["kernel", "lab", "page"], action="append", help="one part")
+    parser.add_argument(
+        "--only", choices=["kernel", "lab", "page"], action="append", help="one part"
+    )
     parser.add_argument("--json", type=Path, help="where all times go")
     chosen = parser.parse_args()
     moves, parts = (5 if chosen.quick else chosen.moves), chosen.only or ["kernel", "lab", "page"]
-    report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "moves": moves}
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "moves": moves,
+    }
     report |= {"machine": describe_machine(), "python": platform.python_version()}
     report |= {"versions": {name: version(name) for name in PACKAGES}, "times": {}}
     chromium = shutil.which("chromium")
@@ -209,11 +243,16 @@ def main():
     }
     for part in parts:
         title, measure = measures[part]
-        report["times"][title] = {name: summarise(times) | {"all": times} for name, times in measure().items()}
+        report["times"][title] = {
+            name: summarise(times) | {"all": times} for name, times in measure().items()
+        }
         second = "in redraw" if part == "kernel" else "first change"
         print(f"\n{title + ' (ms)':<56} median    p95  {second:>12}   n")
         for name, row in report["times"][title].items():
-            print(f"{name:<56} {row['median']:>6} {row['p95']:>6}  {row['part']:>12} {row['n']:>3}", flush=True)
+            print(
+                f"{name:<56} {row['median']:>6} {row['p95']:>6}  {row['part']:>12} {row['n']:>3}",
+                flush=True,
+            )
     if chosen.json:
         chosen.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 

@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader, Dataset, WeightedRandomSampler
 
 from bmix_lite.augment import AUGMENTATIONS
 from bmix_lite.batches import MixedBatches
-from bmix_lite.fundus import fundus_toy
-from bmix_lite.imageset import ImageSet
+from bmix_lite.data.fundus.toy import fundus_toy
+from bmix_lite.data.imageset import ImageSet
 from bmix_lite.models import IMAGENET, Normalise
 from bmix_lite.recipe import Recipe
 
@@ -51,7 +51,9 @@ def make_transform(side, name):
     from torchvision import transforms
 
     chosen, steps = AUGMENTATIONS[name], [transforms.Resize((side, side))]
-    steps += [transforms.RandomHorizontalFlip()] * chosen.flip_x + [transforms.RandomVerticalFlip()] * chosen.flip_y
+    steps += [transforms.RandomHorizontalFlip()] * chosen.flip_x + [
+        transforms.RandomVerticalFlip()
+    ] * chosen.flip_y
     if chosen.rotate:
         moved = {"translate": (chosen.shift,) * 2, "scale": (1 - chosen.scale, 1 + chosen.scale)}
         how = transforms.InterpolationMode.BILINEAR
@@ -65,7 +67,9 @@ def make_loaders(files, workers, mixed):
     """The loader of plain training, and for Balanced-MixUp the other one; workers stay from epoch to epoch."""
     settings = {"batch_size": BATCH, "num_workers": workers, "persistent_workers": workers > 0}
     weights = 1 / np.bincount(files.labels)[files.labels]
-    balanced = [DataLoader(files, sampler=WeightedRandomSampler(weights, len(files)), **settings)] * mixed
+    balanced = [
+        DataLoader(files, sampler=WeightedRandomSampler(weights, len(files)), **settings)
+    ] * mixed
     return [DataLoader(files, shuffle=True, **settings), *balanced]
 
 
@@ -73,7 +77,10 @@ def read_files(loaders, classes):
     """One epoch from files; returns the images delivered."""
     rng, count = np.random.default_rng(0), 0
     for batches in zip(*loaders, strict=True):
-        batches = [(images, torch.nn.functional.one_hot(labels, classes).float()) for images, labels in batches]
+        batches = [
+            (images, torch.nn.functional.one_hot(labels, classes).float())
+            for images, labels in batches
+        ]
         if len(batches) > 1:
             lam = rng.beta(ALPHA, 1)
             batches = [[(1 - lam) * one + lam * other for one, other in zip(*batches, strict=True)]]
@@ -93,14 +100,18 @@ def save_files(place, data, stored):
     """Each image as a JPEG file of `stored` pixels a side; the paths."""
     paths = [str(place / f"{row}.jpg") for row in range(len(data.images))]
     for path, image in zip(paths, data.images, strict=True):
-        Image.fromarray(image).resize((stored, stored), Image.Resampling.BICUBIC).save(path, quality=90)
+        Image.fromarray(image).resize((stored, stored), Image.Resampling.BICUBIC).save(
+            path, quality=90
+        )
     return paths
 
 
 def draw_images(side, count):
     """Drawn retinas, all for training; those of 512 px are enlarged, the kit draws none."""
     drawn = fundus_toy(n=count, size=min(side, 224))
-    images = np.stack([cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC) for image in drawn.images])
+    images = np.stack(
+        [cv2.resize(image, (side, side), interpolation=cv2.INTER_CUBIC) for image in drawn.images]
+    )
     return ImageSet(images, drawn.labels, drawn.class_names, split=np.repeat("train", count))
 
 
@@ -133,15 +144,22 @@ def main():
     torch.set_num_threads(1)
     sides = (64, 224) if chosen.quick else (64, 128, 224, 512)
     rows, promises = [], {}
-    print("images/s: files, files mixed, array, array mixed; times as many from the array, plain and mixed")
+    print(
+        "images/s: files, files mixed, array, array mixed; times as many from the array, plain and mixed"
+    )
     for side in sides:
         count = 640 if not chosen.quick else 320 if side == 64 else 128
         for augment in ("medical", "flips"):
             for workers in (0, 2):
                 with tempfile.TemporaryDirectory() as place:
-                    row = measure(Path(place), side, workers, augment, count, rounds=3 if chosen.quick else 7)
+                    row = measure(
+                        Path(place), side, workers, augment, count, rounds=3 if chosen.quick else 7
+                    )
                 rows.append(row)
-                words = " ".join(f"{row[name]:8.0f}" for name in ("files", "files, mixed", "array", "array, mixed"))
+                words = " ".join(
+                    f"{row[name]:8.0f}"
+                    for name in ("files", "files, mixed", "array", "array, mixed")
+                )
                 words += f"  {row['plain ratio']:5.1f} {row['mixed ratio']:5.1f}"
                 print(f"{side:4} px, {augment:<8} {workers} workers {words}", flush=True)
                 if workers == 0 and (side, augment) in LIMITS:

@@ -11,6 +11,14 @@ def describe_machine():
     processor = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
-        processor = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), processor)
+        processor = next(
+            (line.split(":")[1].strip() for line in lines if line.startswith("model name")),
+            processor,
+        )
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-    return {"processor": processor, "cores": os.cpu_count(), "system": platform.system(), "load": load}
+    return {
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "system": platform.system(),
+        "load": load,
+    }

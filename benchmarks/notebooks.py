@@ -1,7 +1,7 @@
 """What a notebook costs before its first cell: imports, the start of a kernel, and papermill around it.
 
 python benchmarks/notebooks.py [--quick] [--json PATH]. Promised: `import bmix_lite` at most 0.05 s beyond Python
-itself, `import bmix_lite.plots` at most 0.6 s. With --quick 1 min. How quickly figures answer: benchmarks/latency.py.
+itself, `import bmix_lite.plots.images` at most 0.6 s. With --quick 1 min. How quickly figures answer: benchmarks/latency.py.
 """
 
 import subprocess
@@ -13,7 +13,12 @@ import numpy as np
 from batch import keep_bytecode, time_parts, write_notebook
 from pairs import finish, read_arguments
 
-MODULES = {"bmix_lite": 0.05, "bmix_lite.plots": 0.6, "bmix_lite.widgets": None, "bmix_lite.training": None}
+MODULES = {
+    "bmix_lite": 0.05,
+    "bmix_lite.plots.images": 0.6,
+    "bmix_lite.widgets.explore": None,
+    "bmix_lite.training": None,
+}
 IMPORT = """
 import time
 elapsed, used = time.perf_counter(), time.process_time()
@@ -30,7 +35,9 @@ def time_imports(rounds):
         for name in MODULES:
             words = [sys.executable, "-c", IMPORT.format(name=name)]
             done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
-            found[name] += [[float(word) for word in done.stdout.split()]] * (turn > 0)  # the first writes the bytecode
+            found[name] += [[float(word) for word in done.stdout.split()]] * (
+                turn > 0
+            )  # the first writes the bytecode
     return {name: np.array(rows) for name, rows in found.items()}
 
 
@@ -44,14 +51,22 @@ def main():
             rows[f"import {name}"] = {"s": float(elapsed), "s of the processor": float(used)}
             print(f"import {name:<20} {elapsed:6.3f} s, {used:6.3f} s of the processor", flush=True)
             if MODULES[name]:
-                promises[f"import {name}, seconds of the processor, at most"] = (float(used), MODULES[name])
+                promises[f"import {name}, seconds of the processor, at most"] = (
+                    float(used),
+                    MODULES[name],
+                )
         null = write_notebook(Path(folder) / "null.ipynb", "pass")
         turns = [time_parts(null, Path(folder) / f"turn {turn}") for turn in range(rounds)]
         rows["papermill, a notebook that does nothing"] = {
             part: float(np.median([turn[part] for turn in turns])) for part in PARTS
         }
         print("papermill, a notebook that does nothing: ", end="")
-        print(", ".join(f"{part} {rows['papermill, a notebook that does nothing'][part]:.2f} s" for part in PARTS))
+        print(
+            ", ".join(
+                f"{part} {rows['papermill, a notebook that does nothing'][part]:.2f} s"
+                for part in PARTS
+            )
+        )
     return finish(chosen, rows, promises)
 
 

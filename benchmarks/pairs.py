@@ -13,15 +13,25 @@ from pathlib import Path
 import numpy as np
 from machine import describe_machine
 
-from bmix_lite.tasks import kernel_environment
+from bmix_lite.sweeps.tasks import kernel_environment
 
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "timm", "imbalanced-learn", "pytorch-metric-learning")
+PACKAGES = (
+    "torch",
+    "torchvision",
+    "numpy",
+    "pillow",
+    "timm",
+    "imbalanced-learn",
+    "pytorch-metric-learning",
+)
 NOISE = 1.15  # a limit counts as missed beyond this factor: the spread of such ratios on a shared machine
 
 
 def keep_memory():
     """Start this program anew with the C library's memory thresholds that sweeps set: they act at the start alone."""
-    absent = {name: value for name, value in kernel_environment(1).items() if name.startswith("MALLOC_")}
+    absent = {
+        name: value for name, value in kernel_environment(1).items() if name.startswith("MALLOC_")
+    }
     if absent:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | absent)
 
@@ -44,7 +54,9 @@ def median_ratio(seconds, name, reference):
 
 def read_arguments(text):
     """--quick and --json, as all benchmarks of speed take them; an ArgumentParser to add to."""
-    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=text, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true", help="fewer rounds and sizes")
     parser.add_argument("--json", type=Path, help="where all figures go")
     return parser
@@ -60,7 +72,10 @@ def finish(chosen, rows, promises):
         kept = found >= limit / NOISE if "at least" in text else found <= limit * NOISE
         print(f"{'kept  ' if kept else 'MISSED'} {text} {limit:g}: {found:.2f}")
         missed += [] if kept else [text]
-    report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+    }
     report |= {"python": platform.python_version(), "versions": _versions(), "rows": rows}
     report |= {"load at the end": os.getloadavg(), "missed": missed}
     if chosen.json:

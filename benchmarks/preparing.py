@@ -21,7 +21,7 @@ import numpy as np
 from latency import describe_machine
 from PIL import Image
 
-from bmix_lite.prepare import prepare
+from bmix_lite.preparation.prepare import prepare
 
 PACKAGES = ("numpy", "Pillow", "joblib", "pandas", "scikit-learn")
 CASES = {  # name: (width, height, JPEG quality, pixels of a side of the result)
@@ -33,12 +33,12 @@ LIMIT, ROWS_LIMIT, SECONDS_LIMIT = 1000, 500, 5  # MB, MB, s
 PER_IMAGE = 5  # kB of lists, hashes and small grey copies that one image more may cost
 
 # what runs in a process of its own, whose peak is measured
-PREPARE = "from bmix_lite.prepare import prepare; prepare({root!r}, {out!r}, size=64, jobs={jobs}, progress=False)"
+PREPARE = "from bmix_lite.preparation.prepare import prepare; prepare({root!r}, {out!r}, size=64, jobs={jobs}, progress=False)"
 CHECK = """
 import time
-from bmix_lite.checks import find_leaks
-from bmix_lite.classes import find_absences, find_class_faults, find_odd_labels, order_classes
-from bmix_lite.listing import list_table
+from bmix_lite.preparation.image_faults import find_leaks
+from bmix_lite.preparation.class_faults import find_absences, find_class_faults, find_odd_labels, order_classes
+from bmix_lite.preparation.listing import list_table
 import sklearn.model_selection
 started = time.perf_counter()
 images = list_table({table!r}, columns={{"group": "patient"}})
@@ -96,12 +96,18 @@ def compare_speed(count, rounds):
             paths = make_photographs(root, count, width, height, quality)
             for jobs in (1, -1):
                 pairs = [
-                    (time_prepare(root, Path(place) / f"{jobs} {turn}", size, jobs), time_bound(paths, size, jobs))
+                    (
+                        time_prepare(root, Path(place) / f"{jobs} {turn}", size, jobs),
+                        time_bound(paths, size, jobs),
+                    )
                     for turn in range(rounds + 1)
                 ][1:]
                 ours, bound = np.array(pairs).T
                 row = {"prepare": float(np.median(ours)), "bound": float(np.median(bound))}
-                found[f"{name}, jobs={jobs}"] = row | {"ratio": float(np.median(ours / bound)), "all": pairs}
+                found[f"{name}, jobs={jobs}"] = row | {
+                    "ratio": float(np.median(ours / bound)),
+                    "all": pairs,
+                }
     return found
 
 
@@ -112,7 +118,9 @@ def run_watched(script):
     """
     started, peaks = time.perf_counter(), {}
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
-    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment)
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
+    )
     while child.poll() is None:
         waiting = [child.pid]
         while waiting:
@@ -135,7 +143,9 @@ def measure_memory(counts, jobs):
     for count in counts:
         with tempfile.TemporaryDirectory() as place:
             make_photographs(Path(place) / "photos", count, 96, 96, 90)
-            script = PREPARE.format(root=str(Path(place) / "photos"), out=str(Path(place) / "out"), jobs=jobs)
+            script = PREPARE.format(
+                root=str(Path(place) / "photos"), out=str(Path(place) / "out"), jobs=jobs
+            )
             _, seconds, peak = run_watched(script)
         found[count] = {"seconds": seconds, "MB": peak}
     return found
@@ -162,20 +172,40 @@ def measure_table(rows):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="fewer images and rounds; the table stays as long")
-    parser.add_argument("--only", choices=["speed", "memory", "table"], action="append", help="one part")
-    parser.add_argument("--jobs", type=int, default=2, help="processes where memory is measured (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer images and rounds; the table stays as long"
+    )
+    parser.add_argument(
+        "--only", choices=["speed", "memory", "table"], action="append", help="one part"
+    )
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=2,
+        help="processes where memory is measured (default: %(default)s)",
+    )
     parser.add_argument("--json", type=Path, help="where all figures go")
     chosen = parser.parse_args()
     parts, missed = chosen.only or ["speed", "memory", "table"], []
-    report = {"date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"), "machine": describe_machine()}
-    report |= {"python": platform.python_version(), "versions": {name: version(name) for name in PACKAGES}}
+    report = {
+        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "machine": describe_machine(),
+    }
+    report |= {
+        "python": platform.python_version(),
+        "versions": {name: version(name) for name in PACKAGES},
+    }
     if "speed" in parts:
         report["speed"] = compare_speed(*((200, 3) if chosen.quick else (600, 5)))
         print(f"{'images a second':<36} prepare   bound   ratio")
         for name, row in report["speed"].items():
-            print(f"{name:<36} {row['prepare']:7.0f} {row['bound']:7.0f} {row['ratio']:7.2f}", flush=True)
+            print(
+                f"{name:<36} {row['prepare']:7.0f} {row['bound']:7.0f} {row['ratio']:7.2f}",
+                flush=True,
+            )
     if "memory" in parts:
         small, large = (500, 2000) if chosen.quick else (5000, 20_000)
         report["memory"] = memory = measure_memory((small, large), chosen.jobs)
@@ -192,7 +222,9 @@ def main():
         missed += [f"table: more than {ROWS_LIMIT} MB"] * (table["MB"] > ROWS_LIMIT)
         missed += [f"table: more than {SECONDS_LIMIT} s"] * (table["seconds"] > SECONDS_LIMIT)
     if chosen.json:
-        chosen.json.write_text(json.dumps(report | {"missed": missed}, indent=1) + "\n", encoding="utf-8")
+        chosen.json.write_text(
+            json.dumps(report | {"missed": missed}, indent=1) + "\n", encoding="utf-8"
+        )
     print("\n" + ("MISSED " + "; ".join(missed) if missed else "all limits kept"))
     return bool(missed)
 

@@ -29,7 +29,9 @@ def make_labels(n, classes):
     shares = 0.01 ** (np.arange(classes) / (classes - 1))
     counts = np.maximum(1, (shares / shares.sum() * n).astype(int))
     labels = np.repeat(np.arange(classes), counts)[:n]
-    return np.random.default_rng(0).permutation(np.concatenate([labels, np.zeros(n - len(labels), int)]))
+    return np.random.default_rng(0).permutation(
+        np.concatenate([labels, np.zeros(n - len(labels), int)])
+    )
 
 
 def make_samplers(labels):
@@ -37,14 +39,18 @@ def make_samplers(labels):
     counts = np.bincount(labels)
 
     def weighted():
-        return WeightedRandomSampler(torch.as_tensor(1 / counts)[torch.as_tensor(labels)], len(labels))
+        return WeightedRandomSampler(
+            torch.as_tensor(1 / counts)[torch.as_tensor(labels)], len(labels)
+        )
 
     found = {OURS: lambda: balanced_stream(labels, seed=0), TORCH: weighted}
     with contextlib.suppress(ImportError):
         from pytorch_metric_learning.samplers import MPerClassSampler
 
         # 8 of each class: with five classes fewer would not fill a batch
-        found[METRIC] = lambda: MPerClassSampler(labels, m=8, batch_size=BATCH, length_before_new_iter=len(labels))
+        found[METRIC] = lambda: MPerClassSampler(
+            labels, m=8, batch_size=BATCH, length_before_new_iter=len(labels)
+        )
     with contextlib.suppress(ImportError):
         from torchsampler import ImbalancedDatasetSampler
 
@@ -88,7 +94,13 @@ def held_bytes(value):
         return value.nbytes
     if isinstance(value, list):
         return sys.getsizeof(value) + sum(sys.getsizeof(entry) for entry in value)
-    parts = value.values() if isinstance(value, dict) else vars(value).values() if hasattr(value, "__dict__") else ()
+    parts = (
+        value.values()
+        if isinstance(value, dict)
+        else vars(value).values()
+        if hasattr(value, "__dict__")
+        else ()
+    )
     return sum(map(held_bytes, parts))
 
 
@@ -100,8 +112,12 @@ def measure(n, classes, rounds):
         if n <= most[0] and classes <= most[1]:
             made[name] = make()
     draws = {name: draw_epoch(sampler) for name, sampler in made.items()}
-    epochs = time_in_turn({name: lambda s=sampler: draw_epoch(s) for name, sampler in made.items()}, rounds)
-    firsts = time_in_turn({name: lambda s=sampler: take_first(s) for name, sampler in made.items()}, rounds)
+    epochs = time_in_turn(
+        {name: lambda s=sampler: draw_epoch(s) for name, sampler in made.items()}, rounds
+    )
+    firsts = time_in_turn(
+        {name: lambda s=sampler: take_first(s) for name, sampler in made.items()}, rounds
+    )
     each = {name: epochs[name] / draws[name] for name in made}
     row = {"n": n, "classes": classes}
     for name, sampler in made.items():
@@ -138,7 +154,10 @@ def main():
     for size, limit in ((10**6, 8), (10**7, 10)):
         found = [row[TORCH] for row in rows if row["n"] == size]
         if found:
-            promises[f"draws a second at n = {size:,}, at least"] = (min(row["times ours"] for row in found), limit)
+            promises[f"draws a second at n = {size:,}, at least"] = (
+                min(row["times ours"] for row in found),
+                limit,
+            )
             promises[f"sooner to the first batch at n = {size:,}, at least"] = (
                 min(row["first, times ours"] for row in found),
                 100,

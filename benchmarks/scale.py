@@ -20,7 +20,7 @@ import torch
 from pairs import finish, read_arguments, time_in_turn
 
 from bmix_lite.batches import MixedBatches
-from bmix_lite.imageset import ImageSet
+from bmix_lite.data.imageset import ImageSet
 from bmix_lite.recipe import Recipe
 
 SIDE, CLASSES, CHUNK = 32, 5, 10**4
@@ -86,18 +86,30 @@ def main():
             draw_epoch(batches)
             cold = time.perf_counter() - started
             rows.append(
-                {"images": count, "cold us an image": cold / count * 1e6, "bytes an image": (held - FIXED) / count}
+                {
+                    "images": count,
+                    "cold us an image": cold / count * 1e6,
+                    "bytes an image": (held - FIXED) / count,
+                }
             )
         made = [open_batches(path) for path in paths.values()]
-        warm = time_in_turn({len(batches.data.images): lambda b=batches: draw_epoch(b) for batches in made}, 5)
+        warm = time_in_turn(
+            {len(batches.data.images): lambda b=batches: draw_epoch(b) for batches in made}, 5
+        )
         for row in rows:
             count, each = row["images"], warm[row["images"]] / row["images"]
             row["us an image"] = float(np.median(each)) * 1e6
             row["times the fewest"] = float(np.median(each / warm[counts[0]])) * counts[0]
-            print(", ".join(f"{name} {value:,.2f}".replace(".00", "") for name, value in row.items()), flush=True)
+            print(
+                ", ".join(f"{name} {value:,.2f}".replace(".00", "") for name, value in row.items()),
+                flush=True,
+            )
     last = f"{counts[-1]:,} images"
     promises = {
-        f"{last}, cost of one over one of {counts[0]:,}, at most": (rows[-1]["times the fewest"], FLAT),
+        f"{last}, cost of one over one of {counts[0]:,}, at most": (
+            rows[-1]["times the fewest"],
+            FLAT,
+        ),
         f"{last}, bytes held for one, at most": (rows[-1]["bytes an image"], MEMORY),
     }
     return finish(chosen, rows, promises)

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import psutil
 
-from bmix_lite.errors import BmixError
-from bmix_lite.files import read_json, sha256_of
-from bmix_lite.runs import HASHED, list_complete
-from bmix_lite.tasks import TASK
+from bmix_lite.base.errors import BmixError
+from bmix_lite.base.files import read_json, sha256_of
+from bmix_lite.runs.folder import HASHED, list_complete
+from bmix_lite.sweeps.tasks import TASK
 
 RESULTS = (*HASHED, "metrics.json", "model.pt", "notebook.ipynb")
 MARK = "BMIX_CHAOS"  # in the environment of all processes started here, and of their kernels
@@ -32,7 +32,9 @@ class Stage:
         log = open(self.place / f"{name}.log", "a")  # noqa: SIM115, closed by `close`
         self.logs.append(log)
         root = Path(__file__).parents[1]
-        self.started.append(subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=env, cwd=root))
+        self.started.append(
+            subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=env, cwd=root)
+        )
         return self.started[-1]
 
     def kernels(self):
@@ -42,7 +44,11 @@ class Stage:
     def kernels_of(self, parent):
         """The kernels below a process."""
         with suppress(psutil.Error):
-            return [child for child in psutil.Process(parent.pid).children(recursive=True) if is_kernel(child)]
+            return [
+                child
+                for child in psutil.Process(parent.pid).children(recursive=True)
+                if is_kernel(child)
+            ]
         return []
 
     def close(self):
@@ -69,7 +75,11 @@ class Observer:
 
     def __init__(self, stage, out):
         self.stage, self.out = stage, Path(out)
-        self.whole, self.lost, self.owners = {}, {}, {}  # owners: {run id: worker}, in the order of their beginning
+        self.whole, self.lost, self.owners = (
+            {},
+            {},
+            {},
+        )  # owners: {run id: worker}, in the order of their beginning
         self.orphaned, self._orphans, self._slowest = 0, [], 0.0
 
     def look(self, workers=()):
@@ -81,12 +91,16 @@ class Observer:
                 self.whole[run_id] = seen
         for run_id, (stat, hashes) in self.whole.items():
             if self._stat(run_id) != stat and (now := self._hash(run_id)) != hashes:
-                self.lost.setdefault(run_id, [name for name in RESULTS if not now or now[name] != hashes[name]])
+                self.lost.setdefault(
+                    run_id, [name for name in RESULTS if not now or now[name] != hashes[name]]
+                )
         for name in workers:
             for kernel in self.stage.kernels_of(workers[name]):
                 run_id = run_of(kernel)
                 if run_id and self.owners.get(run_id) != name:
-                    self.owners.pop(run_id, None)  # it goes to the end: another worker has begun it anew
+                    self.owners.pop(
+                        run_id, None
+                    )  # it goes to the end: another worker has begun it anew
                     self.owners[run_id] = name
         self._note_gone()
 

@@ -28,14 +28,19 @@ sys.path.insert(0, str(ROOT))
 from pairs import finish, keep_memory, read_arguments  # noqa: E402
 
 from bmix_lite.batches import MixedBatches  # noqa: E402
-from bmix_lite.imageset import ImageSet  # noqa: E402
+from bmix_lite.data.imageset import ImageSet  # noqa: E402
 from bmix_lite.inference import autocast, choose_layout, use_threads  # noqa: E402
 from bmix_lite.models import make_model  # noqa: E402
 from bmix_lite.recipe import Recipe  # noqa: E402
 from bmix_lite.training import _Epochs, _make_optimizer  # noqa: E402
 
 CLASSES = 5
-PLAIN, MIXED, BARE, DEFAULTS = "plain epoch", "Balanced-MixUp epoch", "steps", "steps, torch's defaults"
+PLAIN, MIXED, BARE, DEFAULTS = (
+    "plain epoch",
+    "Balanced-MixUp epoch",
+    "steps",
+    "steps, torch's defaults",
+)
 PLAIN_DATA, MIXED_DATA = "plain batches", "mixed batches"
 DATA = 8  # times as many steps where batches are made alone, which takes a thirtieth of the time
 SETTINGS = {
@@ -58,7 +63,9 @@ class Contender:
         if name == DEFAULTS:
             env = {key: value for key, value in env.items() if not key.startswith("MALLOC_")}
         words = [sys.executable, __file__, "--work", json.dumps([name, device, setting, threads])]
-        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        self.process = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+        )
 
     def work(self):
         """(seconds, seconds of the processor) of a turn."""
@@ -82,7 +89,9 @@ def serve(name, device, setting, threads):
             turn()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            print(json.dumps([time.perf_counter() - started, time.process_time() - used]), flush=True)
+            print(
+                json.dumps([time.perf_counter() - started, time.process_time() - used]), flush=True
+            )
 
 
 def make_turn(name, device, model, side, batch, steps):
@@ -90,19 +99,31 @@ def make_turn(name, device, model, side, batch, steps):
     method = "balanced_mixup" if name in (MIXED, MIXED_DATA) else "instance"
     recipe = Recipe.make(method, model=model, augment="medical", batch_size=batch)
     if name in (PLAIN_DATA, MIXED_DATA):
-        batches, turns = MixedBatches(draw_images(side, batch * steps * DATA), recipe, device), iter(range(1, 10**6))
+        batches, turns = (
+            MixedBatches(draw_images(side, batch * steps * DATA), recipe, device),
+            iter(range(1, 10**6)),
+        )
         return lambda: [None for _ in batches.epoch(next(turns))]
     network = make_model(model, CLASSES, 3, seed=0, side=side).to(device)
     if name in (PLAIN, MIXED):
         network.to(memory_format=choose_layout(device, (batch, side, side, 3)))
-        epochs, turns = _Epochs(network, draw_images(side, batch * steps), recipe, device), iter(range(1, 10**6))
+        epochs, turns = (
+            _Epochs(network, draw_images(side, batch * steps), recipe, device),
+            iter(range(1, 10**6)),
+        )
         return lambda: epochs.train_epoch(next(turns), 0.01)
     weights = list(network.parameters())
     optimizer = torch.optim.SGD(weights, 0.01, 0.9, weight_decay=5e-4, nesterov=True)
-    images, labels = torch.rand(batch, 3, side, side, device=device), torch.eye(CLASSES, device=device)[[0] * batch]
+    images, labels = (
+        torch.rand(batch, 3, side, side, device=device),
+        torch.eye(CLASSES, device=device)[[0] * batch],
+    )
     if name == BARE:
         network.to(memory_format=choose_layout(device, (batch, side, side, 3)))
-        optimizer, images = _make_optimizer(weights, recipe), images.contiguous(memory_format=torch.channels_last)
+        optimizer, images = (
+            _make_optimizer(weights, recipe),
+            images.contiguous(memory_format=torch.channels_last),
+        )
     network.train()
 
     def step():
@@ -154,7 +175,9 @@ def ratio(seconds, one, other, column):
 def main():
     parser = read_arguments(__doc__)
     parser.add_argument("--device", choices=list(SETTINGS), default="cpu")
-    parser.add_argument("--threads", type=int, default=2, help="of the steps (default: %(default)s)")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="of the steps (default: %(default)s)"
+    )
     parser.add_argument("--work", help="be a contender: for this program's own use")
     chosen = parser.parse_args()
     if chosen.work:
@@ -164,7 +187,10 @@ def main():
     for setting in SETTINGS[chosen.device]:
         setting |= {"steps": 1} if chosen.quick and chosen.device == "cpu" else {}
         seconds = compare(chosen.device, setting, chosen.threads, 3 if chosen.quick else 15)
-        elapsed = {name: float(np.median(times[:, 0])) / setting["steps"] * 1e3 for name, times in seconds.items()}
+        elapsed = {
+            name: float(np.median(times[:, 0])) / setting["steps"] * 1e3
+            for name, times in seconds.items()
+        }
         on_gpu = chosen.device == "cuda"
         direct, over_plain = ratio(seconds, MIXED, PLAIN, 0 if on_gpu else 1), None
         if not on_gpu:
@@ -172,9 +198,19 @@ def main():
             over_plain = 1 + float(added / np.median(seconds[PLAIN][:, 1]))
         steps, of_processor = (ratio(seconds, DEFAULTS, BARE, column) for column in (0, 1))
         rows.append(
-            setting | {"threads": chosen.threads, "ms a step": elapsed, "over plain": over_plain, "direct": direct}
+            setting
+            | {
+                "threads": chosen.threads,
+                "ms a step": elapsed,
+                "over plain": over_plain,
+                "direct": direct,
+            }
         )
-        rows[-1] |= {"over bare": ratio(seconds, MIXED, BARE, 0), "step": steps, "step, processor": of_processor}
+        rows[-1] |= {
+            "over bare": ratio(seconds, MIXED, BARE, 0),
+            "step": steps,
+            "step, processor": of_processor,
+        }
         label = f"{setting['model']} at {setting['side']} px"
         words = ", ".join(f"{name} {took:.0f}" for name, took in elapsed.items())
         print(f"{label}, ms a step: {words}", flush=True)
@@ -184,7 +220,10 @@ def main():
         limit = GPU_OVER_PLAIN if on_gpu else OVER_PLAIN[setting["model"]]
         promises[f"{label}, Balanced-MixUp over plain, at most"] = (over_plain or direct, limit)
         if on_gpu:
-            promises[f"{label}, Balanced-MixUp over bare steps, at most"] = (rows[-1]["over bare"], GPU_OVER_BARE)
+            promises[f"{label}, Balanced-MixUp over bare steps, at most"] = (
+                rows[-1]["over bare"],
+                GPU_OVER_BARE,
+            )
         else:
             found = steps if chosen.threads > 1 else of_processor
             promises[f"{label}, step, times torch's defaults, at least"] = (found, STEP)

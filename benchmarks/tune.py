@@ -8,10 +8,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pandas as pd
 
-from bmix_lite.batch import expand_grid
-from bmix_lite.datasets import load
-from bmix_lite.demo import ROWS
+from bmix_lite.data.datasets import load
 from bmix_lite.models import make_model
+from bmix_lite.pages.demo import ROWS
+from bmix_lite.sweeps.sweep import expand_grid
 from bmix_lite.training import Recipe, train
 
 
@@ -19,7 +19,9 @@ def validate(setting):
     """Best validation balanced accuracy of one run."""
     recipe = Recipe.make(**setting)
     data = load(recipe.dataset, fold=recipe.fold)
-    network = make_model(recipe.model, len(data.class_names), data.images.shape[3], seed=recipe.seed)
+    network = make_model(
+        recipe.model, len(data.class_names), data.images.shape[3], seed=recipe.seed
+    )
     return max(record["val_balanced_accuracy"] for record in train(network, data, recipe))
 
 
@@ -28,15 +30,27 @@ def main():
     parser.add_argument("--quick", action="store_true", help="one seed, four settings")
     parser.add_argument("--jobs", type=int, default=2)
     chosen = parser.parse_args()
-    grid = {"lr": [0.005, 0.01, 0.02, 0.05], "epochs": [40, 60], "augment": ["none", "upright"], "seed": list(range(5))}
+    grid = {
+        "lr": [0.005, 0.01, 0.02, 0.05],
+        "epochs": [40, 60],
+        "augment": ["none", "upright"],
+        "seed": list(range(5)),
+    }
     if chosen.quick:
         grid |= {"lr": [0.01, 0.05], "epochs": [40], "seed": [0]}
     settings = [row | point for row in ROWS for point in expand_grid(**grid)]
     with ProcessPoolExecutor(chosen.jobs) as pool:
         table = pd.DataFrame(settings).assign(val=list(pool.map(validate, settings)))
     table["method"] += table["alpha"].map(lambda alpha: "" if pd.isna(alpha) else f" {alpha:g}")
-    scores = table.pivot_table(index=["augment", "epochs", "lr"], columns="method", values="val", sort=False)
-    print(scores.assign(mean=scores.mean(axis=1)).sort_values("mean", ascending=False).round(3).to_string())
+    scores = table.pivot_table(
+        index=["augment", "epochs", "lr"], columns="method", values="val", sort=False
+    )
+    print(
+        scores.assign(mean=scores.mean(axis=1))
+        .sort_values("mean", ascending=False)
+        .round(3)
+        .to_string()
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bmix_lite.errors import require, require_choice
+from bmix_lite.base.errors import require, require_choice
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,13 @@ class Augmentation:
 
 AUGMENTATIONS = {
     "none": Augmentation(),
-    "flips": Augmentation(flip_x=True, flip_y=True),  # where no direction is special: cells, skin, tissue
+    "flips": Augmentation(
+        flip_x=True, flip_y=True
+    ),  # where no direction is special: cells, skin, tissue
     "upright": Augmentation(rotate=10, scale=0.1, shift=0.1),  # where up is up: digits, X-rays
-    "medical": Augmentation(rotate=45, scale=0.1, shift=0.05, flip_x=True, flip_y=True, brightness=0.05, contrast=0.1),
+    "medical": Augmentation(
+        rotate=45, scale=0.1, shift=0.05, flip_x=True, flip_y=True, brightness=0.05, contrast=0.1
+    ),
 }
 
 
@@ -74,16 +78,23 @@ def augment_pixels(images, name, *, rng):
     require_choice("augment", name, AUGMENTATIONS)
     chosen, threads = AUGMENTATIONS[name], cv2.getNumThreads()
     draws = rng.random((8, len(images))).astype(np.float32)
-    centred, mirror = 2 * draws - 1, np.where((draws[:2] < 0.5) & [[chosen.flip_x], [chosen.flip_y]], -1, 1)
+    centred, mirror = (
+        2 * draws - 1,
+        np.where((draws[:2] < 0.5) & [[chosen.flip_x], [chosen.flip_y]], -1, 1),
+    )
     shown, levels = np.empty(images.shape, np.float32), np.arange(256, dtype=np.float32) / 255
-    cv2.setNumThreads(1)  # two take longer for images of 64 to 224 px, and runs side by side share the cores
+    cv2.setNumThreads(
+        1
+    )  # two take longer for images of 64 to 224 px, and runs side by side share the cores
     try:
         moved = _warp(np.ascontiguousarray(images), chosen, mirror, *centred[2:6])
         for image, gain, lift, out in zip(moved, *centred[6:], shown, strict=True):
             table = levels
             if chosen.brightness or chosen.contrast:
                 mean = sum(cv2.mean(image)) / image.shape[2] / 255
-                table = (levels - mean) * (1 + chosen.contrast * gain) + mean + chosen.brightness * lift
+                table = (
+                    (levels - mean) * (1 + chosen.contrast * gain) + mean + chosen.brightness * lift
+                )
                 table = table.clip(0, 1).astype(np.float32)
             cv2.LUT(image, table, dst=out)  # colour and conversion at once
     finally:

@@ -5,10 +5,10 @@ import itertools
 import torch
 
 from bmix_lite.augment import PIXELS_FROM, augment, augment_pixels
-from bmix_lite.defects import draw_lam_globally
+from bmix_lite.base.randomness import stream
+from bmix_lite.course.defects import draw_lam_globally
 from bmix_lite.inference import hold_on_gpu, to_tensor
 from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
-from bmix_lite.randomness import stream
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
 
 
@@ -24,12 +24,18 @@ class MixedBatches:
         self.rows = data.rows("train")
         self.labels, self.held = data.labels[self.rows], hold_on_gpu(data.images, self.device)
         self.eye = torch.eye(len(data.class_names), device=device)
-        base = IndexStream(self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs)
+        base = IndexStream(
+            self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs
+        )
         balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
         place = {"rank": rank, "world_size": world_size}
-        self.base, self.balanced = (BatchSampler(side, recipe.batch_size, **place) for side in (base, balanced))
+        self.base, self.balanced = (
+            BatchSampler(side, recipe.batch_size, **place) for side in (base, balanced)
+        )
         self.own = f" rank {rank}" if rank else ""  # each process draws for its own images
-        halved = recipe.budget == "images" and recipe.mixing == "balanced"  # each step reads two images
+        halved = (
+            recipe.budget == "images" and recipe.mixing == "balanced"
+        )  # each step reads two images
         self.steps = -(-len(self.base) // 2) if halved else len(self.base)
 
     def epoch(self, epoch):
@@ -44,7 +50,9 @@ class MixedBatches:
             name: stream(recipe.seed, purpose + self.own * (purpose not in shared), epoch)
             for name, purpose in purposes.items()
         }
-        for base, balanced in itertools.islice(zip(self.base, self.balanced, strict=True), self.steps):
+        for base, balanced in itertools.islice(
+            zip(self.base, self.balanced, strict=True), self.steps
+        ):
             batch = self.fetch(base, "base")
             yield self.mix(batch, balanced) if recipe.alpha > 0 else batch
 
@@ -58,7 +66,9 @@ class MixedBatches:
                 lam = draw_lam(recipe.alpha, size, rng=lam_rng)
             return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
         lam = lam_rng.beta(recipe.alpha, recipe.alpha, size)
-        order = torch.as_tensor(self.rng["mixup order"].permutation(len(batch[0])), device=self.device)
+        order = torch.as_tensor(
+            self.rng["mixup order"].permutation(len(batch[0])), device=self.device
+        )
         if recipe.mixing == "mixup":
             return mixup(batch, lam, order)
         if recipe.mixing == "remix":
@@ -70,8 +80,14 @@ class MixedBatches:
         """Augmented images and one-hot labels of places among the training rows."""
         rows, how = self.rows[places], {"name": self.recipe.augment, "rng": self.rng[side]}
         held = self.held is not None
-        pixels = self.held[torch.as_tensor(rows, device=self.device)] if held else self.data.images[rows]
-        if self.device.type == "cpu" and min(pixels.shape[1:3]) >= PIXELS_FROM and how["name"] != "none":
+        pixels = (
+            self.held[torch.as_tensor(rows, device=self.device)] if held else self.data.images[rows]
+        )
+        if (
+            self.device.type == "cpu"
+            and min(pixels.shape[1:3]) >= PIXELS_FROM
+            and how["name"] != "none"
+        ):
             images = augment_pixels(pixels, **how)
         else:
             images = augment(to_tensor(pixels, self.device), **how)

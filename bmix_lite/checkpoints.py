@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from bmix_lite.errors import BmixError
-from bmix_lite.files import remove_leftovers, write_atomic
+from bmix_lite.base.errors import BmixError
+from bmix_lite.base.files import remove_leftovers, write_atomic
 
 HEADER = b"bmix-lite checkpoint 1\n"  # the number is the format version
 
@@ -56,7 +56,9 @@ def load_checkpoint(path):
             warnings.warn(f"{fault}; going on from {candidate.name}", stacklevel=2)
         return state
     if faults:
-        raise BmixError(f"no usable checkpoint: {'; '.join(faults)}. Delete the folder to start again")
+        raise BmixError(
+            f"no usable checkpoint: {'; '.join(faults)}. Delete the folder to start again"
+        )
     return None
 
 
@@ -68,7 +70,10 @@ def previous(path):
 def save_model(model, path):
     """Write the weights of `model`, on the CPU and in one order of memory, so that equal weights give equal files."""
     order = torch.contiguous_format
-    weights = {name: tensor.detach().cpu().clone(memory_format=order) for name, tensor in model.state_dict().items()}
+    weights = {
+        name: tensor.detach().cpu().clone(memory_format=order)
+        for name, tensor in model.state_dict().items()
+    }
     write_atomic(path, _to_bytes(weights))
 
 
@@ -76,7 +81,9 @@ def load_model(model, path):
     """Read weights into `model` in place and return it; BmixError names a file that is missing or does not fit."""
     try:
         model.load_state_dict(torch.load(path, weights_only=True))
-    except Exception as error:  # torch raises many kinds for files that are cut, foreign or of another network
+    except (
+        Exception
+    ) as error:  # torch raises many kinds for files that are cut, foreign or of another network
         raise BmixError(f"{path}: no weights for this network ({error})") from error
     return model
 
@@ -91,11 +98,15 @@ def _read(path):
     content = path.read_bytes()
     header, _, rest = content.partition(b"\n")
     if header + b"\n" != HEADER:
-        raise BmixError(f"{path}: not a checkpoint of this version (expected {HEADER.decode().strip()!r})")
+        raise BmixError(
+            f"{path}: not a checkpoint of this version (expected {HEADER.decode().strip()!r})"
+        )
     digest, _, body = rest.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise BmixError(f"{path}: damaged, its content does not match its sha256")
     try:
         return torch.load(io.BytesIO(body), weights_only=True)
     except Exception as error:  # torch raises many kinds for content it will not unpickle
-        raise BmixError(f"{path}: refused, it holds more than tensors and plain values ({error})") from error
+        raise BmixError(
+            f"{path}: refused, it holds more than tensors and plain values ({error})"
+        ) from error

@@ -7,12 +7,14 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from bmix_lite.errors import require
+from bmix_lite.base.errors import require
+from bmix_lite.base.randomness import derive_seed
 from bmix_lite.models import seeded
-from bmix_lite.randomness import derive_seed
 from bmix_lite.training import train
 
-RETRAINING_EPOCHS = 10  # Kang et al., section 5.1: after 90 epochs of the whole network on ImageNet-LT
+RETRAINING_EPOCHS = (
+    10  # Kang et al., section 5.1: after 90 epochs of the whole network on ImageNet-LT
+)
 
 
 def last_layer(model):
@@ -32,12 +34,16 @@ def normalise_classifier(model, tau):
     changed = copy.deepcopy(model)
     weight = last_layer(changed).weight
     with torch.no_grad():
-        lengths = weight.flatten(1).norm(dim=1).clamp_min(torch.finfo(weight.dtype).tiny)  # a weight of 0 stays 0
+        lengths = (
+            weight.flatten(1).norm(dim=1).clamp_min(torch.finfo(weight.dtype).tiny)
+        )  # a weight of 0 stays 0
         weight /= (lengths**tau).reshape(-1, *[1] * (weight.ndim - 1))
     return changed
 
 
-def retrain_classifier(model, data, recipe, *, epochs=RETRAINING_EPOCHS, checkpoint=None, device=None, progress=False):
+def retrain_classifier(
+    model, data, recipe, *, epochs=RETRAINING_EPOCHS, checkpoint=None, device=None, progress=False
+):
     """cRT: train the last layer of `model` anew, in place, on class-balanced draws; yield what `train` yields.
 
     recipe: that of the finished run; its learning rate, schedule and seed are taken up, sampling is q=0, without mixing
@@ -45,11 +51,24 @@ def retrain_classifier(model, data, recipe, *, epochs=RETRAINING_EPOCHS, checkpo
     mode: BatchNorm keeps its statistics, dropout is off. Like `train` it can be interrupted; give it a checkpoint of
     its own. Once exhausted, `model` holds the epoch that scored best on "val".
     """
-    recipe = replace(recipe, q=0.0, mixing="none", alpha=0.0, loss="cross_entropy", epochs=epochs, warmup_epochs=0)
+    recipe = replace(
+        recipe,
+        q=0.0,
+        mixing="none",
+        alpha=0.0,
+        loss="cross_entropy",
+        epochs=epochs,
+        warmup_epochs=0,
+    )
     layer = last_layer(model)
     outputs, classes = layer.weight.shape[0], len(data.class_names)
-    require(outputs == classes, f"the last layer of the model must have {classes} outputs, got {outputs}")
-    fresh = copy.deepcopy(layer).cpu()  # the weights of a seed are those of the CPU's generator on every device
+    require(
+        outputs == classes,
+        f"the last layer of the model must have {classes} outputs, got {outputs}",
+    )
+    fresh = copy.deepcopy(
+        layer
+    ).cpu()  # the weights of a seed are those of the CPU's generator on every device
     with seeded(derive_seed(recipe.seed, "classifier")):
         fresh.reset_parameters()
     layer.load_state_dict(fresh.state_dict())

@@ -4,8 +4,8 @@ from numbers import Real
 
 import numpy as np
 
-from bmix_lite.errors import BmixError, require, require_alpha, require_choice
-from bmix_lite.registry import add_own
+from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice
+from bmix_lite.base.registry import add_own
 
 EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019: their choice for long-tailed data, section 5.2
 
@@ -16,15 +16,24 @@ def count_classes(labels, num_classes=None):
     Raises BmixError naming the first bad row, or the classes without an image.
     """
     labels = np.asarray(labels)
-    require(labels.ndim == 1 and labels.size > 0, f"labels must be a non-empty (N,) array, got shape {labels.shape}")
-    require(np.issubdtype(labels.dtype, np.integer), f"labels must be integers 0..C-1, got dtype {labels.dtype}")
+    require(
+        labels.ndim == 1 and labels.size > 0,
+        f"labels must be a non-empty (N,) array, got shape {labels.shape}",
+    )
+    require(
+        np.issubdtype(labels.dtype, np.integer),
+        f"labels must be integers 0..C-1, got dtype {labels.dtype}",
+    )
     highest = int(labels.max()) if num_classes is None else num_classes - 1
     bad = np.flatnonzero((labels < 0) | (labels > highest))
     if bad.size:
         raise BmixError(f"labels must lie in 0..{highest}, got {labels[bad[0]]} in row {bad[0]}")
     counts = np.bincount(labels, minlength=highest + 1)
     missing = np.flatnonzero(counts == 0)
-    require(missing.size == 0, f"every class needs at least one image, classes {missing.tolist()} have none")
+    require(
+        missing.size == 0,
+        f"every class needs at least one image, classes {missing.tolist()} have none",
+    )
     return counts
 
 
@@ -87,8 +96,16 @@ def sampling_probabilities(counts, q, epoch, epochs):
     require(named, f"q={q!r} needs epochs >= 1, got {epochs!r}")
     counts = _checked_counts(counts)
     shares = np.asarray(SAMPLINGS[q](counts, epoch, epochs), dtype=float)
-    valid = shares.shape == counts.shape and np.isfinite(shares).all() and shares.min() >= 0 and shares.sum() > 0
-    require(valid, f"the sampling {q!r} must return {len(counts)} weights >= 0, one a class, got {shares.tolist()}")
+    valid = (
+        shares.shape == counts.shape
+        and np.isfinite(shares).all()
+        and shares.min() >= 0
+        and shares.sum() > 0
+    )
+    require(
+        valid,
+        f"the sampling {q!r} must return {len(counts)} weights >= 0, one a class, got {shares.tolist()}",
+    )
     return shares if q in BUILT_IN else shares / shares.sum()
 
 
@@ -114,7 +131,10 @@ def lam_density(lam, alpha):
     """Density of Beta(alpha, 1): alpha * lam**(alpha - 1), for lam in (0, 1] and alpha > 0."""
     require_alpha(alpha)
     lam = np.asarray(lam, dtype=float)
-    require(alpha > 0, "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density")
+    require(
+        alpha > 0,
+        "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density",
+    )
     require(bool(np.all((lam > 0) & (lam <= 1))), "lam must lie in (0, 1]")
     return alpha * lam ** (alpha - 1)
 
@@ -164,19 +184,30 @@ def expected_distinct(counts, q, draws, *, replacement=True):
         from scipy.stats import binom
 
         # E[min(K, n)] is the sum of P(K > k) over k < n
-        return np.array([binom.sf(np.arange(n), draws, share).sum() for n, share in zip(counts, shares, strict=True)])
-    with np.errstate(divide="ignore"):  # one class with one image is drawn for certain: log1p(-1) = -inf is right
+        return np.array(
+            [
+                binom.sf(np.arange(n), draws, share).sum()
+                for n, share in zip(counts, shares, strict=True)
+            ]
+        )
+    with np.errstate(
+        divide="ignore"
+    ):  # one class with one image is drawn for certain: log1p(-1) = -inf is right
         return counts * -np.expm1(draws * np.log1p(-shares / counts))
 
 
 def lorenz_curve(counts):
     """Share of the images (C+1,) held by the rarest classes, whose share of all classes is the first result (C+1,)."""
     ordered = np.sort(_checked_counts(counts))
-    return np.linspace(0, 1, len(ordered) + 1), np.concatenate([[0], np.cumsum(ordered)]) / ordered.sum()
+    return np.linspace(0, 1, len(ordered) + 1), np.concatenate(
+        [[0], np.cumsum(ordered)]
+    ) / ordered.sum()
 
 
 def _checked_counts(counts):
     counts = np.asarray(counts, dtype=float)
     valid = counts.ndim == 1 and counts.size > 0 and np.isfinite(counts).all() and counts.min() >= 1
-    require(valid, f"counts must be (C,) with at least one image in every class, got {counts.tolist()}")
+    require(
+        valid, f"counts must be (C,) with at least one image in every class, got {counts.tolist()}"
+    )
     return counts

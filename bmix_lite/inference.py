@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import torch
 
-from bmix_lite.errors import require
+from bmix_lite.base.errors import require
 
 
 def predict(model, images, rows=None, *, device=None, precision="auto", threads=1, batch_size=256):
@@ -13,7 +13,9 @@ def predict(model, images, rows=None, *, device=None, precision="auto", threads=
     device = choose_device(device)
     rows = np.arange(len(images)) if rows is None else np.asarray(rows)
     require(len(rows) > 0, "there are no images to predict")
-    modes = {layer: layer.training for layer in model.modules()}  # each layer's own: some may be frozen
+    modes = {
+        layer: layer.training for layer in model.modules()
+    }  # each layer's own: some may be frozen
     model.to(device, memory_format=choose_layout(device, images.shape)).eval()
     try:
         with torch.inference_mode(), use_threads(threads), autocast(device, precision):

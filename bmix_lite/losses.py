@@ -8,15 +8,22 @@ import functools
 import torch
 import torch.nn.functional as F
 
-from bmix_lite.errors import require, require_choice
+from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.registry import add_own
 from bmix_lite.recipe import CHOICES
-from bmix_lite.registry import add_own
 
 FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017: best in their table 1b
-CLASS_BALANCED_BETA = 0.9999  # Cui et al., CVPR 2019: their choice for long-tailed data, section 5.2
+CLASS_BALANCED_BETA = (
+    0.9999  # Cui et al., CVPR 2019: their choice for long-tailed data, section 5.2
+)
 SMOOTHING = 0.1  # Szegedy et al., CVPR 2016, section 7
-LARGEST_MARGIN = 0.5  # Cao et al., NeurIPS 2019, section 4: the constant of the margins is chosen so
-DEFERRED = (4, 5)  # re-weighting begins after this share of the epochs: after 160 of 200 in their code
+LARGEST_MARGIN = (
+    0.5  # Cao et al., NeurIPS 2019, section 4: the constant of the margins is chosen so
+)
+DEFERRED = (
+    4,
+    5,
+)  # re-weighting begins after this share of the epochs: after 160 of 200 in their code
 
 
 def soft_cross_entropy(logits, targets):
@@ -109,11 +116,20 @@ LOSSES = {
     "cross_entropy": (soft_cross_entropy, None),
     "weighted": (weighted_loss, lambda counts, epoch, epochs: {"weights": inverse_weights(counts)}),
     "focal": (focal_loss, None),
-    "class_balanced": (weighted_loss, lambda counts, epoch, epochs: {"weights": class_balanced_weights(counts)}),
+    "class_balanced": (
+        weighted_loss,
+        lambda counts, epoch, epochs: {"weights": class_balanced_weights(counts)},
+    ),
     "label_smoothing": (label_smoothing_loss, None),
     "ldam_drw": (ldam_loss, _ldam_drw),
-    "balanced_softmax": (adjusted_loss, lambda counts, epoch, epochs: {"log_prior": log_prior(counts)}),
-    "logit_adjusted": (adjusted_loss, lambda counts, epoch, epochs: {"log_prior": log_prior(counts)}),
+    "balanced_softmax": (
+        adjusted_loss,
+        lambda counts, epoch, epochs: {"log_prior": log_prior(counts)},
+    ),
+    "logit_adjusted": (
+        adjusted_loss,
+        lambda counts, epoch, epochs: {"log_prior": log_prior(counts)},
+    ),
 }
 BUILT_IN = tuple(LOSSES)
 
@@ -128,7 +144,9 @@ def make_loss(name, counts, device="cpu", *, epoch=1, epochs=1):
     if constants is None:
         return function
     given = constants(counts, epoch, epochs)
-    return functools.partial(function, **{name: torch.as_tensor(value).to(device) for name, value in given.items()})
+    return functools.partial(
+        function, **{name: torch.as_tensor(value).to(device) for name, value in given.items()}
+    )
 
 
 def register_loss(name, function, constants=None):
@@ -152,7 +170,10 @@ def register_loss(name, function, constants=None):
     lines from a file, `--with notebooks/own_method.py`, whose content tells its runs apart.
     Raises BmixError for the name of a built-in loss.
     """
-    require(constants is None or callable(constants), f"constants must be a function or None, got {constants!r}")
+    require(
+        constants is None or callable(constants),
+        f"constants must be a function or None, got {constants!r}",
+    )
     add_own(LOSSES, BUILT_IN, "loss", name, function)
 
     @functools.wraps(function)
@@ -160,7 +181,10 @@ def register_loss(name, function, constants=None):
         value = function(logits, targets, **given)
         single = isinstance(value, torch.Tensor) and value.ndim == 0
         found = tuple(value.shape) if isinstance(value, torch.Tensor) else repr(value)
-        require(single, f"the loss {name!r} must return one number as a tensor, such as a mean, got {found}")
+        require(
+            single,
+            f"the loss {name!r} must return one number as a tensor, such as a mean, got {found}",
+        )
         return value
 
     LOSSES[name] = (checked, constants)
@@ -170,13 +194,21 @@ def register_loss(name, function, constants=None):
 def check_targets(logits, targets):
     """Raise BmixError unless targets are floats of the shape of logits: class numbers would be read as weights."""
     same = logits.shape == targets.shape and logits.ndim == 2
-    require(same, f"logits and soft targets must both be (B, C), got {tuple(logits.shape)} and {tuple(targets.shape)}")
-    require(targets.is_floating_point(), f"soft targets must be floating point, got {targets.dtype}")
+    require(
+        same,
+        f"logits and soft targets must both be (B, C), got {tuple(logits.shape)} and {tuple(targets.shape)}",
+    )
+    require(
+        targets.is_floating_point(), f"soft targets must be floating point, got {targets.dtype}"
+    )
 
 
 def _checked(counts):
     counts = torch.as_tensor(counts, dtype=torch.float64)
-    require(bool((counts >= 1).all()), f"counts must be at least 1 in every class, got {counts.tolist()}")
+    require(
+        bool((counts >= 1).all()),
+        f"counts must be at least 1 in every class, got {counts.tolist()}",
+    )
     return counts
 
 

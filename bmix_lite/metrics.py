@@ -11,9 +11,18 @@ import numpy as np
 from scipy import stats
 from sklearn import metrics as sk
 
-from bmix_lite.errors import require, require_choice
+from bmix_lite.base.errors import require, require_choice
 
-METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc", "ece")
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "mcc",
+    "kappa",
+    "kendall_tau",
+    "macro_auc",
+    "ece",
+)
 BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
 
 
@@ -33,10 +42,14 @@ def score(labels, probabilities, metrics=METRICS):
     notes = []
     absent = np.flatnonzero(matrix.sum(axis=1) == 0)
     if absent.size:
-        notes.append(f"no image of class {', '.join(map(str, absent))}: left out of balanced_accuracy and macro_auc")
+        notes.append(
+            f"no image of class {', '.join(map(str, absent))}: left out of balanced_accuracy and macro_auc"
+        )
     unseen = [j for j in absent if matrix[:, j].sum() == 0]
     if unseen:
-        notes.append(f"class {', '.join(map(str, unseen))} neither present nor predicted: left out of macro_f1")
+        notes.append(
+            f"class {', '.join(map(str, unseen))} neither present nor predicted: left out of macro_f1"
+        )
     values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
     for name, value in values.items():
         if np.isnan(value):
@@ -63,29 +76,49 @@ def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "
     """
     matrix = np.asarray(matrix, dtype=float)
     shape = matrix.shape
-    require(matrix.ndim == 2 and shape[0] == shape[1] >= 2, f"a confusion matrix must be (C, C), C >= 2, got {shape}")
+    require(
+        matrix.ndim == 2 and shape[0] == shape[1] >= 2,
+        f"a confusion matrix must be (C, C), C >= 2, got {shape}",
+    )
     bad = matrix[~(np.isfinite(matrix) & (matrix >= 0))]
     require(bad.size == 0, f"counts of a confusion matrix must be finite and >= 0, got {bad[:1]}")
     require(matrix.sum() > 0, "a confusion matrix needs at least one image")
     for name in metrics:
         require_choice("metric", name, tuple(_OF_COUNTS))
     labels, predicted = np.nonzero(matrix)
-    return {name: _OF_COUNTS[name](labels, predicted, len(matrix), matrix[labels, predicted]) for name in metrics}
+    return {
+        name: _OF_COUNTS[name](labels, predicted, len(matrix), matrix[labels, predicted])
+        for name in metrics
+    }
 
 
 def check_predictions(labels, probabilities):
     """Both as arrays, or a BmixError that names the row that cannot be scored."""
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
     shapes = f"labels {labels.shape} and probabilities {probabilities.shape}"
-    require(probabilities.ndim == 2 and labels.shape == probabilities.shape[:1], f"need (N,) and (N, C), got {shapes}")
+    require(
+        probabilities.ndim == 2 and labels.shape == probabilities.shape[:1],
+        f"need (N,) and (N, C), got {shapes}",
+    )
     require(len(labels) > 0, "there is nothing to score: 0 predictions")
-    require(np.issubdtype(labels.dtype, np.integer), f"labels must be integers, got dtype {labels.dtype}")
+    require(
+        np.issubdtype(labels.dtype, np.integer),
+        f"labels must be integers, got dtype {labels.dtype}",
+    )
     bad = np.flatnonzero((labels < 0) | (labels >= probabilities.shape[1]))
-    require(bad.size == 0, f"row {bad[:1]}: label {labels[bad[:1]]} is not in 0..{probabilities.shape[1] - 1}")
+    require(
+        bad.size == 0,
+        f"row {bad[:1]}: label {labels[bad[:1]]} is not in 0..{probabilities.shape[1] - 1}",
+    )
     valid = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
-    valid &= np.abs(probabilities.sum(axis=1) - 1) < 1e-4  # float32 softmax over 1,000 classes stays within 1e-5
+    valid &= (
+        np.abs(probabilities.sum(axis=1) - 1) < 1e-4
+    )  # float32 softmax over 1,000 classes stays within 1e-5
     bad = np.flatnonzero(~valid)
-    require(bad.size == 0, f"row {bad[:1]}: probabilities must be finite, >= 0 and sum to 1: {probabilities[bad[:1]]}")
+    require(
+        bad.size == 0,
+        f"row {bad[:1]}: probabilities must be finite, >= 0 and sum to 1: {probabilities[bad[:1]]}",
+    )
     return labels, probabilities
 
 
@@ -143,7 +176,9 @@ def _quietly(function):
 # these need labels and predicted classes only; weights count equal images together
 _OF_COUNTS = {
     "accuracy": _quietly(lambda y, p, c, w=None: sk.accuracy_score(y, p, sample_weight=w)),
-    "balanced_accuracy": _quietly(lambda y, p, c, w=None: sk.balanced_accuracy_score(y, p, sample_weight=w)),
+    "balanced_accuracy": _quietly(
+        lambda y, p, c, w=None: sk.balanced_accuracy_score(y, p, sample_weight=w)
+    ),
     "macro_f1": _quietly(
         lambda y, p, c, w=None: sk.f1_score(
             y, p, labels=range(c), average="macro", zero_division=np.nan, sample_weight=w
@@ -152,12 +187,15 @@ _OF_COUNTS = {
     "mcc": functools.partial(_agreement, lambda y, p, c, w: _matthews(y, p, w)),
     "kappa": functools.partial(
         _agreement,
-        lambda y, p, c, w: sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c), sample_weight=w),
+        lambda y, p, c, w: sk.cohen_kappa_score(
+            y, p, weights="quadratic", labels=range(c), sample_weight=w
+        ),
     ),
 }
 # each takes labels (N,), predicted classes (N,) and probabilities (N, C)
 VALUES = {
-    name: lambda y, p, s, function=function: function(y, p, s.shape[1]) for name, function in _OF_COUNTS.items()
+    name: lambda y, p, s, function=function: function(y, p, s.shape[1])
+    for name, function in _OF_COUNTS.items()
 } | {
     "kendall_tau": _quietly(lambda y, p, _: stats.kendalltau(y, p).statistic),
     "macro_auc": _macro_auc,

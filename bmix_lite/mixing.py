@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
+from bmix_lite.base.errors import BmixError, require
 from bmix_lite.distribution import draw_lam
-from bmix_lite.errors import BmixError, require
 
 __all__ = ["balanced_mixup", "cut_box", "cutmix", "draw_lam", "mixup", "remix"]
 
@@ -43,9 +43,15 @@ def remix(batch, lam, order, counts, kappa=REMIX_KAPPA, tau=REMIX_TAU):
     x, y = batch
     lam = _check(batch, (x[order], y[order]), lam)
     one_hot = bool(((y == 1).sum(dim=1) == 1).all() and ((y == 0) | (y == 1)).all())
-    require(one_hot, "Remix needs one-hot labels: the rule compares the classes of two images, soft labels have none")
+    require(
+        one_hot,
+        "Remix needs one-hot labels: the rule compares the classes of two images, soft labels have none",
+    )
     counts = torch.as_tensor(counts, dtype=torch.float64, device=y.device)
-    require(counts.shape == y.shape[1:], f"counts must be ({y.shape[1]},), one a class, got {tuple(counts.shape)}")
+    require(
+        counts.shape == y.shape[1:],
+        f"counts must be ({y.shape[1]},), one a class, got {tuple(counts.shape)}",
+    )
     own = counts[y.argmax(dim=1)]
     other = own[order]
     label_lam = torch.as_tensor(lam, dtype=y.dtype, device=y.device).expand(len(y)).clone()
@@ -63,7 +69,10 @@ def cutmix(batch, box, order):
     x, y = batch
     require(x.ndim == 4, f"CutMix needs images (B, channels, H, W), got {tuple(x.shape)}")
     (height, width), box = x.shape[2:], torch.as_tensor(np.asarray(box), device=x.device)
-    require(box.shape in ((4,), (4, len(x))), f"box must be (4,) or (4, {len(x)}), got {tuple(box.shape)}")
+    require(
+        box.shape in ((4,), (4, len(x))),
+        f"box must be (4,) or (4, {len(x)}), got {tuple(box.shape)}",
+    )
     top, bottom, left, right = box
     inside = bool(((top >= 0) & (top <= bottom) & (bottom <= height)).all())
     inside = inside and bool(((left >= 0) & (left <= right) & (right <= width)).all())
@@ -96,15 +105,24 @@ def _check(base, balanced, lam):
     (x_base, y_base), (x_balanced, y_balanced) = base, balanced
     for name, one, other in (("x", x_base, x_balanced), ("y", y_base, y_balanced)):
         if one.shape != other.shape:
-            raise BmixError(f"{name} of the two batches must match, got {tuple(one.shape)} and {tuple(other.shape)}")
+            raise BmixError(
+                f"{name} of the two batches must match, got {tuple(one.shape)} and {tuple(other.shape)}"
+            )
         require(one.is_floating_point(), f"{name} must be floating point, got {one.dtype}")
-    if isinstance(lam, (int, float)):  # as tensors, the tests of a number take as long as mixing small images
+    if isinstance(
+        lam, (int, float)
+    ):  # as tensors, the tests of a number take as long as mixing small images
         require(0 <= lam <= 1, f"lam must lie in [0, 1], got {lam}")
         return float(lam)
-    lam = torch.as_tensor(lam, dtype=x_base.dtype)  # looked at before it is on a GPU, which would wait
+    lam = torch.as_tensor(
+        lam, dtype=x_base.dtype
+    )  # looked at before it is on a GPU, which would wait
     in_range = bool(((lam >= 0) & (lam <= 1)).all())
     require(in_range, f"lam must lie in [0, 1], got {lam.tolist()}")
-    require(lam.ndim == 0 or lam.shape == x_base.shape[:1], f"lam must be a number or (B,), got {tuple(lam.shape)}")
+    require(
+        lam.ndim == 0 or lam.shape == x_base.shape[:1],
+        f"lam must be a number or (B,), got {tuple(lam.shape)}",
+    )
     return lam.to(x_base.device)
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bmix_lite.errors import BmixError, require, require_choice
-from bmix_lite.randomness import derive_seed
+from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.randomness import derive_seed
 
-IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # torchvision's normalisation of its pretrained weights
+IMAGENET = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # torchvision's normalisation of its pretrained weights
 
 
 class Normalise(nn.Module):
@@ -22,8 +25,13 @@ class Normalise(nn.Module):
 
     def forward(self, x):
         mean, std, last = self.mean, self.std, torch.channels_last
-        if x.is_contiguous(memory_format=last):  # repeated along a row they take a third of the time, to the same bits
-            mean, std = (value.expand(-1, -1, 1, x.shape[3]).contiguous(memory_format=last) for value in (mean, std))
+        if x.is_contiguous(
+            memory_format=last
+        ):  # repeated along a row they take a third of the time, to the same bits
+            mean, std = (
+                value.expand(-1, -1, 1, x.shape[3]).contiguous(memory_format=last)
+                for value in (mean, std)
+            )
         return (x - mean).div_(std)
 
 
@@ -63,7 +71,9 @@ def resnext50(num_classes, weights="", side=None):
     """torchvision's ResNeXt-50 32x4d (Xie et al., CVPR 2017), a large network with the paper's cost."""
     from torchvision.models import ResNeXt50_32X4D_Weights, resnext50_32x4d
 
-    net = resnext50_32x4d(weights=ResNeXt50_32X4D_Weights.IMAGENET1K_V2 if weights == "imagenet" else None)
+    net = resnext50_32x4d(
+        weights=ResNeXt50_32X4D_Weights.IMAGENET1K_V2 if weights == "imagenet" else None
+    )
     _load_weights(net, weights)
     drop = _count_halvings_to_drop(side)
     if drop > 0:
@@ -91,7 +101,9 @@ def bit_m_r50x1(num_classes, weights="", side=None):
     if drop > 1:
         net.stem.pad = net.stem.pool = nn.Identity()
     net.reset_classifier(num_classes)
-    return nn.Sequential(RepeatGrey(), Normalise([0.5] * 3, [0.5] * 3), net)  # BiT's own normalisation
+    return nn.Sequential(
+        RepeatGrey(), Normalise([0.5] * 3, [0.5] * 3), net
+    )  # BiT's own normalisation
 
 
 class RepeatGrey(nn.Module):
@@ -128,10 +140,18 @@ def make_model(name, num_classes, channels, *, seed, weights="", side=None):
     """
     require_choice("model", name, MODELS)
     require(num_classes >= 2, f"num_classes must be at least 2, got {num_classes}")
-    require(channels in (1, 3) or name == "mlp", f"images must have 1 or 3 channels, got {channels}")
-    require(not weights or name in LARGE, f"{name} has no pretrained weights, got weights={weights!r}")
+    require(
+        channels in (1, 3) or name == "mlp", f"images must have 1 or 3 channels, got {channels}"
+    )
+    require(
+        not weights or name in LARGE, f"{name} has no pretrained weights, got weights={weights!r}"
+    )
     with seeded(derive_seed(seed, "weights")):
-        return LARGE[name](num_classes, weights, side) if name in LARGE else SMALL[name](num_classes, channels)
+        return (
+            LARGE[name](num_classes, weights, side)
+            if name in LARGE
+            else SMALL[name](num_classes, channels)
+        )
 
 
 @contextlib.contextmanager
@@ -152,7 +172,10 @@ def _load_weights(net, path):
     """Weights from a file into a network of the file's own number of classes; nothing where `path` is no file's."""
     if path in ("", "imagenet"):
         return
-    require(Path(path).is_file(), f"weights must be '', 'imagenet' or a file, and there is no file {path!r}")
+    require(
+        Path(path).is_file(),
+        f"weights must be '', 'imagenet' or a file, and there is no file {path!r}",
+    )
     try:
         if Path(path).suffix == ".npz":
             net.load_pretrained(path)

@@ -4,11 +4,13 @@ import math
 
 import numpy as np
 
-from bmix_lite.errors import require, require_choice
+from bmix_lite.base.errors import require, require_choice
 from bmix_lite.metrics import score
 from bmix_lite.recipe import CHOICES
 
-TAUS = tuple(round(0.1 * step, 1) for step in range(21))  # 0 to 2; Menon et al., ICLR 2021, figure 3, vary it likewise
+TAUS = tuple(
+    round(0.1 * step, 1) for step in range(21)
+)  # 0 to 2; Menon et al., ICLR 2021, figure 3, vary it likewise
 
 
 def adjust_probabilities(probabilities, counts, tau=1.0):
@@ -20,10 +22,23 @@ def adjust_probabilities(probabilities, counts, tau=1.0):
     """
     probabilities, counts = np.asarray(probabilities, dtype=float), np.asarray(counts, dtype=float)
     require(probabilities.ndim == 2, f"probabilities must be (n, C), got {probabilities.shape}")
-    valid = np.isfinite(probabilities).all() and (probabilities >= 0).all() and (probabilities.sum(axis=1) > 0).all()
-    require(valid, "probabilities must be finite, 0 or more, and above 0 for some class of each image")
-    fits = counts.shape == probabilities.shape[1:] and np.isfinite(counts).all() and counts.min(initial=1) >= 1
-    require(fits, f"counts must be {probabilities.shape[1]} numbers of at least 1, got {counts.tolist()}")
+    valid = (
+        np.isfinite(probabilities).all()
+        and (probabilities >= 0).all()
+        and (probabilities.sum(axis=1) > 0).all()
+    )
+    require(
+        valid, "probabilities must be finite, 0 or more, and above 0 for some class of each image"
+    )
+    fits = (
+        counts.shape == probabilities.shape[1:]
+        and np.isfinite(counts).all()
+        and counts.min(initial=1) >= 1
+    )
+    require(
+        fits,
+        f"counts must be {probabilities.shape[1]} numbers of at least 1, got {counts.tolist()}",
+    )
     require(math.isfinite(tau), f"tau must be finite, got {tau!r}")
     with np.errstate(divide="ignore"):  # a probability of 0 stays 0
         logits = np.log(probabilities) - tau * np.log(counts / counts.sum())
@@ -42,7 +57,9 @@ def choose_tau(labels, predict_with, taus=TAUS, metric="balanced_accuracy"):
     taus = sorted(taus)
     require(len(taus) > 0, "taus must hold at least one value")
     scores = {tau: score(labels, predict_with(tau), [metric])[metric] for tau in taus}
-    defined = {tau: value for tau, value in scores.items() if value is not None and not math.isnan(value)}
+    defined = {
+        tau: value for tau, value in scores.items() if value is not None and not math.isnan(value)
+    }
     require(defined, f"{metric} is not defined on these validation images")
     return max(defined, key=defined.get), scores  # max takes the first of equals
 
@@ -54,5 +71,9 @@ def adjust_predictions(predictions, counts, taus=TAUS, metric="balanced_accuracy
     """
     require("val" in predictions, f"tau is chosen on the split 'val', got {', '.join(predictions)}")
     labels, probabilities = predictions["val"]
-    tau, _ = choose_tau(labels, lambda tau: adjust_probabilities(probabilities, counts, tau), taus, metric)
-    return tau, {split: (y, adjust_probabilities(p, counts, tau)) for split, (y, p) in predictions.items()}
+    tau, _ = choose_tau(
+        labels, lambda tau: adjust_probabilities(probabilities, counts, tau), taus, metric
+    )
+    return tau, {
+        split: (y, adjust_probabilities(p, counts, tau)) for split, (y, p) in predictions.items()
+    }

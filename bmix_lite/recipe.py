@@ -5,9 +5,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from bmix_lite.defects import SWITCHES
+from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice, suggest
+from bmix_lite.course.defects import SWITCHES
 from bmix_lite.distribution import SAMPLINGS
-from bmix_lite.errors import BmixError, require, require_alpha, require_choice, suggest
 
 CHOICES = {
     "mixing": ("none", "mixup", "balanced", "cutmix", "remix"),
@@ -39,9 +39,13 @@ class Recipe:
 
     dataset: str = "digits_lt"  # a built-in name or a prepared folder
     fold: int = 0
-    q: float | str = 1.0  # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or a name of SAMPLINGS
+    q: float | str = (
+        1.0  # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or a name of SAMPLINGS
+    )
     mixing: str = "none"
-    alpha: float = 0.0  # balanced: lam ~ Beta(alpha, 1); all others: Beta(alpha, alpha); 0 never mixes
+    alpha: float = (
+        0.0  # balanced: lam ~ Beta(alpha, 1); all others: Beta(alpha, alpha); 0 never mixes
+    )
     lam_per: str = "batch"
     balanced_draw: str = "replacement"
     budget: str = "steps"  # equal for all methods: steps; or images read, of which a Balanced-MixUp step takes twice
@@ -62,7 +66,9 @@ class Recipe:
     precision: str = "auto"  # bf16 on a GPU that has it, else fp32
     threads: int = 1  # CPU threads; another number changes rounding, and so the run
     seed: int = 0
-    defects: str = ""  # names of `defects.SWITCHES`, with spaces between: a known mistake, on purpose
+    defects: str = (
+        ""  # names of `defects.SWITCHES`, with spaces between: a known mistake, on purpose
+    )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -75,22 +81,33 @@ class Recipe:
         require(in_range, f"{rule}, got {self.q!r}{suggest(self.q, names) if named else ''}")
         require_alpha(self.alpha)
         mixes = self.mixing != "none"
-        require(mixes or self.alpha == 0, f"alpha must be 0 where mixing is 'none', got {self.alpha!r}")
+        require(
+            mixes or self.alpha == 0, f"alpha must be 0 where mixing is 'none', got {self.alpha!r}"
+        )
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
             require(value >= lowest, f"{name} must be at least {lowest}, got {value!r}")
         require(self.lr > 0, f"lr must be above 0, got {self.lr!r}")
         require(self.momentum < 1, f"momentum must be below 1, got {self.momentum!r}")
         falls = self.schedule == "plateau"
-        require(falls or self.min_lr == 0, f"min_lr must be 0 where schedule is not 'plateau', got {self.min_lr!r}")
+        require(
+            falls or self.min_lr == 0,
+            f"min_lr must be 0 where schedule is not 'plateau', got {self.min_lr!r}",
+        )
         require(self.min_lr < self.lr, f"min_lr must be below lr, got {self.min_lr!r}")
         for name in self.defects.split():
             require_choice("a name in defects", name, tuple(SWITCHES))
-        for name, (field, value) in _NEEDED.items():  # a switch that changes nothing would be taken for harmless
+        for name, (
+            field,
+            value,
+        ) in _NEEDED.items():  # a switch that changes nothing would be taken for harmless
             found = getattr(self, field)
             fits = found == value or not self.makes(name)
             require(fits, f"defect {name!r} needs {field}={value!r}, got {found!r}")
-        require(self.warmup_epochs < self.epochs, f"warmup_epochs must be below epochs, got {self.warmup_epochs}")
+        require(
+            self.warmup_epochs < self.epochs,
+            f"warmup_epochs must be below epochs, got {self.warmup_epochs}",
+        )
 
     @classmethod
     def make(cls, method, **fields):
@@ -103,9 +120,13 @@ class Recipe:
         unknown = [name for name in METHODS[method] | fields if name not in known]
         for name in unknown:
             raise BmixError(f"{name!r} is not a field of Recipe{suggest(name, known)}")
-        recipe = cls(**METHODS[method] | {name: value for name, value in fields.items() if value is not None})
+        recipe = cls(
+            **METHODS[method] | {name: value for name, value in fields.items() if value is not None}
+        )
         found = {name: getattr(recipe, name) for name in _defining(method)}
-        require(found == _defining(method), f"method {method!r} means {_defining(method)}, got {found}")
+        require(
+            found == _defining(method), f"method {method!r} means {_defining(method)}, got {found}"
+        )
         return recipe
 
     @classmethod
@@ -157,14 +178,25 @@ METHODS = {
 
 # weights of ImageNet; SGD without momentum or weight decay; the rate falls tenfold when the score stalls, and the run
 # ends where it would fall below 1e-4, as 75 of the 114 published runs did
-PAPER = dict(model="mobilenet_v2", weights="imagenet", augment="medical", epochs=30, batch_size=8, optimizer="sgd")
+PAPER = dict(
+    model="mobilenet_v2",
+    weights="imagenet",
+    augment="medical",
+    epochs=30,
+    batch_size=8,
+    optimizer="sgd",
+)
 PAPER |= dict(lr=0.01, momentum=0.0, weight_decay=0.0, schedule="plateau", min_lr=1e-4)
 
 
 def _defining(method):
     """What makes a recipe this method: base stream, mixing and loss; methods that mix leave the base stream free."""
     row = dict(q=1.0, mixing="none", loss="cross_entropy") | METHODS[method]
-    return {name: row[name] for name in row if name != "alpha" and (name != "q" or row["mixing"] == "none")}
+    return {
+        name: row[name]
+        for name in row
+        if name != "alpha" and (name != "q" or row["mixing"] == "none")
+    }
 
 
 _NEEDED = {
@@ -172,15 +204,31 @@ _NEEDED = {
     "kappa_without_labels": ("monitor", "kappa"),
     "global_lam": ("mixing", "balanced"),
 }
-_LOWEST = dict(fold=0, epochs=1, batch_size=2, weight_decay=0, momentum=0, warmup_epochs=0, min_lr=0, threads=1, seed=0)
+_LOWEST = dict(
+    fold=0,
+    epochs=1,
+    batch_size=2,
+    weight_decay=0,
+    momentum=0,
+    warmup_epochs=0,
+    min_lr=0,
+    threads=1,
+    seed=0,
+)
 
 
 def _checked_type(field, value):
     """The value in its field's type: an integer may stand for a float, nothing else is converted."""
     wanted = {"float": (float, int), "int": (int,), "str": (str,), "float | str": (float, int, str)}
-    name = field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
+    name = (
+        field.type
+        if isinstance(field.type, str)
+        else getattr(field.type, "__name__", str(field.type))
+    )
     if isinstance(value, bool) or not isinstance(value, wanted[name]):
-        raise BmixError(f"{field.name} must be of type {name}, got {value!r} ({type(value).__name__})")
+        raise BmixError(
+            f"{field.name} must be of type {name}, got {value!r} ({type(value).__name__})"
+        )
     if isinstance(value, (int, float)) and "float" in name:
         require(math.isfinite(value), f"{field.name} must be finite, got {value!r}")
         return float(value)

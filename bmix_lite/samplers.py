@@ -5,11 +5,13 @@ A stream is a pure function of (labels, q, seed, purpose, epoch): it has no stat
 
 import numpy as np
 
+from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.randomness import stream
 from bmix_lite.distribution import count_classes, sampling_probabilities
-from bmix_lite.errors import require, require_choice
-from bmix_lite.randomness import stream
 
-CHUNK = 1 << 16  # draws made at a time: the first batch of a long epoch comes at once, memory stays bounded
+CHUNK = (
+    1 << 16
+)  # draws made at a time: the first batch of a long epoch comes at once, memory stays bounded
 
 
 class IndexStream:
@@ -23,7 +25,18 @@ class IndexStream:
     draws  : length of an epoch, N unless told
     """
 
-    def __init__(self, labels, q=1.0, *, seed, purpose, replacement=True, epochs=None, draws=None, num_classes=None):
+    def __init__(
+        self,
+        labels,
+        q=1.0,
+        *,
+        seed,
+        purpose,
+        replacement=True,
+        epochs=None,
+        draws=None,
+        num_classes=None,
+    ):
         self.counts = count_classes(labels, num_classes)
         self.q, self.seed, self.purpose, self.epochs = q, seed, purpose, epochs
         self.draws = len(labels) if draws is None else draws
@@ -31,9 +44,13 @@ class IndexStream:
         sampling_probabilities(self.counts, q, 1, epochs)
         require(_is_count(self.draws), f"draws must be an integer >= 1, got {draws!r}")
         require(replacement or q == 0, f"replacement=False needs q=0, got q={q!r}")
-        require(q != 1 or self.draws == len(labels), "q=1 is a shuffle: its epoch has exactly N draws")
+        require(
+            q != 1 or self.draws == len(labels), "q=1 is a shuffle: its epoch has exactly N draws"
+        )
         # int32 and sorted by label: 4 bytes an image, and each class is one slice
-        self.by_class = np.argsort(labels, kind="stable").astype(np.int32 if len(labels) < 2**31 else np.int64)
+        self.by_class = np.argsort(labels, kind="stable").astype(
+            np.int32 if len(labels) < 2**31 else np.int64
+        )
         self.starts = np.concatenate([[0], np.cumsum(self.counts)])[:-1]
 
     def __len__(self):
@@ -58,7 +75,9 @@ class IndexStream:
         waiting = np.empty(0, dtype=np.int64)
         for chunk in self._chunks(epoch):
             waiting = np.concatenate([waiting, chunk])
-            whole = max(0, -(-(len(waiting) - longest) // batch_size))  # batches after which enough waits for the last
+            whole = max(
+                0, -(-(len(waiting) - longest) // batch_size)
+            )  # batches after which enough waits for the last
             yield from waiting[: whole * batch_size].reshape(whole, batch_size)
             waiting = waiting[whole * batch_size :]
         yield waiting
@@ -92,7 +111,12 @@ class BatchSampler:
         require(0 <= rank < world_size, f"rank must lie in 0..{world_size - 1}, got {rank}")
         whole = batch_size * world_size
         require(len(stream) >= whole, f"batch_size must fit {len(stream)} images, got {whole}")
-        self.stream, self.batch_size, self.rank, self.world_size = stream, batch_size, rank, world_size
+        self.stream, self.batch_size, self.rank, self.world_size = (
+            stream,
+            batch_size,
+            rank,
+            world_size,
+        )
         self.epoch = 1
 
     def set_epoch(self, epoch):
@@ -118,7 +142,13 @@ def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes
     require_choice("balanced_draw", draw, ("replacement", "deck"))
     replacement = draw == "replacement"
     return IndexStream(
-        labels, 0, seed=seed, purpose="balanced", replacement=replacement, draws=draws, num_classes=num_classes
+        labels,
+        0,
+        seed=seed,
+        purpose="balanced",
+        replacement=replacement,
+        draws=draws,
+        num_classes=num_classes,
     )
 
 

@@ -2,10 +2,12 @@
 
 import math
 
-from bmix_lite.defects import lower_rate_when_training_leads
+from bmix_lite.course.defects import lower_rate_when_training_leads
 
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.1  # Galdran et al., MICCAI 2021, section 3.2
-PLATEAU_METRIC = "train_balanced_accuracy"  # on clean training images: the same number for every method
+PLATEAU_METRIC = (
+    "train_balanced_accuracy"  # on clean training images: the same number for every method
+)
 
 
 def lr_at(recipe, epoch, history):
@@ -21,7 +23,9 @@ def lr_at(recipe, epoch, history):
         return recipe.lr * (1 + math.cos(math.pi * done)) / 2
     if recipe.schedule == "plateau":
         rate = _lower_at_plateaus(recipe, history[recipe.warmup_epochs :])
-        return None if rate < recipe.min_lr * (1 - 1e-9) else rate  # 0.01 * 0.1 * 0.1 is not quite 1e-4
+        return (
+            None if rate < recipe.min_lr * (1 - 1e-9) else rate
+        )  # 0.01 * 0.1 * 0.1 is not quite 1e-4
     return recipe.lr
 
 
@@ -32,7 +36,10 @@ def mixed_metric(recipe):
 
 def _lower_at_plateaus(recipe, history):
     if recipe.makes("leading_plateau"):
-        train, val = ([record[name] for record in history] for name in (mixed_metric(recipe), f"val_{recipe.monitor}"))
+        train, val = (
+            [record[name] for record in history]
+            for name in (mixed_metric(recipe), f"val_{recipe.monitor}")
+        )
         return lower_rate_when_training_leads([*train, 0.0], [*val, 0.0], recipe.lr)[-1]
     return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history)
 

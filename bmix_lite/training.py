@@ -8,15 +8,15 @@ import time
 import numpy as np
 import torch
 
+from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoint
-from bmix_lite.defects import drop_last, kappa_without_labels
-from bmix_lite.errors import BmixError, require
+from bmix_lite.course.defects import drop_last, kappa_without_labels
 from bmix_lite.inference import autocast, choose_device, choose_layout, predict, use_threads
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.models import seeded
-from bmix_lite.randomness import derive_seed
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric
 
@@ -50,7 +50,9 @@ def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
             record = run.train_epoch(epoch, lr)
             run.validate(record)
         name = f"val_{recipe.monitor}"
-        if best is None or record[name] > max((r[name] for r in history if not math.isnan(r[name])), default=-math.inf):
+        if best is None or record[name] > max(
+            (r[name] for r in history if not math.isnan(r[name])), default=-math.inf
+        ):
             best = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
         history.append(record | {"seconds": time.perf_counter() - started})
         if checkpoint:
@@ -66,14 +68,24 @@ class _Epochs:
 
     def __init__(self, model, data, recipe, device):
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
-        self.batches, self.val_rows = MixedBatches(data, recipe, device), _rows_to_choose_on(data, recipe)
+        self.batches, self.val_rows = (
+            MixedBatches(data, recipe, device),
+            _rows_to_choose_on(data, recipe),
+        )
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer, self.layout = _make_optimizer(weights, recipe), choose_layout(device, data.images.shape)
-        self.look = 1 if device.type == "cpu" else 100  # steps between looks at the loss, for which a GPU waits
+        self.optimizer, self.layout = (
+            _make_optimizer(weights, recipe),
+            choose_layout(device, data.images.shape),
+        )
+        self.look = (
+            1 if device.type == "cpu" else 100
+        )  # steps between looks at the loss, for which a GPU waits
 
     def train_epoch(self, epoch, lr):
         recipe, losses, sizes, answers = self.recipe, [], [], []
-        loss_of = make_loss(recipe.loss, self.data.counts(), self.device, epoch=epoch, epochs=recipe.epochs)
+        loss_of = make_loss(
+            recipe.loss, self.data.counts(), self.device, epoch=epoch, epochs=recipe.epochs
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.model.train()
@@ -90,13 +102,21 @@ class _Epochs:
                 loss.backward()
                 self.optimizer.step()
                 if recipe.makes("leading_plateau"):
-                    answers.append((labels.argmax(dim=1).cpu(), logits.detach().float().softmax(dim=1).cpu()))
+                    answers.append(
+                        (labels.argmax(dim=1).cpu(), logits.detach().float().softmax(dim=1).cpu())
+                    )
         values = _require_finite(losses, f"epoch {epoch}", step, lr)
-        mean = math.fsum(value * size for value, size in zip(values, sizes, strict=True)) / sum(sizes)
+        mean = math.fsum(value * size for value, size in zip(values, sizes, strict=True)) / sum(
+            sizes
+        )
         record = {"epoch": epoch, "lr": lr, "train_loss": mean}
         if answers:
-            mixed, probabilities = (torch.cat(parts).numpy() for parts in zip(*answers, strict=True))
-            record[mixed_metric(recipe)] = score(mixed, probabilities, [recipe.monitor])[recipe.monitor]
+            mixed, probabilities = (
+                torch.cat(parts).numpy() for parts in zip(*answers, strict=True)
+            )
+            record[mixed_metric(recipe)] = score(mixed, probabilities, [recipe.monitor])[
+                recipe.monitor
+            ]
         return record
 
     def validate(self, record):
@@ -108,12 +128,16 @@ class _Epochs:
         require(bool(np.isfinite(probabilities).all()), broken)
         scores = score(labels[self.val_rows], probabilities, shown)
         if recipe.makes("kappa_without_labels"):
-            scores["kappa"] = kappa_without_labels(labels[self.val_rows], probabilities.argmax(axis=1))
+            scores["kappa"] = kappa_without_labels(
+                labels[self.val_rows], probabilities.argmax(axis=1)
+            )
         picked = probabilities[np.arange(len(self.val_rows)), labels[self.val_rows]].astype(float)
         record |= {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
         record |= {f"val_{name}": scores[name] for name in shown}
         if recipe.schedule == "plateau":
-            clean = score(self.batches.labels, self.predict(self.batches.rows), ["balanced_accuracy"])
+            clean = score(
+                self.batches.labels, self.predict(self.batches.rows), ["balanced_accuracy"]
+            )
             record[PLATEAU_METRIC] = clean["balanced_accuracy"]
 
     def predict(self, rows):
@@ -124,15 +148,24 @@ class _Epochs:
     def restore(self, state, identity, path):
         """Put model and optimiser where the checkpoint left them; returns (history, best weights)."""
         theirs, ours = state["recipe"], identity["recipe"]
-        differing = [f"{k}: {theirs.get(k)!r} there, {ours.get(k)!r} here" for k in ours if theirs.get(k) != ours[k]]
+        differing = [
+            f"{k}: {theirs.get(k)!r} there, {ours.get(k)!r} here"
+            for k in ours
+            if theirs.get(k) != ours[k]
+        ]
         require(not differing, f"{path} belongs to another run ({'; '.join(differing)})")
         same = state["fingerprint"] == identity["fingerprint"]
-        require(same, f"{path} was made with other data than this {self.data.name!r}: fingerprints differ")
+        require(
+            same,
+            f"{path} was made with other data than this {self.data.name!r}: fingerprints differ",
+        )
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise BmixError(f"{path} was made with another network than this one: {error}") from error
+            raise BmixError(
+                f"{path} was made with another network than this one: {error}"
+            ) from error
         return state["history"], state["best"]
 
 
@@ -154,10 +187,15 @@ def _rows_to_choose_on(data, recipe):
 def _check_fit(model, data, recipe, device):
     rows, classes = data.rows("train"), len(data.class_names)
     require(data.images.size > 0, f"dataset {data.name!r} holds labels only, no images to train on")
-    require(len(rows) >= recipe.batch_size, f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
+    require(
+        len(rows) >= recipe.batch_size,
+        f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}",
+    )
     found = len(_rows_to_choose_on(data, recipe))
     require(found > 0, f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
-    require(any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter")
+    require(
+        any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter"
+    )
     try:
         found = predict(model, data.images, rows[:1], device=device).shape[1]
     except torch.OutOfMemoryError:
@@ -166,14 +204,20 @@ def _check_fit(model, data, recipe, device):
         shape = " x ".join(map(str, data.images.shape[1:]))
         words = f"the model cannot read images of {shape} (height, width, channels)"
         raise BmixError(f"{words}: {str(error).splitlines()[0]}") from error
-    require(found == classes, f"the model must have {classes} outputs, one for each class, got {found}")
+    require(
+        found == classes, f"the model must have {classes} outputs, one for each class, got {found}"
+    )
 
 
 def _make_optimizer(weights, recipe):
     if recipe.optimizer == "adamw":
         return _plain(torch.optim.AdamW)(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
     nesterov = recipe.momentum > 0
-    settings = {"momentum": recipe.momentum, "weight_decay": recipe.weight_decay, "nesterov": nesterov}
+    settings = {
+        "momentum": recipe.momentum,
+        "weight_decay": recipe.weight_decay,
+        "nesterov": nesterov,
+    }
     return _plain(torch.optim.SGD)(weights, recipe.lr, **settings)
 
 
@@ -188,7 +232,10 @@ def _plain(optimizer):
 @contextlib.contextmanager
 def _arithmetic(recipe):
     """The recipe's number of threads, and cuDNN's repeatable kernels; both put back afterwards."""
-    with use_threads(recipe.threads), torch.backends.cudnn.flags(deterministic=True, benchmark=False):
+    with (
+        use_threads(recipe.threads),
+        torch.backends.cudnn.flags(deterministic=True, benchmark=False),
+    ):
         yield
 
 

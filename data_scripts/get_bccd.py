@@ -2,7 +2,7 @@
 
 import sys
 
-from bmix_lite.sources import File, Source, find_one, run
+from common.sources import File, Source, find_one, run
 
 SOURCE = Source(
     name="bccd",
@@ -11,8 +11,14 @@ SOURCE = Source(
     licence="MIT",
     citation="Shenggan Cheng, BCCD Dataset, 2017",
     disk="10 MB download, 15 MB prepared at 32 px",
-    counts={"RBC": 4155, "WBC": 372, "Platelets": 361},  # counted in the 364 annotation files of the repository
-    files=(File("https://github.com/Shenggan/BCCD_Dataset/archive/refs/heads/master.zip", "bccd.zip"),),
+    counts={
+        "RBC": 4155,
+        "WBC": 372,
+        "Platelets": 361,
+    },  # counted in the 364 annotation files of the repository
+    files=(
+        File("https://github.com/Shenggan/BCCD_Dataset/archive/refs/heads/master.zip", "bccd.zip"),
+    ),
     class_names={name: name for name in ("RBC", "WBC", "Platelets")},
     options={"size": 32, "fit": "stretch"},
 )

@@ -9,15 +9,25 @@ import sys
 
 import numpy as np
 
-from bmix_lite.errors import BmixError, require
-from bmix_lite.imageset import ImageSet
-from bmix_lite.prepared import save_prepared
-from bmix_lite.sources import File, Source, bring_files, explain, find_one, make_parser
+from bmix_lite.base.errors import BmixError, require
+from bmix_lite.data.imageset import ImageSet
+from bmix_lite.data.prepared import save_prepared
+from common.sources import File, Source, bring_files, explain, find_one, make_parser
 
-HOLD_OUT = 0.1  # of the images of a class, from the end, validate; the others are there for training
+HOLD_OUT = (
+    0.1  # of the images of a class, from the end, validate; the others are there for training
+)
 FILES = {  # sha256 of the archives whose md5 torchvision's own source gives
-    10: ("cifar-10", "cifar-10-batches-py", "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"),
-    100: ("cifar-100", "cifar-100-python", "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7"),
+    10: (
+        "cifar-10",
+        "cifar-10-batches-py",
+        "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    ),
+    100: (
+        "cifar-100",
+        "cifar-100-python",
+        "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    ),
 }
 
 
@@ -49,13 +59,17 @@ def make_long_tailed(train, test, ratio):
     images = np.concatenate([train.data[rows], test.data])
     labels = np.concatenate([labels[rows], test.targets])
     split = np.array(split + ["test"] * len(test.targets))
-    return ImageSet(images, labels, tuple(train.classes), split=split, name=f"cifar{number}_lt_{ratio:g}")
+    return ImageSet(
+        images, labels, tuple(train.classes), split=split, name=f"cifar{number}_lt_{ratio:g}"
+    )
 
 
 def main(arguments=None):
     parser = make_parser(__doc__, None)
     parser.add_argument("--classes", type=int, choices=FILES, default=10)
-    parser.add_argument("--imbalance-ratio", type=float, default=100, help="largest over smallest class")
+    parser.add_argument(
+        "--imbalance-ratio", type=float, default=100, help="largest over smallest class"
+    )
     chosen = parser.parse_args(arguments)
     source, ratio = make_source(chosen.classes), chosen.imbalance_ratio
     chosen.out = chosen.out or f"data/{source.name}"

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bmix_lite.archives import extract
-from bmix_lite.errors import BmixError
-from bmix_lite.known_counts import read_counts
-from bmix_lite.sources import Source, find_one, run
+from bmix_lite.base.errors import BmixError
+from bmix_lite.data.known_counts import read_counts
+from common.archives import extract
+from common.sources import Source, find_one, run
 
 COMPETITION = "diabetic-retinopathy-detection"
 PAGE = f"https://www.kaggle.com/competitions/{COMPETITION}"
@@ -34,12 +34,24 @@ def fetch(folder):
     """Have Kaggle's own client bring the parts, then join and unpack them."""
     client = shutil.which("kaggle")
     if client is None:
-        raise BmixError(f"Kaggle's client is not installed: pip install kaggle, and give it a token, see {PAGE}")
+        raise BmixError(
+            f"Kaggle's client is not installed: pip install kaggle, and give it a token, see {PAGE}"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for name in [*PARTS, "trainLabels.csv.zip"]:
         if (folder / name).exists():
             continue
-        command = [client, "competitions", "download", "-c", COMPETITION, "-f", name, "-p", str(folder)]
+        command = [
+            client,
+            "competitions",
+            "download",
+            "-c",
+            COMPETITION,
+            "-f",
+            name,
+            "-p",
+            str(folder),
+        ]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode or not (folder / name).exists():
             said = (done.stdout + done.stderr).strip()[-300:]
@@ -68,7 +80,14 @@ def locate(folder):
     columns = {"path": "image", "label": "level"}
     table = find_one(folder, "trainLabels.csv")
     eye = r"(\d+)_(?:left|right)"  # the number is the patient's
-    return {"source": table, "images": folder, "columns": columns, "suffix": ".jpeg", "search": True, "group_from": eye}
+    return {
+        "source": table,
+        "images": folder,
+        "columns": columns,
+        "suffix": ".jpeg",
+        "search": True,
+        "group_from": eye,
+    }
 
 
 if __name__ == "__main__":

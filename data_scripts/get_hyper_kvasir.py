@@ -2,12 +2,10 @@
 
 import sys
 
-from bmix_lite.known_counts import read_counts
-from bmix_lite.sources import File, Source, find_one, run
+from bmix_lite.data.known_counts import read_counts
+from common.sources import File, Source, find_one, run
 
-SPLITS = (
-    "https://raw.githubusercontent.com/simula/hyper-kvasir/49c0d0f915b57ac0b6cb18b49776ffa61c5512e3/official_splits"
-)
+SPLITS = "https://raw.githubusercontent.com/simula/hyper-kvasir/49c0d0f915b57ac0b6cb18b49776ffa61c5512e3/official_splits"
 SOURCE = Source(
     name="hyper_kvasir",
     title="Hyper-Kvasir, endoscopy of the gut, the labelled images",
@@ -17,7 +15,10 @@ SOURCE = Source(
     disk="3.9 GB download, 3.9 GB unpacked, 0.5 GB prepared at 128 px",
     counts=read_counts("hyper_kvasir").as_dict(),
     files=(
-        File("https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-labeled-images.zip", "labeled-images.zip"),
+        File(
+            "https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-labeled-images.zip",
+            "labeled-images.zip",
+        ),
         File(
             f"{SPLITS}/5_fold_split.csv",
             "5_fold_split.csv",
@@ -29,7 +30,12 @@ SOURCE = Source(
 
 def locate(folder):
     columns = {"path": "file-name", "label": "class-name", "fold": "split-index"}
-    return {"source": find_one(folder, "5_fold_split.csv"), "images": folder, "columns": columns, "search": True}
+    return {
+        "source": find_one(folder, "5_fold_split.csv"),
+        "images": folder,
+        "columns": columns,
+        "search": True,
+    }
 
 
 if __name__ == "__main__":

@@ -2,8 +2,8 @@
 
 import sys
 
-from bmix_lite.known_counts import read_counts
-from bmix_lite.sources import File, Source, find_one, run
+from bmix_lite.data.known_counts import read_counts
+from common.sources import File, Source, find_one, run
 
 CODES = {  # dx in the table of the publisher: Tschandl, Rosendahl and Kittler 2018, table 1
     "nv": "melanocytic nevus",
@@ -35,7 +35,9 @@ SOURCE = Source(
 
 def locate(folder):
     columns = {"path": "image_id", "label": "dx", "group": "lesion_id"}
-    table = find_one(folder, "HAM10000_metadata.csv", "HAM10000_metadata.tsv", "HAM10000_metadata.tab")
+    table = find_one(
+        folder, "HAM10000_metadata.csv", "HAM10000_metadata.tsv", "HAM10000_metadata.tab"
+    )
     return {"source": table, "images": folder, "columns": columns, "suffix": ".jpg", "search": True}
 
 

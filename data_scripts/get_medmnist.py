@@ -6,7 +6,7 @@ python data_scripts/get_medmnist.py dermamnist --pixels 64
 import argparse
 import sys
 
-from bmix_lite.sources import File, Source, find_one, run
+from common.sources import File, Source, find_one, run
 
 ORGANS = "bladder,femur left,femur right,heart,kidney left,kidney right,liver,lung left,lung right,pancreas,spleen"
 SETS = {  # images in train, val and test, and the classes: Yang et al. 2023, table 2 and the package's info.py
@@ -20,7 +20,10 @@ SETS = {  # images in train, val and test, and the classes: Yang et al. 2023, ta
         "actinic keratosis,basal cell carcinoma,benign keratosis,dermatofibroma,melanoma,melanocytic nevus,"
         "vascular lesion",
     ),
-    "octmnist": ((97477, 10832, 1000), "choroidal neovascularization,diabetic macular edema,drusen,normal"),
+    "octmnist": (
+        (97477, 10832, 1000),
+        "choroidal neovascularization,diabetic macular edema,drusen,normal",
+    ),
     "pneumoniamnist": ((4708, 524, 624), "normal,pneumonia"),
     "retinamnist": ((1080, 120, 400), "no retinopathy,mild,moderate,severe,proliferative"),
     "breastmnist": ((546, 78, 156), "malignant,normal or benign"),
@@ -78,7 +81,9 @@ def make_source(name, pixels):
         counts=images,
         files=(
             File(
-                f"https://zenodo.org/records/10519652/files/{file}", file, md5=MD5[name].split()[PIXELS.index(pixels)]
+                f"https://zenodo.org/records/10519652/files/{file}",
+                file,
+                md5=MD5[name].split()[PIXELS.index(pixels)],
             ),
         ),
         ordered=name == "retinamnist",  # grades of retinopathy
@@ -94,7 +99,9 @@ def main(arguments=None):
     parser.add_argument("--pixels", type=int, choices=PIXELS, default=28)
     chosen, rest = parser.parse_known_args(arguments)
     source = make_source(chosen.set, chosen.pixels)
-    return run(source, lambda folder: {"source": find_one(folder, source.files[0].name)}, arguments=rest)
+    return run(
+        source, lambda folder: {"source": find_one(folder, source.files[0].name)}, arguments=rest
+    )
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ import sys
 
 from distributed import Client, LocalCluster
 
-from bmix_lite.batch import describe_endings, expand_grid, run_grid
-from bmix_lite.sweep_report import write_report
+from bmix_lite.pages.sweep_report import write_report
+from bmix_lite.sweeps.sweep import describe_endings, expand_grid, run_grid
 
 GRID = expand_grid(method=["balanced_mixup"], alpha=[0.1, 0.2, 0.3], epochs=[20], seed=range(2))
 OUT = "build/cluster"

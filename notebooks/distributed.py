@@ -15,7 +15,7 @@ import yaml
 from torch.nn.parallel import DistributedDataParallel
 
 from bmix_lite.batches import MixedBatches
-from bmix_lite.datasets import load
+from bmix_lite.data.datasets import load
 from bmix_lite.inference import autocast, predict
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
@@ -25,7 +25,9 @@ from bmix_lite.schedules import lr_at
 
 
 def main(method, *fields):
-    recipe = Recipe.make(method, **{name: yaml.safe_load(value) for name, value in (f.split("=", 1) for f in fields)})
+    recipe = Recipe.make(
+        method, **{name: yaml.safe_load(value) for name, value in (f.split("=", 1) for f in fields)}
+    )
     cuda, local = torch.cuda.is_available(), int(os.environ["LOCAL_RANK"])
     device = torch.device("cuda", local) if cuda else torch.device("cpu")
     dist.init_process_group("nccl" if cuda else "gloo")
@@ -54,13 +56,21 @@ def main(method, *fields):
             optimizer.step()
         if rank == 0:
             val = data.rows("val")
-            found = score(data.labels[val], predict(network, data.images, val, device=device), [recipe.monitor])
+            found = score(
+                data.labels[val],
+                predict(network, data.images, val, device=device),
+                [recipe.monitor],
+            )
             print(f"epoch {epoch}: val_{recipe.monitor} {found[recipe.monitor]:.3f}")
     lengths = torch.stack([weight.detach().double().norm() for weight in model.parameters()])
     everywhere = [torch.empty_like(lengths) for _ in range(world_size)]
     dist.all_gather(everywhere, lengths)
-    assert all(lengths.equal(other) for other in everywhere), "the processes hold different networks"
-    print(f"process {rank} of {world_size}: {len(batches.base)} steps an epoch, the same weights as all")
+    assert all(lengths.equal(other) for other in everywhere), (
+        "the processes hold different networks"
+    )
+    print(
+        f"process {rank} of {world_size}: {len(batches.base)} steps an epoch, the same weights as all"
+    )
     dist.destroy_process_group()
 
 

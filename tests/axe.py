@@ -16,7 +16,10 @@ def check_page(page, *widths, place="html"):
     Its script is evaluated by the browser's debugger: the policy of our pages lets none be loaded.
     """
     page.evaluate(AXE_SCRIPT)
-    options = {"resultTypes": ["violations"], "rules": {name: {"enabled": False} for name in EXCUSED}}
+    options = {
+        "resultTypes": ["violations"],
+        "rules": {name: {"enabled": False} for name in EXCUSED},
+    }
     found = []
     widths = widths or [page.viewport_size["width"]]
     for width, scheme in ((widths[0], "light"), (widths[-1], "dark")):
@@ -30,4 +33,6 @@ def check_page(page, *widths, place="html"):
 
 def _describe(violation):
     nodes = [f"{node['html'][:200]} {node['failureSummary']}" for node in violation["nodes"][:3]]
-    return "\n  ".join([f"{violation['id']} ({violation['impact']}, {len(violation['nodes'])} times)", *nodes])
+    return "\n  ".join(
+        [f"{violation['id']} ({violation['impact']}, {len(violation['nodes'])} times)", *nodes]
+    )

@@ -71,7 +71,12 @@ def plant(root):
     add("unreadable", "bad sum.png", bytes(broken))
     add("unreadable", "empty.jpg", b"")
     add("unreadable", "one byte.jpg", b"x")
-    add("unreadable", "page.jpg", b"<!DOCTYPE html><html><body>sign in</body></html>", found="looks like HTML")
+    add(
+        "unreadable",
+        "page.jpg",
+        b"<!DOCTYPE html><html><body>sign in</body></html>",
+        found="looks like HTML",
+    )
     add("unreadable", "words.jpg", b"see the other folder")
     add("unreadable", "huge.png", make_empty_png(10_000))
     add("unreadable", "dot.png", Image.new("RGB", (1, 1)))
@@ -89,17 +94,47 @@ def plant(root):
     add("missing", "nor this.png")
     add("label", "blank.png", draw(510), row=("blank.png", " ", "q1", "train"))
     add("label", "word.png", draw(511), row=("word.png", "two", "q2", "train"), found="'two'")
-    add("label", "ninety-nine.png", draw(512), row=("ninety-nine.png", "99", "q3", "train"), found="'99'")
+    add(
+        "label",
+        "ninety-nine.png",
+        draw(512),
+        row=("ninety-nine.png", "99", "q3", "train"),
+        found="'99'",
+    )
     add("group", "nobody.png", draw(513), row=("nobody.png", "0", "", "train"))
-    add("split", "odd split.png", draw(514), row=("odd split.png", "0", "q4", "trian"), found="did you mean 'train'")
-    add("row", "long.png", draw(515), row=("long.png", "0", "q5", "train", "more"), found="5 fields")
+    add(
+        "split",
+        "odd split.png",
+        draw(514),
+        row=("odd split.png", "0", "q4", "trian"),
+        found="did you mean 'train'",
+    )
+    add(
+        "row", "long.png", draw(515), row=("long.png", "0", "q5", "train", "more"), found="5 fields"
+    )
     add("row", "short.png", draw(516), row=("short.png", "0"), found="2 fields")
     add("twice", "000.png", row=rows[0])
-    add("conflict", "001.png", row=("001.png", "2", "p0", "train"), found="labels &#39;0&#39; and &#39;2&#39;")
-    add("duplicate", "copy.png", (images / "010.png").read_bytes(), row=("copy.png", "2", "q6", "test"))
+    add(
+        "conflict",
+        "001.png",
+        row=("001.png", "2", "p0", "train"),
+        found="labels &#39;0&#39; and &#39;2&#39;",
+    )
+    add(
+        "duplicate",
+        "copy.png",
+        (images / "010.png").read_bytes(),
+        row=("copy.png", "2", "q6", "test"),
+    )
     smaller = Image.open(images / "020.png").resize((20, 20), Image.Resampling.BICUBIC)
     add("near", "smaller.jpg", smaller, row=("smaller.jpg", "1", "q7", "val"))
-    add("leak", "p12 again.png", draw(517), row=("p12 again.png", "0", "p12", "test"), found="group p12")
+    add(
+        "leak",
+        "p12 again.png",
+        draw(517),
+        row=("p12 again.png", "0", "p12", "test"),
+        found="group p12",
+    )
     add("sizes", "wide.png", draw(518).resize((96, 24)))
     draw(519).save(images / "spare <b>.png")
     kinds["unlisted"] = ["spare &lt;b&gt;.png"]

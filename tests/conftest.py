@@ -9,13 +9,20 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from bmix_lite.locks import locked
+from bmix_lite.base.locks import locked
 
 ROOT = Path(__file__).parents[1]
-SWEEPS = {"07_sweep": "lesson_7", "09_your_data": "your_data"}  # lessons that train a grid: its folder in build
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell that starts tests in the background sets it
+SWEEPS = {
+    "07_sweep": "lesson_7",
+    "09_your_data": "your_data",
+}  # lessons that train a grid: its folder in build
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell that starts tests in the background sets it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no counterexample
+hypothesis.settings.register_profile(
+    "untimed", deadline=None
+)  # a busy machine is no counterexample
 hypothesis.settings.load_profile("untimed")
 SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
 
@@ -69,13 +76,17 @@ def chromium():
     return path
 
 
-@pytest.fixture(scope="module")  # an open playwright leaves its event loop running, under all tests that follow
+@pytest.fixture(
+    scope="module"
+)  # an open playwright leaves its event loop running, under all tests that follow
 def offline_browser(chromium):
     """A headless Chromium for the pages of a module."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=chromium, args=[f"--{name}" for name in SWITCHES.split()])
+        browser = play.chromium.launch(
+            executable_path=chromium, args=[f"--{name}" for name in SWITCHES.split()]
+        )
         yield browser
         browser.close()
 
@@ -85,8 +96,13 @@ def open_watched(browser):
     page = browser.new_context(offline=True).new_page()
     page.problems = []
     inside = ("file:", "data:", "blob:")
-    page.on("request", lambda request: request.url.startswith(inside) or page.problems.append(request.url))
-    page.on("console", lambda message: message.type == "error" and page.problems.append(message.text))
+    page.on(
+        "request",
+        lambda request: request.url.startswith(inside) or page.problems.append(request.url),
+    )
+    page.on(
+        "console", lambda message: message.type == "error" and page.problems.append(message.text)
+    )
     page.on("pageerror", lambda error: page.problems.append(str(error)))
     page.on("dialog", lambda dialog: (page.problems.append(dialog.message), dialog.dismiss()))
     return page

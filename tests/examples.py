@@ -6,10 +6,10 @@ import numpy as np
 import torch
 
 from bmix_lite.checkpoints import save_model
-from bmix_lite.imageset import ImageSet
+from bmix_lite.data.imageset import ImageSet
 from bmix_lite.models import make_model
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs import open_run, save_run
+from bmix_lite.runs.folder import open_run, save_run
 from bmix_lite.training import predict, train
 
 torch.set_num_threads(1)
@@ -46,12 +46,17 @@ def run_in_folder(folder, recipe, data, model=None):
     open_run(folder, recipe, data)
     model, history = run(recipe, data, model, checkpoint=folder / "checkpoint.pt")
     save_model(model, folder / "model.pt")
-    predictions = {split: predict(model, data.images, data.rows(split), device="cpu") for split in ("val", "test")}
+    predictions = {
+        split: predict(model, data.images, data.rows(split), device="cpu")
+        for split in ("val", "test")
+    }
     return save_run(folder, data, history, predictions)
 
 
 def without_seconds(history):
-    return [{name: value for name, value in record.items() if name != "seconds"} for record in history]
+    return [
+        {name: value for name, value in record.items() if name != "seconds"} for record in history
+    ]
 
 
 def digest(model):

@@ -16,11 +16,19 @@ from pathlib import Path
 
 from conftest import ROOT, SWITCHES
 
-NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no name leads off this machine
+NOWHERE = (
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no name leads off this machine
+)
 SETTINGS = {
-    "apputils-extension/notification": {"fetchNews": "false"},  # else a pop-up asks and covers the page
-    "docmanager-extension/plugin": {"autosave": False},  # a saved widget view has no model in the next kernel
-    "notebook-extension/tracker": {"windowingMode": "none"},  # else cells out of sight are not in the page
+    "apputils-extension/notification": {
+        "fetchNews": "false"
+    },  # else a pop-up asks and covers the page
+    "docmanager-extension/plugin": {
+        "autosave": False
+    },  # a saved widget view has no model in the next kernel
+    "notebook-extension/tracker": {
+        "windowingMode": "none"
+    },  # else cells out of sight are not in the page
 }
 FLAGS = [
     "--no-browser",
@@ -40,7 +48,9 @@ BORDER = 60  # pixels below the last cell
 
 def read_lab_command():
     """The words of the Makefile's recipe `lab`, with this Python."""
-    done = subprocess.run(["make", "--no-print-directory", "-n", "lab"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "-n", "lab"], cwd=ROOT, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     words = shlex.split(done.stdout.strip().splitlines()[-1])
     assert words[0].endswith("python"), words
@@ -68,8 +78,12 @@ def serve_lab(notebooks, place, command=None):
         path = place / "settings" / "@jupyterlab" / f"{name}.jupyterlab-settings"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
-    homes = {f"JUPYTER_{name}_DIR": str(place / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
-    homes |= {f"JUPYTERLAB_{name}_DIR": str(place / name.lower()) for name in ("SETTINGS", "WORKSPACES")}
+    homes = {
+        f"JUPYTER_{name}_DIR": str(place / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")
+    }
+    homes |= {
+        f"JUPYTERLAB_{name}_DIR": str(place / name.lower()) for name in ("SETTINGS", "WORKSPACES")
+    }
     homes |= {"IPYTHONDIR": str(place / "ipython"), "PYTHONPATH": str(ROOT)}
     port = _free_port()
     words = [*(command or read_lab_command()), *FLAGS, f"--port={port}"]
@@ -77,7 +91,9 @@ def serve_lab(notebooks, place, command=None):
     log = place / "lab.log"
     with log.open("w") as file:
         streams = dict(stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT)
-        server = subprocess.Popen(words, cwd=place, env=os.environ | homes, start_new_session=True, **streams)
+        server = subprocess.Popen(
+            words, cwd=place, env=os.environ | homes, start_new_session=True, **streams
+        )
     address = f"http://127.0.0.1:{port}"
     try:
         _wait_until_it_answers(server, address)
@@ -86,8 +102,12 @@ def serve_lab(notebooks, place, command=None):
         print(log.read_text()[-8000:])
         raise
     finally:
-        with contextlib.suppress(OSError):  # kernels end with the server; the group is for what hangs
-            urllib.request.urlopen(urllib.request.Request(f"{address}/api/shutdown", method="POST"), timeout=5)
+        with contextlib.suppress(
+            OSError
+        ):  # kernels end with the server; the group is for what hangs
+            urllib.request.urlopen(
+                urllib.request.Request(f"{address}/api/shutdown", method="POST"), timeout=5
+            )
         os.killpg(server.pid, signal.SIGTERM) if server.poll() is None else None
         try:
             server.wait(15)
@@ -106,7 +126,10 @@ def _wait_until_it_answers(server, address, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         assert server.poll() is None, "JupyterLab ended while starting"
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/api/status", timeout=5):
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"{address}/api/status", timeout=5),
+        ):
             return
         time.sleep(0.1)
     raise AssertionError(f"JupyterLab did not answer within {seconds} s")
@@ -118,7 +141,11 @@ def open_browser(chromium):
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as play:
-        arguments = [*(f"--{name}" for name in SWITCHES.split()), "--disable-dev-shm-usage", NOWHERE]
+        arguments = [
+            *(f"--{name}" for name in SWITCHES.split()),
+            "--disable-dev-shm-usage",
+            NOWHERE,
+        ]
         browser = play.chromium.launch(executable_path=chromium, args=arguments)
         yield browser
         browser.close()
@@ -174,7 +201,14 @@ SHOWN = f"""control => {{
 }}"""
 CONTROLS = ", ".join(
     f".jp-Notebook .jp-OutputArea-output {kind}:not(.js-plotly-plot *):not(.bmix-confusion *)"
-    for kind in (".noUi-handle", "input[type=range]", "select", "input[type=checkbox]", ".widget-play", "button")
+    for kind in (
+        ".noUi-handle",
+        "input[type=range]",
+        "select",
+        "input[type=checkbox]",
+        ".widget-play",
+        "button",
+    )
 )
 ABOUT = """control => {
   const kind = control.matches(".widget-play") ? "play" : control.matches(".noUi-handle") ? "slider"
@@ -216,7 +250,9 @@ class Control:
         page = self.handle.owner_frame().page
         self.handle.scroll_into_view_if_needed()
         box = self.handle.bounding_box()
-        track = self.handle.evaluate_handle("control => control.closest('.noUi-target') ?? control").bounding_box()
+        track = self.handle.evaluate_handle(
+            "control => control.closest('.noUi-target') ?? control"
+        ).bounding_box()
         start = box["x"] + box["width"] / 2
         if self.kind == "range":
             low, high = (float(self.handle.get_attribute(name)) for name in ("min", "max"))
@@ -233,7 +269,9 @@ class Control:
         page = self.handle.owner_frame().page
         try:
             question = f"([control, before]) => ({SHOWN})(control) !== before"
-            page.wait_for_function(question, arg=[self.handle, before], timeout=seconds * 1000, polling=50)
+            page.wait_for_function(
+                question, arg=[self.handle, before], timeout=seconds * 1000, polling=50
+            )
         except Late:
             return False
         return True
@@ -245,13 +283,24 @@ class Lesson:
     def __init__(self, browser, served):
         address = self.address = served.address
         self.problems = []
-        context = browser.contexts[0] if browser.contexts else browser.new_context()  # one, so that scripts stay cached
+        context = (
+            browser.contexts[0] if browser.contexts else browser.new_context()
+        )  # one, so that scripts stay cached
         self.page = page = context.new_page()
         page.add_init_script(PATIENCE)
         inside = (address, address.replace("http", "ws"), "data:", "blob:")
-        page.on("request", lambda request: request.url.startswith(inside) or self.problems.append(request.url))
-        page.on("websocket", lambda socket: socket.url.startswith(inside) or self.problems.append(socket.url))
-        page.on("console", lambda message: message.type == "error" and self.problems.append(message.text))
+        page.on(
+            "request",
+            lambda request: request.url.startswith(inside) or self.problems.append(request.url),
+        )
+        page.on(
+            "websocket",
+            lambda socket: socket.url.startswith(inside) or self.problems.append(socket.url),
+        )
+        page.on(
+            "console",
+            lambda message: message.type == "error" and self.problems.append(message.text),
+        )
         page.on("pageerror", lambda error: self.problems.append(str(error)))
 
     def open(self, name, theme="light", width=1280):
@@ -259,7 +308,9 @@ class Lesson:
         self.page.set_viewport_size({"width": width, "height": 900})
         self.page.goto(f"{self.address}/lab/tree/{name}.ipynb?reset")
         self.wait_for_kernel()
-        self.page.evaluate("jupyterapp.shell.collapseLeft()")  # the list of files takes a third of a narrow window
+        self.page.evaluate(
+            "jupyterapp.shell.collapseLeft()"
+        )  # the list of files takes a third of a narrow window
         if theme == "dark":
             self.set_theme(theme)
         return self
@@ -267,12 +318,16 @@ class Lesson:
     def set_theme(self, theme):
         """light or dark."""
         name = f"JupyterLab {theme.title()}"
-        self.page.evaluate("theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", name)
+        self.page.evaluate(
+            "theme => jupyterapp.commands.execute('apputils:change-theme', {theme})", name
+        )
         self.page.wait_for_function(f"document.body.dataset.jpThemeName === '{name}'")
 
     def wait_for_kernel(self, seconds=60):
         """Until the notebook in front has a kernel with nothing to do."""
-        self.page.wait_for_function(f"() => ({STATE})()?.kernel === 'idle'", timeout=seconds * 1000, polling=100)
+        self.page.wait_for_function(
+            f"() => ({STATE})()?.kernel === 'idle'", timeout=seconds * 1000, polling=100
+        )
 
     def state(self):
         """{"cells": code cells with place, source, count, outputs; "kernel": its status; "ran": Run All has ended}."""
@@ -286,17 +341,25 @@ class Lesson:
           jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.bmixRan = true; });
         }""")
 
-    def run_all(self, seconds=400):  # lesson 9 trains six networks, each in a kernel: a minute on two cores
+    def run_all(
+        self, seconds=400
+    ):  # lesson 9 trains six networks, each in a kernel: a minute on two cores
         """Run All from cleared outputs until every code cell has run, the kernel is idle and all figures are drawn."""
         self.start_all()
         end = time.monotonic() + seconds
         while True:
             state = self.state()
             self.raise_errors(state)
-            if state["ran"] and state["kernel"] == "idle" and all(cell["count"] for cell in state["cells"]):
+            if (
+                state["ran"]
+                and state["kernel"] == "idle"
+                and all(cell["count"] for cell in state["cells"])
+            ):
                 break
             if time.monotonic() > end:
-                waiting = next((cell["source"] for cell in state["cells"] if not cell["count"]), "(none)")
+                waiting = next(
+                    (cell["source"] for cell in state["cells"] if not cell["count"]), "(none)"
+                )
                 raise AssertionError(
                     f"Run All took over {seconds} s; kernel {state['kernel']}, waiting for:\n{waiting}"
                 )
@@ -361,11 +424,18 @@ class Lesson:
 
     def alerts(self):
         """Messages that say a figure could not be drawn."""
-        return [text for text in self.page.locator(".jp-Notebook [role=alert]").all_inner_texts() if text.strip()]
+        return [
+            text
+            for text in self.page.locator(".jp-Notebook [role=alert]").all_inner_texts()
+            if text.strip()
+        ]
 
     def controls(self):
         """Every control in the outputs, in the order of the page; parts of a player are one."""
-        found = [Control(handle, **handle.evaluate(ABOUT)) for handle in self.page.query_selector_all(CONTROLS)]
+        found = [
+            Control(handle, **handle.evaluate(ABOUT))
+            for handle in self.page.query_selector_all(CONTROLS)
+        ]
         return [control for control in found if control.kind != "part"]
 
     def figures(self):
@@ -384,12 +454,16 @@ class Lesson:
         last = "[...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1)"
         self.page.evaluate(to_top)
         tall = size | {
-            "height": min(int(self.page.evaluate(f"{last}.getBoundingClientRect().bottom")) + BORDER, TALLEST)
+            "height": min(
+                int(self.page.evaluate(f"{last}.getBoundingClientRect().bottom")) + BORDER, TALLEST
+            )
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         self.page.set_viewport_size(tall)
         self.page.evaluate(to_top)
-        self.page.wait_for_timeout(500)  # plots follow the width of the page some time later, and say nothing
+        self.page.wait_for_timeout(
+            500
+        )  # plots follow the width of the page some time later, and say nothing
         self.page.screenshot(path=path)
         self.page.set_viewport_size(size)
 

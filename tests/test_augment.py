@@ -6,19 +6,28 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from bmix_lite.augment import AUGMENTATIONS, PIXELS_FROM, Augmentation, _resample, augment, augment_pixels
+from bmix_lite.augment import (
+    AUGMENTATIONS,
+    PIXELS_FROM,
+    Augmentation,
+    _resample,
+    augment,
+    augment_pixels,
+)
+from bmix_lite.base.errors import BmixError
+from bmix_lite.base.randomness import stream
 from bmix_lite.batches import MixedBatches
-from bmix_lite.errors import BmixError
-from bmix_lite.imageset import ImageSet
+from bmix_lite.data.imageset import ImageSet
 from bmix_lite.inference import to_tensor
-from bmix_lite.randomness import stream
 from bmix_lite.recipe import Recipe
 
 CHANGING = [name for name in AUGMENTATIONS if name != "none"]
 
 
 def make_batch(size=4, channels=1, height=8, width=8, seed=0):
-    return torch.from_numpy(np.random.default_rng(seed).random((size, channels, height, width), dtype=np.float32))
+    return torch.from_numpy(
+        np.random.default_rng(seed).random((size, channels, height, width), dtype=np.float32)
+    )
 
 
 def repeated(size, low=0.0, high=1.0):
@@ -38,7 +47,9 @@ def test_flips_show_each_of_the_four_mirror_images_equally_often():
     which = torch.stack([(flipped == mirror).flatten(1).all(dim=1) for mirror in mirrors])
     assert (which.sum(dim=0) == 1).all()
     # five standard errors of a binomial share of 1/4
-    assert which.float().mean(dim=1).tolist() == pytest.approx([0.25] * 4, abs=5 * (0.25 * 0.75 / size) ** 0.5)
+    assert which.float().mean(dim=1).tolist() == pytest.approx(
+        [0.25] * 4, abs=5 * (0.25 * 0.75 / size) ** 0.5
+    )
 
 
 @pytest.mark.parametrize("name", CHANGING)
@@ -67,9 +78,18 @@ def test_every_augmentation_draws_as_many_numbers_so_that_later_batches_see_the_
 
 @settings(max_examples=40)
 @example("upright", 1, 1.0, 1)  # bilinear weights may sum to 1 + 2**-23
-@given(st.sampled_from(CHANGING), st.integers(0, 2**32), st.sampled_from([0.0, 1.0, None]), st.sampled_from([1, 3]))
+@given(
+    st.sampled_from(CHANGING),
+    st.integers(0, 2**32),
+    st.sampled_from([0.0, 1.0, None]),
+    st.sampled_from([1, 3]),
+)
 def test_pixels_stay_between_zero_and_one_and_the_shape_stays(name, seed, value, channels):
-    images = make_batch(6, channels, 7, 9, seed) if value is None else torch.full((6, channels, 7, 9), value)
+    images = (
+        make_batch(6, channels, 7, 9, seed)
+        if value is None
+        else torch.full((6, channels, 7, 9), value)
+    )
     shown = augment(images, name, rng=stream(seed, "test"))
     assert shown.shape == images.shape
     assert shown.dtype == images.dtype
@@ -97,7 +117,9 @@ def test_double_precision_and_strided_images_are_augmented_alike(name):
 
 def resample(images, chosen, rotate=0.0, scale=0.0, shift_x=0.0, shift_y=0.0):
     """The resampling with given draws in -1..1, the same for all images."""
-    draws = [torch.full((len(images),), float(value)) for value in (rotate, scale, shift_x, shift_y)]
+    draws = [
+        torch.full((len(images),), float(value)) for value in (rotate, scale, shift_x, shift_y)
+    ]
     return _resample(images, chosen, *draws)
 
 
@@ -124,7 +146,8 @@ def test_a_shift_by_one_pixel_repeats_the_edge(axis, along):
 
 @pytest.mark.parametrize("shape", [(9, 9), (6, 11)])
 @pytest.mark.parametrize(
-    ("degrees", "scale", "shift"), [(30, 0, 0), (-17, 0, 0), (0, 0.25, 0), (0, -0.25, 0), (0, 0, 0.2), (25, 0.1, 0.1)]
+    ("degrees", "scale", "shift"),
+    [(30, 0, 0), (-17, 0, 0), (0, 0.25, 0), (0, -0.25, 0), (0, 0, 0.2), (25, 0.1, 0.1)],
 )
 def test_geometry_is_that_of_scipy(degrees, scale, shift, shape):
     height, width = shape
@@ -133,10 +156,14 @@ def test_geometry_is_that_of_scipy(degrees, scale, shift, shape):
     shown = resample(images, chosen, np.sign(degrees), np.sign(scale), shift_x=1, shift_y=-1)
 
     angle = np.radians(degrees)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])  # of (row, column)
+    turn = np.array(
+        [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+    )  # of (row, column)
     matrix, centre = turn / (1 + scale), (np.array(shape) - 1) / 2
     offset = centre - matrix @ centre + shift * np.array([-height, width])
-    expected = ndimage.affine_transform(images[0, 0].double().numpy(), matrix, offset, order=1, mode="nearest")
+    expected = ndimage.affine_transform(
+        images[0, 0].double().numpy(), matrix, offset, order=1, mode="nearest"
+    )
     np.testing.assert_allclose(shown[0, 0].numpy(), expected, atol=1e-5)
 
 
@@ -180,7 +207,9 @@ def test_colour_and_mirroring_are_drawn_independently(monkeypatch):
     shown = changed_by(monkeypatch, corner, brightness=0.1, contrast=0.1, flip_x=True, flip_y=True)
     right, below = (shown.argmax(dim=axis).flatten(1).amax(dim=1) > 0 for axis in (3, 2))
     lift, spread = shown.mean(dim=(1, 2, 3)), shown.std(dim=(1, 2, 3))
-    correlations = np.corrcoef(torch.stack([right, below, lift, spread]).numpy())[np.triu_indices(4, 1)]
+    correlations = np.corrcoef(torch.stack([right, below, lift, spread]).numpy())[
+        np.triu_indices(4, 1)
+    ]
     # five standard errors of the correlation of 1,000 independent pairs
     assert np.abs(correlations).max() < 5 / 1000**0.5
 
@@ -198,12 +227,17 @@ def test_images_of_another_kind_are_refused(images, found):
 
 
 def test_an_unknown_augmentation_is_refused_with_the_names_there_are():
-    with pytest.raises(BmixError, match=r"augment must be one of none, flips, upright, medical, got 'flip'.*'flips'"):
+    with pytest.raises(
+        BmixError,
+        match=r"augment must be one of none, flips, upright, medical, got 'flip'.*'flips'",
+    ):
         augment(make_batch(), "flip", rng=stream(0, "test"))
 
 
 def make_pixels(size=6, height=40, width=40, channels=3, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, (size, height, width, channels), dtype=np.uint8)
+    return np.random.default_rng(seed).integers(
+        0, 256, (size, height, width, channels), dtype=np.uint8
+    )
 
 
 @settings(max_examples=40)
@@ -213,7 +247,9 @@ def make_pixels(size=6, height=40, width=40, channels=3, seed=0):
     channels=st.sampled_from([1, 3]),
     seed=st.integers(0, 2**32),
 )
-def test_pixels_augmented_one_by_one_are_those_of_the_batch_within_their_rounding(name, sides, channels, seed):
+def test_pixels_augmented_one_by_one_are_those_of_the_batch_within_their_rounding(
+    name, sides, channels, seed
+):
     pixels = make_pixels(6, *sides, channels, seed)
     expected = augment(to_tensor(pixels, "cpu"), name, rng=stream(seed, "test"))
     found = augment_pixels(pixels, name, rng=stream(seed, "test"))
@@ -256,7 +292,9 @@ def test_opencv_has_as_many_threads_afterwards_as_before():
 @pytest.mark.parametrize(("side", "by_pixels"), [(PIXELS_FROM - 1, False), (PIXELS_FROM, True)])
 def test_training_augments_small_images_as_a_batch_and_others_one_by_one(side, by_pixels):
     recipe = Recipe(augment="medical", batch_size=16)
-    data = ImageSet(make_pixels(40, side, 50), np.arange(40) % 2, ("a", "b"), split=np.repeat("train", 40))
+    data = ImageSet(
+        make_pixels(40, side, 50), np.arange(40) % 2, ("a", "b"), split=np.repeat("train", 40)
+    )
     images, _ = next(MixedBatches(data, recipe, torch.device("cpu")).epoch(1))
     pixels = data.images[next(iter(MixedBatches(data, recipe, torch.device("cpu")).base))]
     alone = augment_pixels(pixels, "medical", rng=stream(0, "augment base", 1))

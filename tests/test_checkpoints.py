@@ -9,6 +9,7 @@ import torch
 
 import bmix_lite
 from bmix_lite import checkpoints
+from bmix_lite.base.errors import BmixError
 from bmix_lite.checkpoints import (
     HEADER,
     load_checkpoint,
@@ -18,9 +19,8 @@ from bmix_lite.checkpoints import (
     save_checkpoint,
     save_model,
 )
-from bmix_lite.errors import BmixError
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs import read_progress
+from bmix_lite.runs.folder import read_progress
 from examples import digest, make_images, make_net
 
 
@@ -113,7 +113,9 @@ def test_no_checkpoint_is_none(tmp_path):
 @pytest.mark.parametrize(("fault", "words"), DAMAGE)
 def test_a_damaged_checkpoint_gives_way_to_the_previous_one_and_says_so(path, fault, words):
     damage(path, fault)
-    with pytest.warns(UserWarning, match=rf"checkpoint\.pt: {words}.*; going on from checkpoint\.previous"):
+    with pytest.warns(
+        UserWarning, match=rf"checkpoint\.pt: {words}.*; going on from checkpoint\.previous"
+    ):
         assert_state(load_checkpoint(path), 1)
 
 
@@ -122,7 +124,8 @@ def test_two_damaged_checkpoints_are_refused_by_name(path, fault, words):
     damage(path, fault)
     damage(previous(path), cut_to_half)
     with pytest.raises(
-        BmixError, match=rf"no usable checkpoint: .*checkpoint\.pt: {words}.*checkpoint\.previous: damaged"
+        BmixError,
+        match=rf"no usable checkpoint: .*checkpoint\.pt: {words}.*checkpoint\.previous: damaged",
     ):
         load_checkpoint(path)
 
@@ -138,7 +141,9 @@ def test_a_damaged_checkpoint_without_a_previous_one_is_refused_by_name(path, fa
 def test_torch_itself_would_not_notice_the_flipped_bit(path, tmp_path):
     body = flip_a_bit_of_a_weight(bare_torch_file(path.read_bytes()))
     (tmp_path / "bare.pt").write_bytes(body)
-    assert not torch.load(tmp_path / "bare.pt", weights_only=True)["weights"]["a"].equal(torch.full((50,), 2.0))
+    assert not torch.load(tmp_path / "bare.pt", weights_only=True)["weights"]["a"].equal(
+        torch.full((50,), 2.0)
+    )
 
 
 @pytest.mark.parametrize("gone", ["after the new file was written", "between the two renamings"])
@@ -150,9 +155,10 @@ def test_a_save_cut_short_leaves_a_whole_checkpoint(path, monkeypatch, gone):
 
     def replace(source, target):
         # the temporary name, then checkpoint.pt -> previous, then new -> checkpoint.pt
-        die() if next(calls) == {"after the new file was written": 1, "between the two renamings": 2}[gone] else real(
-            source, target
-        )
+        die() if next(calls) == {
+            "after the new file was written": 1,
+            "between the two renamings": 2,
+        }[gone] else real(source, target)
 
     monkeypatch.setattr(checkpoints.os, "replace", replace)
     with pytest.raises(KeyboardInterrupt):
@@ -197,7 +203,9 @@ class Payload:
 def test_a_checkpoint_that_would_run_code_is_refused_and_does_not(tmp_path):
     path, trace = tmp_path / "checkpoint.pt", tmp_path / "trace"
     save_checkpoint(path, make_state(1) | {"payload": Payload(trace)})
-    with pytest.raises(BmixError, match=r"checkpoint\.pt: refused, it holds more than tensors and plain values"):
+    with pytest.raises(
+        BmixError, match=r"checkpoint\.pt: refused, it holds more than tensors and plain values"
+    ):
         load_checkpoint(path)
     assert not trace.exists()
 
@@ -256,7 +264,11 @@ def test_equal_weights_give_equal_model_files(tmp_path):
 
 def test_progress_is_noted_for_whoever_watches_from_outside(tmp_path):
     recipe = Recipe(epochs=9, monitor="mcc")
-    history = [{"epoch": 1, "val_mcc": 0.25}, {"epoch": 2, "val_mcc": float("nan")}, {"epoch": 3, "val_mcc": 0.125}]
+    history = [
+        {"epoch": 1, "val_mcc": 0.25},
+        {"epoch": 2, "val_mcc": float("nan")},
+        {"epoch": 3, "val_mcc": 0.125},
+    ]
     note_progress(tmp_path / "checkpoint.pt", recipe, history)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.json"]
     assert read_progress(tmp_path) == {"epoch": 3, "epochs": 9, "best": 0.25}
@@ -270,5 +282,7 @@ def test_nobodys_training_ends_because_it_cannot_be_watched(tmp_path, monkeypatc
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoints, "write_atomic", full)
-    note_progress(tmp_path / "checkpoint.pt", Recipe(), [{"epoch": 1, "val_balanced_accuracy": 0.5}])
+    note_progress(
+        tmp_path / "checkpoint.pt", Recipe(), [{"epoch": 1, "val_balanced_accuracy": 0.5}]
+    )
     assert list(tmp_path.iterdir()) == []

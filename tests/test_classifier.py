@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from bmix_lite.base.errors import BmixError
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint
 from bmix_lite.classifier import last_layer, normalise_classifier, retrain_classifier
-from bmix_lite.errors import BmixError
 from bmix_lite.models import make_model
 from bmix_lite.posthoc import choose_tau
 from bmix_lite.training import Recipe, predict, train
@@ -47,7 +47,9 @@ def test_the_classifier_of_every_network_is_found(name):
         layer.weight.zero_()
         layer.bias.copy_(torch.arange(4.0))
         assert (
-            model.eval()(torch.rand(2, 3, 8 if name != "mlp" else 1, 8 if name != "mlp" else 1)).tolist()
+            model.eval()(
+                torch.rand(2, 3, 8 if name != "mlp" else 1, 8 if name != "mlp" else 1)
+            ).tolist()
             == [[0, 1, 2, 3]] * 2
         )
 
@@ -62,7 +64,10 @@ def test_a_model_without_a_classifier_is_refused():
 
 @pytest.mark.parametrize("tau", [0.0, 0.3, 1.0, 2.0])
 def test_class_weights_are_divided_by_the_power_tau_of_their_length(model, data, tau):
-    was, bias = last_layer(model).weight.detach().double().numpy(), last_layer(model).bias.detach().clone()
+    was, bias = (
+        last_layer(model).weight.detach().double().numpy(),
+        last_layer(model).bias.detach().clone(),
+    )
     before = digest(model)
     changed = normalise_classifier(model, tau)
     expected = np.stack([row / np.sqrt((row**2).sum()) ** tau for row in was])
@@ -100,15 +105,21 @@ def test_tau_of_the_classifier_is_chosen_on_validation_by_the_same_helper(model,
 # cRT
 
 
-def test_retraining_changes_the_last_layer_and_nothing_else_statistics_of_batchnorm_included(model, data, finished):
+def test_retraining_changes_the_last_layer_and_nothing_else_statistics_of_batchnorm_included(
+    model, data, finished
+):
     history = retrain(model, data)
-    changed = {name for name, tensor in model.state_dict().items() if not tensor.equal(finished[name])}
+    changed = {
+        name for name, tensor in model.state_dict().items() if not tensor.equal(finished[name])
+    }
     assert changed == {"14.weight", "14.bias"}
     assert [record["epoch"] for record in history] == [1, 2, 3]
     assert all(weight.requires_grad for weight in model.parameters())
 
 
-def test_retraining_is_logistic_regression_on_fixed_features_of_class_balanced_draws(model, data, tmp_path):
+def test_retraining_is_logistic_regression_on_fixed_features_of_class_balanced_draws(
+    model, data, tmp_path
+):
     """The same written out: features once by the network in evaluation mode, then SGD on a linear layer."""
     recipe = replace(RECIPE, augment="none", schedule="constant", lr=0.05)
     body = nn.Sequential(*list(model)[:-1]).eval()
@@ -129,7 +140,9 @@ def test_retraining_is_logistic_regression_on_fixed_features_of_class_balanced_d
             losses.append(loss.item() * len(labels))
         assert history[epoch - 1]["train_loss"] == pytest.approx(sum(losses) / 61, rel=1e-4)
     state = load_checkpoint(checkpoint)["model"]
-    torch.testing.assert_close(state["model.14.weight"], layer.weight.detach(), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        state["model.14.weight"], layer.weight.detach(), rtol=1e-4, atol=1e-5
+    )
 
 
 def fresh_model(model, data):
@@ -152,13 +165,17 @@ def test_the_new_layer_depends_on_the_seed_and_not_on_the_old_one(model, data):
     assert torch.get_rng_state().equal(state)
 
 
-def test_retraining_is_repeatable_and_an_interrupted_one_ends_as_an_uninterrupted_one(model, data, finished, tmp_path):
+def test_retraining_is_repeatable_and_an_interrupted_one_ends_as_an_uninterrupted_one(
+    model, data, finished, tmp_path
+):
     history = retrain(model, data)
     expected = digest(model)
     for stop in (1, 2):
         other, checkpoint = make_net(RECIPE, data), tmp_path / f"{stop}.pt"
         other.load_state_dict(finished)
-        generator = retrain_classifier(other, data, RECIPE, epochs=3, checkpoint=checkpoint, device="cpu")
+        generator = retrain_classifier(
+            other, data, RECIPE, epochs=3, checkpoint=checkpoint, device="cpu"
+        )
         for _ in range(stop):
             next(generator)
         generator.close()
@@ -170,10 +187,14 @@ def test_retraining_is_repeatable_and_an_interrupted_one_ends_as_an_uninterrupte
         assert without_seconds(resumed) == without_seconds(history)
 
 
-def test_weights_frozen_before_stay_frozen_and_a_checkpoint_of_the_run_itself_is_refused(model, data, tmp_path):
+def test_weights_frozen_before_stay_frozen_and_a_checkpoint_of_the_run_itself_is_refused(
+    model, data, tmp_path
+):
     model[1].weight.requires_grad = False
     retrain(model, data)
-    assert [name for name, weight in model.named_parameters() if not weight.requires_grad] == ["1.weight"]
+    assert [name for name, weight in model.named_parameters() if not weight.requires_grad] == [
+        "1.weight"
+    ]
     recipe = Recipe(q=0.0, epochs=3, batch_size=16, seed=5)  # the one that retraining trains with
     list(train(make_net(recipe, data), data, recipe, checkpoint=tmp_path / "run.pt", device="cpu"))
     with pytest.raises(BmixError, match="was made with another network"):

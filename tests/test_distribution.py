@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
+from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.distribution import (
     SAMPLINGS,
     class_probabilities,
@@ -28,7 +29,6 @@ from bmix_lite.distribution import (
     register_sampling,
     sampling_probabilities,
 )
-from bmix_lite.errors import BmixError, require_choice
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -70,7 +70,14 @@ def test_labels_that_cannot_be_counted_are_refused_in_words(labels, num_classes,
     ("q", "expected"),
     [
         (1, [0.90, 0.09, 0.01]),
-        (0.5, [30 / (40 + math.sqrt(90)), math.sqrt(90) / (40 + math.sqrt(90)), 10 / (40 + math.sqrt(90))]),
+        (
+            0.5,
+            [
+                30 / (40 + math.sqrt(90)),
+                math.sqrt(90) / (40 + math.sqrt(90)),
+                10 / (40 + math.sqrt(90)),
+            ],
+        ),
         (0, [1 / 3, 1 / 3, 1 / 3]),
     ],
 )
@@ -88,17 +95,23 @@ def test_class_shares_sum_to_one_follow_n_to_the_q_and_ignore_the_scale(counts, 
     assert class_probabilities([n * factor for n in counts], q) == pytest.approx(p, rel=1e-9)
 
 
-@pytest.mark.parametrize("q", [-0.1, 1.1, float("nan"), float("inf"), "0.5", "progressive", None, True])
+@pytest.mark.parametrize(
+    "q", [-0.1, 1.1, float("nan"), float("inf"), "0.5", "progressive", None, True]
+)
 def test_q_outside_zero_to_one_is_refused_with_its_value(q):
     with pytest.raises(BmixError, match=r"q must be a number in \[0, 1\], got ") as caught:
         class_probabilities([3, 2], q)
     assert repr(q) in str(caught.value)
 
 
-@pytest.mark.parametrize("counts", [[3, 0], [3, -1], [3, 0.5], [3, float("nan")], [3, float("inf")], [], [[3, 2]]])
+@pytest.mark.parametrize(
+    "counts", [[3, 0], [3, -1], [3, 0.5], [3, float("nan")], [3, float("inf")], [], [[3, 2]]]
+)
 @pytest.mark.parametrize("function", [lambda c: class_probabilities(c, 0), imbalance_ratio])
 def test_counts_need_an_image_in_every_class(function, counts):
-    with pytest.raises(BmixError, match=r"counts must be .* at least one image in every class, got "):
+    with pytest.raises(
+        BmixError, match=r"counts must be .* at least one image in every class, got "
+    ):
         function(counts)
 
 
@@ -128,18 +141,26 @@ def test_effective_shares_follow_the_formula_of_cui_in_exact_fractions(counts, b
 
 def test_an_effective_number_sums_the_geometric_series_of_beta():
     # E_3 = 1 + b + b**2 (equation 2 of Cui et al.), so that classes of 3 and 1 images weigh 3 / 1.75 and 1 at b = 1/2
-    assert effective_probabilities([3, 1], 0.5) == pytest.approx([(3 / 1.75) / (3 / 1.75 + 1), 1 / (3 / 1.75 + 1)])
+    assert effective_probabilities([3, 1], 0.5) == pytest.approx(
+        [(3 / 1.75) / (3 / 1.75 + 1), 1 / (3 / 1.75 + 1)]
+    )
 
 
 @few
 @given(counts_lists)
 def test_effective_shares_lie_between_instance_and_class_balanced_and_reach_both(counts):
     uniform = np.full(len(counts), 1 / len(counts))
-    assert effective_probabilities(counts, 0) == pytest.approx(class_probabilities(counts, 1), rel=1e-12)
-    assert effective_probabilities([n % 100 + 1 for n in counts], 1 - 1e-9) == pytest.approx(uniform, rel=1e-5)
+    assert effective_probabilities(counts, 0) == pytest.approx(
+        class_probabilities(counts, 1), rel=1e-12
+    )
+    assert effective_probabilities([n % 100 + 1 for n in counts], 1 - 1e-9) == pytest.approx(
+        uniform, rel=1e-5
+    )
     found = effective_probabilities(counts)
     assert found.max() / found.min() <= imbalance_ratio(counts) * (1 + 1e-9)
-    assert (np.diff(found[np.argsort(counts)]) >= -1e-12).all()  # the larger class is never drawn less
+    assert (
+        np.diff(found[np.argsort(counts)]) >= -1e-12
+    ).all()  # the larger class is never drawn less
 
 
 @pytest.mark.parametrize("beta", [-0.1, 1, float("nan")])
@@ -149,10 +170,20 @@ def test_beta_outside_zero_to_one_is_refused(beta):
 
 
 def test_a_stream_goes_by_number_or_by_name():
-    assert sampling_probabilities([9, 1], 0.5, 1, None).tolist() == class_probabilities([9, 1], 0.5).tolist()
-    assert sampling_probabilities([9, 1], "progressive", 2, 4) == pytest.approx(progressive_probabilities([9, 1], 2, 4))
-    assert sampling_probabilities([9, 1], "effective", 2, 4).tolist() == effective_probabilities([9, 1]).tolist()
-    with pytest.raises(BmixError, match=r"q must be one of progressive, effective.*, got 'efective'.*'effective'"):
+    assert (
+        sampling_probabilities([9, 1], 0.5, 1, None).tolist()
+        == class_probabilities([9, 1], 0.5).tolist()
+    )
+    assert sampling_probabilities([9, 1], "progressive", 2, 4) == pytest.approx(
+        progressive_probabilities([9, 1], 2, 4)
+    )
+    assert (
+        sampling_probabilities([9, 1], "effective", 2, 4).tolist()
+        == effective_probabilities([9, 1]).tolist()
+    )
+    with pytest.raises(
+        BmixError, match=r"q must be one of progressive, effective.*, got 'efective'.*'effective'"
+    ):
         sampling_probabilities([9, 1], "efective", 1, 4)
 
 
@@ -175,7 +206,9 @@ def test_a_stream_of_ones_own_is_scaled_to_shares_and_may_change_with_the_epoch(
 @pytest.mark.parametrize("bad", [[1, 2, 3], [1, -1], [0, 0], [1, float("nan")], 0.5, [[1, 2]]])
 def test_a_stream_of_ones_own_that_returns_no_weights_is_refused_by_name(own_samplings, bad):
     register_sampling("mine", lambda counts, epoch, epochs: bad)
-    with pytest.raises(BmixError, match=r"the sampling 'mine' must return 2 weights >= 0, one a class, got"):
+    with pytest.raises(
+        BmixError, match=r"the sampling 'mine' must return 2 weights >= 0, one a class, got"
+    ):
         sampling_probabilities([9, 1], "mine", 1, 5)
 
 
@@ -228,7 +261,9 @@ def test_extreme_alpha_gives_shares_not_nan(alpha):
 
 
 @pytest.mark.parametrize("alpha", [-0.2, float("nan"), float("inf"), "0.5", None, True])
-@pytest.mark.parametrize("function", [mean_lam, median_lam, lambda a: lam_density(0.5, a), lambda a: lam_cdf(0.5, a)])
+@pytest.mark.parametrize(
+    "function", [mean_lam, median_lam, lambda a: lam_density(0.5, a), lambda a: lam_cdf(0.5, a)]
+)
 def test_alpha_that_is_no_finite_number_from_zero_is_refused_with_its_value(function, alpha):
     with pytest.raises(BmixError, match="alpha must be a finite number >= 0, got ") as caught:
         function(alpha)
@@ -261,11 +296,18 @@ def test_mixed_shares_are_base_shares_plus_alpha_over_c_over_one_plus_alpha(coun
 
 def test_rarest_class_of_900_90_10_gets_hand_computed_shares():
     assert mixed_class_probabilities([900, 90, 10], 1, 0.2)[2] == pytest.approx(0.0638888888888889)
-    assert mixed_class_probabilities([900, 90, 10], 1, 0).tolist() == class_probabilities([900, 90, 10], 1).tolist()
+    assert (
+        mixed_class_probabilities([900, 90, 10], 1, 0).tolist()
+        == class_probabilities([900, 90, 10], 1).tolist()
+    )
 
 
-@pytest.mark.parametrize(("counts", "q", "draws"), [([2, 1], 0, 3), ([2, 1], 0.5, 4), ([3, 1, 1], 1, 4), ([1], 0, 5)])
-def test_expected_draws_and_distinct_images_equal_the_sum_over_every_possible_epoch(counts, q, draws):
+@pytest.mark.parametrize(
+    ("counts", "q", "draws"), [([2, 1], 0, 3), ([2, 1], 0.5, 4), ([3, 1, 1], 1, 4), ([1], 0, 5)]
+)
+def test_expected_draws_and_distinct_images_equal_the_sum_over_every_possible_epoch(
+    counts, q, draws
+):
     images = np.repeat(np.arange(len(counts)), counts)
     chance = (class_probabilities(counts, q) / counts)[images]
     drawn, distinct = np.zeros(len(images)), np.zeros(len(counts))
@@ -278,7 +320,9 @@ def test_expected_draws_and_distinct_images_equal_the_sum_over_every_possible_ep
 
 
 def test_a_balanced_epoch_repeats_one_of_10_images_in_1000_over_33_times():
-    assert expected_draws([900, 90, 10], 0, 1000) == pytest.approx([1000 / 2700, 1000 / 270, 1000 / 30])
+    assert expected_draws([900, 90, 10], 0, 1000) == pytest.approx(
+        [1000 / 2700, 1000 / 270, 1000 / 30]
+    )
     assert expected_draws([900, 90, 10], 1, 1000) == pytest.approx([1, 1, 1])
 
 
@@ -291,7 +335,9 @@ def test_expected_distinct_agrees_with_simulated_draws():
     hit[np.arange(len(epochs))[:, None], epochs] = 1
     distinct = np.stack([hit[:, images == j].sum(axis=1) for j in range(3)], axis=1)
     error = distinct.std(axis=0) / np.sqrt(len(epochs))
-    assert (np.abs(distinct.mean(axis=0) - expected_distinct(counts, 0.5, draws)) < 5 * error + 1e-9).all()
+    assert (
+        np.abs(distinct.mean(axis=0) - expected_distinct(counts, 0.5, draws)) < 5 * error + 1e-9
+    ).all()
 
 
 def test_expected_distinct_keeps_its_digits_for_huge_classes():
@@ -299,7 +345,9 @@ def test_expected_distinct_keeps_its_digits_for_huge_classes():
 
 
 def test_an_unknown_choice_names_the_argument_the_choices_and_the_nearest_one():
-    with pytest.raises(BmixError, match=r"loss must be one of focal, none, got 'fokal'; did you mean 'focal'\?"):
+    with pytest.raises(
+        BmixError, match=r"loss must be one of focal, none, got 'fokal'; did you mean 'focal'\?"
+    ):
         require_choice("loss", "fokal", ("focal", "none"))
     with pytest.raises(BmixError, match=r"got 3$"):
         require_choice("loss", 3, ("focal", "none"))
@@ -307,7 +355,9 @@ def test_an_unknown_choice_names_the_argument_the_choices_and_the_nearest_one():
 
 def test_arguments_are_also_checked_under_python_minus_o():
     code = "from bmix_lite.distribution import mean_lam; mean_lam(-1)"
-    ran = subprocess.run([sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False)
+    ran = subprocess.run(
+        [sys.executable, "-O", "-c", code], capture_output=True, text=True, check=False
+    )
     assert ran.returncode == 1
     assert "BmixError: alpha must be a finite number >= 0, got -1" in ran.stderr
 
@@ -325,7 +375,9 @@ def test_decks_show_as_many_images_as_are_dealt_and_no_more_than_there_are():
 
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=5), st.integers(1, 300))
 def test_decks_never_show_fewer_images_than_drawing_with_replacement(counts, draws):
-    decks, replaced = (expected_distinct(counts, 0, draws, replacement=flag) for flag in (False, True))
+    decks, replaced = (
+        expected_distinct(counts, 0, draws, replacement=flag) for flag in (False, True)
+    )
     assert np.all(decks >= replaced - 1e-9)
     assert np.all(decks <= np.minimum(counts, draws / len(counts) + 1e-9) + 1e-9)
 

@@ -6,9 +6,17 @@ import pytest
 import torch
 
 from bmix_lite import batches
+from bmix_lite.base.errors import BmixError
 from bmix_lite.batches import MixedBatches
-from bmix_lite.errors import BmixError
-from bmix_lite.inference import autocast, choose_device, choose_layout, hold_on_gpu, predict, to_tensor, use_threads
+from bmix_lite.inference import (
+    autocast,
+    choose_device,
+    choose_layout,
+    hold_on_gpu,
+    predict,
+    to_tensor,
+    use_threads,
+)
 from bmix_lite.recipe import Recipe
 from examples import digest, make_images, make_net
 
@@ -29,7 +37,9 @@ def test_pixels_become_shares_of_255_with_channels_first():
     images = np.arange(2 * 4 * 8 * 4, dtype=np.uint8).reshape(2, 4, 8, 4)
     tensor = to_tensor(images, "cpu")
     assert tensor.dtype == torch.float32
-    np.testing.assert_array_equal(tensor.numpy(), images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
+    np.testing.assert_array_equal(
+        tensor.numpy(), images.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    )
 
 
 def test_read_only_and_strided_images_become_tensors_without_a_warning(data):
@@ -42,7 +52,10 @@ def test_predict_is_a_plain_loop_in_evaluation_mode(model, data):
     rows = [3, 0, 3, 70]
     model.eval()
     with torch.no_grad():
-        logits = [model(torch.tensor(data.images[row] / 255).permute(2, 0, 1)[None].float()) for row in rows]
+        logits = [
+            model(torch.tensor(data.images[row] / 255).permute(2, 0, 1)[None].float())
+            for row in rows
+        ]
     expected = torch.cat(logits).double().softmax(dim=1).numpy()
     found = predict(model, data.images, rows, device="cpu")
     assert found.dtype == np.float32
@@ -103,7 +116,9 @@ def test_no_images_are_refused(model, data):
 
 
 def test_bfloat16_gives_nearly_the_same_probabilities(model, data):
-    full, half = (predict(model, data.images, device="cpu", precision=name) for name in ("fp32", "bf16"))
+    full, half = (
+        predict(model, data.images, device="cpu", precision=name) for name in ("fp32", "bf16")
+    )
     assert half.dtype == np.float32
     assert not np.array_equal(full, half)
     np.testing.assert_allclose(half, full, atol=0.02)  # bfloat16 keeps 8 bits
@@ -111,7 +126,9 @@ def test_bfloat16_gives_nearly_the_same_probabilities(model, data):
 
 
 def test_auto_precision_is_exact_on_the_cpu(model, data):
-    auto, full = (predict(model, data.images, device="cpu", precision=name) for name in ("auto", "fp32"))
+    auto, full = (
+        predict(model, data.images, device="cpu", precision=name) for name in ("auto", "fp32")
+    )
     np.testing.assert_array_equal(auto, full)
     with autocast(torch.device("cpu"), "auto"):
         assert not torch.is_autocast_enabled("cpu")
@@ -145,7 +162,9 @@ def test_images_held_by_a_gpu_make_the_batches_that_those_in_memory_make(data, m
 
 
 @pytest.mark.parametrize(("free", "kept"), [(200, True), (198, False)])
-def test_a_gpu_holds_the_images_if_they_fill_at_most_half_of_its_free_memory(monkeypatch, free, kept):
+def test_a_gpu_holds_the_images_if_they_fill_at_most_half_of_its_free_memory(
+    monkeypatch, free, kept
+):
     images = np.zeros((100, 1, 1, 1), np.uint8)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 1000))
     monkeypatch.setattr(torch, "tensor", lambda images, device: ("held", device))
@@ -156,7 +175,11 @@ def test_a_gpu_holds_the_images_if_they_fill_at_most_half_of_its_free_memory(mon
 
 @pytest.mark.parametrize(
     ("device", "side", "layout"),
-    [("cuda", 32, torch.channels_last), ("cuda", 31, torch.preserve_format), ("cpu", 224, torch.preserve_format)],
+    [
+        ("cuda", 32, torch.channels_last),
+        ("cuda", 31, torch.preserve_format),
+        ("cpu", 224, torch.preserve_format),
+    ],
 )
 def test_weights_lie_channels_last_on_a_gpu_alone_unless_images_are_small(device, side, layout):
     assert choose_layout(torch.device(device), (10, side, 40, 3)) == layout

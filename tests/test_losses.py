@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bmix_lite.errors import BmixError
+from bmix_lite.base.errors import BmixError
 from bmix_lite.losses import (
     LOSSES,
     adjusted_loss,
@@ -35,7 +35,11 @@ def make_case(seed, size=6, classes=3, soft=False):
     rng = np.random.default_rng(seed)
     logits = torch.from_numpy(rng.normal(0, 3, (size, classes))).requires_grad_()
     numbers = torch.from_numpy(rng.integers(0, classes, size))
-    targets = torch.from_numpy(rng.dirichlet(np.ones(classes), size)) if soft else F.one_hot(numbers, classes).double()
+    targets = (
+        torch.from_numpy(rng.dirichlet(np.ones(classes), size))
+        if soft
+        else F.one_hot(numbers, classes).double()
+    )
     return logits, targets, numbers
 
 
@@ -112,7 +116,9 @@ def test_class_balanced_weights_follow_the_formula_of_cui_in_exact_fractions(cou
 
 def test_class_balanced_weights_become_inverse_frequencies_as_beta_nears_one():
     inverse = 1 / np.array(COUNTS)
-    assert class_balanced_weights(COUNTS, 1 - 1e-9).numpy() == pytest.approx(3 * inverse / inverse.sum(), rel=1e-4)
+    assert class_balanced_weights(COUNTS, 1 - 1e-9).numpy() == pytest.approx(
+        3 * inverse / inverse.sum(), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -125,7 +131,10 @@ def test_class_balanced_loss_of_one_hot_labels_is_the_weighted_loss_of_torch(see
 
 def test_make_loss_weighs_classes_by_the_training_counts():
     (logits, targets, _), loss = make_case(0), make_loss("class_balanced", COUNTS)
-    assert loss(logits, targets).item() == weighted_loss(logits, targets, class_balanced_weights(COUNTS)).item()
+    assert (
+        loss(logits, targets).item()
+        == weighted_loss(logits, targets, class_balanced_weights(COUNTS)).item()
+    )
 
 
 @pytest.mark.parametrize("counts", [COUNTS, [1, 2, 5000], [7, 7]])
@@ -140,7 +149,9 @@ def test_make_loss_weighs_by_inverse_frequency_as_torch_does_with_the_sum_as_red
     weights = torch.tensor([1 / n for n in COUNTS], dtype=torch.float64)
     weights *= 3 / weights.sum()
     theirs = F.cross_entropy(logits, numbers, weight=weights, reduction="sum") / len(logits)
-    assert make_loss("weighted", COUNTS)(logits, targets).item() == pytest.approx(theirs.item(), rel=1e-6)
+    assert make_loss("weighted", COUNTS)(logits, targets).item() == pytest.approx(
+        theirs.item(), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -157,8 +168,12 @@ def test_label_smoothing_is_that_of_torch_for_class_numbers_and_of_the_paper_for
 def test_balanced_softmax_is_the_formula_of_ren_with_counts(seed):
     logits, targets, numbers = make_case(seed)
     powers = np.array(COUNTS) * np.exp(logits.detach().numpy())  # n_j e^z_j / sum_i n_i e^z_i
-    expected = -np.log((powers / powers.sum(axis=1, keepdims=True))[np.arange(len(numbers)), numbers]).mean()
-    assert make_loss("balanced_softmax", COUNTS)(logits, targets).item() == pytest.approx(expected, rel=1e-6)
+    expected = -np.log(
+        (powers / powers.sum(axis=1, keepdims=True))[np.arange(len(numbers)), numbers]
+    ).mean()
+    assert make_loss("balanced_softmax", COUNTS)(logits, targets).item() == pytest.approx(
+        expected, rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -168,18 +183,27 @@ def test_logit_adjustment_is_the_formula_of_menon_with_pairwise_ratios_of_shares
     z, pi = logits.detach().numpy(), np.array(COUNTS) / sum(COUNTS)
     terms = []
     for row, y in zip(z, numbers.tolist(), strict=True):
-        terms.append(math.log1p(sum(pi[j] / pi[y] * math.exp(row[j] - row[y]) for j in range(3) if j != y)))
-    assert make_loss("logit_adjusted", COUNTS)(logits, targets).item() == pytest.approx(np.mean(terms), rel=1e-6)
+        terms.append(
+            math.log1p(sum(pi[j] / pi[y] * math.exp(row[j] - row[y]) for j in range(3) if j != y))
+        )
+    assert make_loss("logit_adjusted", COUNTS)(logits, targets).item() == pytest.approx(
+        np.mean(terms), rel=1e-6
+    )
 
 
 @settings(max_examples=50)
 @given(seeds, st.lists(st.integers(1, 10**6), min_size=3, max_size=3))
-def test_balanced_softmax_and_logit_adjustment_are_one_loss_since_softmax_sees_no_constant(seed, counts):
+def test_balanced_softmax_and_logit_adjustment_are_one_loss_since_softmax_sees_no_constant(
+    seed, counts
+):
     logits, targets, _ = make_case(seed, soft=True)
     with_counts = adjusted_loss(logits, targets, torch.tensor(counts, dtype=torch.float64).log())
     with_shares = adjusted_loss(logits, targets, log_prior(counts).double())
     assert with_counts.item() == pytest.approx(with_shares.item(), rel=1e-5, abs=1e-5)
-    both = [make_loss(name, counts)(logits, targets).item() for name in ("balanced_softmax", "logit_adjusted")]
+    both = [
+        make_loss(name, counts)(logits, targets).item()
+        for name in ("balanced_softmax", "logit_adjusted")
+    ]
     assert both[0] == both[1]
 
 
@@ -195,22 +219,33 @@ def test_ldam_of_one_hot_labels_is_cross_entropy_of_logits_with_the_true_one_low
     margins, weights = ldam_margins(COUNTS).double(), class_balanced_weights(COUNTS).double()
     lowered = logits - F.one_hot(numbers, 3) * margins[numbers, None]
     plain = F.cross_entropy(lowered, numbers)
-    assert_same(ldam_loss(logits, targets, margins, torch.ones(3, dtype=torch.float64)), plain, logits)
+    assert_same(
+        ldam_loss(logits, targets, margins, torch.ones(3, dtype=torch.float64)), plain, logits
+    )
     theirs = F.cross_entropy(lowered, numbers, weight=weights, reduction="sum") / len(logits)
     assert_same(ldam_loss(logits, targets, margins, weights), theirs, logits)
 
 
 def test_ldam_of_a_known_case_as_computed_by_hand():
     # p of the true class: e^-0.5 / (e^-0.5 + 1)
-    logits, margins = torch.zeros(1, 2, dtype=torch.float64), torch.tensor([0.5, 0.25], dtype=torch.float64)
-    value = ldam_loss(logits, torch.eye(2, dtype=torch.float64)[[0]], margins, torch.ones(2, dtype=torch.float64))
+    logits, margins = (
+        torch.zeros(1, 2, dtype=torch.float64),
+        torch.tensor([0.5, 0.25], dtype=torch.float64),
+    )
+    value = ldam_loss(
+        logits, torch.eye(2, dtype=torch.float64)[[0]], margins, torch.ones(2, dtype=torch.float64)
+    )
     assert value.item() == pytest.approx(math.log(1 + math.exp(0.5)))
 
 
-@pytest.mark.parametrize(("epochs", "first"), [(200, 161), (60, 49), (15, 13), (5, 5), (4, 4), (2, 2), (1, 1)])
+@pytest.mark.parametrize(
+    ("epochs", "first"), [(200, 161), (60, 49), (15, 13), (5, 5), (4, 4), (2, 2), (1, 1)]
+)
 def test_ldam_weighs_classes_from_four_fifths_of_the_epochs_on(epochs, first):
     logits, targets, _ = make_case(0)
-    losses = [make_loss("ldam_drw", COUNTS, epoch=epoch, epochs=epochs) for epoch in range(1, epochs + 1)]
+    losses = [
+        make_loss("ldam_drw", COUNTS, epoch=epoch, epochs=epochs) for epoch in range(1, epochs + 1)
+    ]
     weighted = [loss.keywords["weights"].tolist() != [1, 1, 1] for loss in losses]
     assert weighted.index(True) + 1 == first
     assert all(weighted[first - 1 :])
@@ -221,13 +256,18 @@ def test_ldam_weighs_classes_from_four_fifths_of_the_epochs_on(epochs, first):
 @pytest.mark.parametrize("name", sorted(set(LOSSES) - {"ldam_drw"}))
 def test_no_other_loss_depends_on_the_epoch(name):
     logits, targets, _ = make_case(0, soft=True)
-    values = {make_loss(name, COUNTS, epoch=epoch, epochs=10)(logits, targets).item() for epoch in (1, 9, 10)}
+    values = {
+        make_loss(name, COUNTS, epoch=epoch, epochs=10)(logits, targets).item()
+        for epoch in (1, 9, 10)
+    }
     assert len(values) == 1
 
 
 @pytest.mark.parametrize("weights", [inverse_weights, ldam_margins, log_prior])
 def test_counts_below_one_are_refused(weights):
-    with pytest.raises(BmixError, match=r"counts must be at least 1 in every class, got \[5\.0, 0\.0\]"):
+    with pytest.raises(
+        BmixError, match=r"counts must be at least 1 in every class, got \[5\.0, 0\.0\]"
+    ):
         weights([5, 0])
 
 
@@ -260,18 +300,25 @@ def test_a_loss_of_ones_own_is_given_its_constants_of_the_epoch(own_losses):
     def scaled(logits, targets, factor):
         return brier(logits, targets) * factor
 
-    register_loss("scaled", scaled, lambda counts, epoch, epochs: {"factor": sum(counts) * epoch / epochs})
+    register_loss(
+        "scaled", scaled, lambda counts, epoch, epochs: {"factor": sum(counts) * epoch / epochs}
+    )
     logits, targets, _ = make_case(0)
     value = make_loss("scaled", COUNTS, epoch=3, epochs=4)(logits, targets)
     assert value.item() == pytest.approx(brier(logits, targets).item() * 750)
 
 
 @pytest.mark.parametrize(
-    ("result", "found"), [(torch.zeros(6), r"\(6,\)"), (0.5, r"0\.5"), (None, "None"), (torch.zeros(1), r"\(1,\)")]
+    ("result", "found"),
+    [(torch.zeros(6), r"\(6,\)"), (0.5, r"0\.5"), (None, "None"), (torch.zeros(1), r"\(1,\)")],
 )
-def test_a_loss_of_ones_own_that_returns_no_single_number_is_refused_by_name(own_losses, result, found):
+def test_a_loss_of_ones_own_that_returns_no_single_number_is_refused_by_name(
+    own_losses, result, found
+):
     register_loss("mine", lambda logits, targets: result)
-    with pytest.raises(BmixError, match=rf"the loss 'mine' must return one number as a tensor, .* got {found}"):
+    with pytest.raises(
+        BmixError, match=rf"the loss 'mine' must return one number as a tensor, .* got {found}"
+    ):
         make_loss("mine", COUNTS)(*make_case(0)[:2])
 
 
@@ -281,7 +328,10 @@ def test_a_loss_of_ones_own_that_returns_no_single_number_is_refused_by_name(own
         (("focal", brier), "'focal' is a loss of bmix_lite: give yours another name"),
         (("my loss", brier), "the name of a loss must be one word, got 'my loss'"),
         (("mine", 0.5), r"the loss 'mine' must be a function, got 0\.5"),
-        (("mine", brier, {"factor": 1}), r"constants must be a function or None, got \{'factor': 1\}"),
+        (
+            ("mine", brier, {"factor": 1}),
+            r"constants must be a function or None, got \{'factor': 1\}",
+        ),
     ],
 )
 def test_a_loss_of_ones_own_needs_a_new_name_and_functions(own_losses, arguments, message):
@@ -325,6 +375,7 @@ def test_beta_outside_zero_to_one_is_refused(beta):
 
 def test_an_unknown_loss_is_refused_with_the_names_there_are():
     with pytest.raises(
-        BmixError, match=r"loss must be one of cross_entropy, weighted, focal, .*, got 'focla'.*'focal'"
+        BmixError,
+        match=r"loss must be one of cross_entropy, weighted, focal, .*, got 'focla'.*'focal'",
     ):
         make_loss("focla", COUNTS)

@@ -9,21 +9,23 @@ import pytest
 import torch
 
 from bmix_lite import losses
+from bmix_lite.base.errors import BmixError
 from bmix_lite.batches import MixedBatches
 from bmix_lite.distribution import SAMPLINGS, effective_probabilities, register_sampling
-from bmix_lite.errors import BmixError
-from bmix_lite.grids import read_grid_file
 from bmix_lite.losses import LOSSES, make_loss, register_loss
 from bmix_lite.mixing import cutmix, remix
-from bmix_lite.parameters import read_parameters
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
-from bmix_lite.runs import make_run_id
+from bmix_lite.runs.folder import make_run_id
+from bmix_lite.sweeps.grids import read_grid_file
+from bmix_lite.sweeps.parameters import read_parameters
 from bmix_lite.training import train
 from examples import COUNTS, QUICK, digest, make_images, make_net, run, without_seconds
 
 ROWS = tuple(METHODS)
 CASES = [(method, lam_per) for method in ROWS for lam_per in ("batch", "image")]
-CASES = [case for case in CASES if case[1] == "batch" or "mixing" in METHODS[case[0]]]  # the others draw no lam
+CASES = [
+    case for case in CASES if case[1] == "batch" or "mixing" in METHODS[case[0]]
+]  # the others draw no lam
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,10 @@ def test_every_method_trains_repeatably_and_in_two_parts_as_in_one(data, tmp_pat
 
 
 def test_every_method_is_another_training_but_those_that_are_known_to_coincide(data):
-    trained = {method: digest(run(Recipe.make(method, epochs=2, batch_size=16), data)[0]) for method in ROWS}
+    trained = {
+        method: digest(run(Recipe.make(method, epochs=2, batch_size=16), data)[0])
+        for method in ROWS
+    }
     assert trained.pop("balanced_softmax") == trained["logit_adjusted"]
     # shares that differ by a thousandth draw the same images: classes of 40 are small for beta = 0.9999
     assert trained.pop("effective") == trained["class_balanced"]
@@ -74,7 +79,9 @@ def test_the_grid_of_make_compare_holds_every_method_and_three_alphas_with_five_
     parameters, _ = read_parameters(root / "notebooks/05_train.ipynb")
     grid = read_grid_file(root / "notebooks/methods.yaml", parameters)
     rows = [(run["method"], run.get("alpha")) for run in grid if run["seed"] == 0]
-    assert list(dict(rows)) == [method for method in ROWS if method != "logit_adjusted"]  # it is balanced_softmax
+    assert list(dict(rows)) == [
+        method for method in ROWS if method != "logit_adjusted"
+    ]  # it is balanced_softmax
     assert [alpha for method, alpha in rows if method == "balanced_mixup"] == [0.1, 0.2, 0.3]
     assert sorted({run["seed"] for run in grid}) == [0, 1, 2, 3, 4]
     assert len(grid) == 5 * len(rows) == 5 * (len(ROWS) - 1 + 2)
@@ -84,16 +91,23 @@ def test_the_grid_of_make_tuned_gives_every_method_the_same_rates_and_seeds(root
     parameters, _ = read_parameters(root / "notebooks/05_train.ipynb")
     grid = read_grid_file(root / "notebooks/tuned.yaml", parameters)
     methods = [method for method in ROWS if method != "logit_adjusted"]
-    found = {method: [(run["lr"], run["seed"]) for run in grid if run["method"] == method] for method in methods}
+    found = {
+        method: [(run["lr"], run["seed"]) for run in grid if run["method"] == method]
+        for method in methods
+    }
     assert len(grid) == sum(map(len, found.values()))
-    assert {tuple(tried) for tried in found.values()} == {tuple(product((0.003, 0.01, 0.03), range(5)))}
+    assert {tuple(tried) for tried in found.values()} == {
+        tuple(product((0.003, 0.01, 0.03), range(5)))
+    }
 
 
 def record_calls(monkeypatch, name):
     from bmix_lite import batches
 
     calls, function = [], getattr(batches, name)
-    monkeypatch.setattr(batches, name, lambda *arguments: calls.append(arguments) or function(*arguments))
+    monkeypatch.setattr(
+        batches, name, lambda *arguments: calls.append(arguments) or function(*arguments)
+    )
     return calls
 
 
@@ -102,7 +116,9 @@ def batches_of(recipe, data, epoch=1):
 
 
 @pytest.mark.parametrize("lam_per", ["batch", "image"])
-def test_cutmix_draws_its_boxes_from_a_stream_of_its_own_and_keeps_mixups_lam_and_order(data, monkeypatch, lam_per):
+def test_cutmix_draws_its_boxes_from_a_stream_of_its_own_and_keeps_mixups_lam_and_order(
+    data, monkeypatch, lam_per
+):
     recipe = Recipe(mixing="cutmix", alpha=1.0, lam_per=lam_per, batch_size=61, augment="none")
     cuts, mixes = record_calls(monkeypatch, "cutmix"), record_calls(monkeypatch, "mixup")
     (x, y), *_ = batches_of(recipe, data)
@@ -111,7 +127,9 @@ def test_cutmix_draws_its_boxes_from_a_stream_of_its_own_and_keeps_mixups_lam_an
     boxes = np.asarray(cuts[0][1])
     assert boxes.shape == ((4,) if lam_per == "batch" else (4, 61))
     areas = (boxes[1] - boxes[0]) * (boxes[3] - boxes[2]) / 64
-    assert np.all(areas <= np.asarray(mixes[0][1]) + 0.2)  # cut off at the edges, else lam but for whole pixels
+    assert np.all(
+        areas <= np.asarray(mixes[0][1]) + 0.2
+    )  # cut off at the edges, else lam but for whole pixels
     expected = cutmix(*cuts[0])
     assert (x.equal(expected[0]), y.equal(expected[1])) == (True, True)
     assert not np.array_equal(boxes, record_boxes(recipe, data, monkeypatch, epoch=2))
@@ -128,7 +146,9 @@ def test_remix_is_told_the_training_counts(data, monkeypatch):
     (_, y), *_ = batches_of(Recipe(mixing="remix", alpha=1.0, batch_size=61, lam_per="image"), data)
     assert list(calls[0][3]) == list(COUNTS)
     assert y.equal(remix(*calls[0])[1])
-    mixed = batches_of(Recipe(mixing="mixup", alpha=1.0, batch_size=61, lam_per="image"), data)[0][1]
+    mixed = batches_of(Recipe(mixing="mixup", alpha=1.0, batch_size=61, lam_per="image"), data)[0][
+        1
+    ]
     assert y[:, 2].sum() > mixed[:, 2].sum()  # the rarest class gains
 
 
@@ -137,7 +157,9 @@ def test_training_asks_for_the_loss_of_each_epoch(data, monkeypatch):
 
     asked = []
     monkeypatch.setattr(
-        training, "make_loss", lambda *a, **epochs: asked.append(epochs) or make_loss("cross_entropy", COUNTS)
+        training,
+        "make_loss",
+        lambda *a, **epochs: asked.append(epochs) or make_loss("cross_entropy", COUNTS),
     )
     run(Recipe(**QUICK), data)
     assert asked == [{"epoch": epoch, "epochs": 3} for epoch in (1, 2, 3)]
@@ -148,12 +170,19 @@ def test_training_asks_for_the_loss_of_each_epoch(data, monkeypatch):
 
 def how_to():
     """The example in the docstring of register_loss, as a reader would paste it."""
-    text = re.search(r"in a notebook:\n\n(.*?)\n\n    A recipe", losses.register_loss.__doc__, re.S)[1]
+    text = re.search(
+        r"in a notebook:\n\n(.*?)\n\n    A recipe", losses.register_loss.__doc__, re.S
+    )[1]
     return "\n".join(line[8:] for line in text.splitlines())
 
 
 def test_the_example_of_the_docstring_runs_and_trains_with_checkpoints(own_names, data, tmp_path):
-    names = dict(register_loss=register_loss, register_sampling=register_sampling, METHODS=METHODS, Recipe=Recipe)
+    names = dict(
+        register_loss=register_loss,
+        register_sampling=register_sampling,
+        METHODS=METHODS,
+        Recipe=Recipe,
+    )
     assert len(how_to().splitlines()) <= 12
     exec(how_to(), names)
     recipe = replace(names["recipe"], epochs=2, batch_size=16)
@@ -186,9 +215,15 @@ def test_a_checkpoint_knows_a_loss_of_ones_own_by_its_name_alone(own_names, data
 
 
 def test_a_base_stream_of_ones_own_feeds_the_training(own_names, data):
-    register_sampling("rare_only", lambda counts, epoch, epochs: [0, 0, 1] if epoch == 2 else counts)
+    register_sampling(
+        "rare_only", lambda counts, epoch, epochs: [0, 0, 1] if epoch == 2 else counts
+    )
     recipe = Recipe(q="rare_only", epochs=3, batch_size=16)
-    shares = [torch.cat([y for _, y in batches_of(recipe, data, epoch)]).mean(dim=0) for epoch in (1, 2)]
+    shares = [
+        torch.cat([y for _, y in batches_of(recipe, data, epoch)]).mean(dim=0) for epoch in (1, 2)
+    ]
     assert shares[1].tolist() == [0, 0, 1]
     assert shares[0][0] > 0.4
-    assert effective_probabilities(COUNTS)[2] > 0.3  # for comparison: the built-in stream is nearly balanced here
+    assert (
+        effective_probabilities(COUNTS)[2] > 0.3
+    )  # for comparison: the built-in stream is nearly balanced here

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn import metrics as sk
 
-from bmix_lite.errors import BmixError
-from bmix_lite.intervals import bootstrap_intervals
+from bmix_lite.base.errors import BmixError
+from bmix_lite.comparison.intervals import bootstrap_intervals
 from bmix_lite.metrics import (
     METRICS,
     bin_confidence,
@@ -32,7 +32,9 @@ def random_case(seed):
     rng = np.random.default_rng(seed)
     c = int(rng.integers(2, 7))
     n = int(rng.integers(c + 3, 80))
-    labels = rng.permutation(np.concatenate([np.arange(c), rng.choice(c, n - c, p=rng.dirichlet(np.ones(c)))]))
+    labels = rng.permutation(
+        np.concatenate([np.arange(c), rng.choice(c, n - c, p=rng.dirichlet(np.ones(c)))])
+    )
     probabilities = rng.dirichlet(np.ones(c), n)
     if seed % 2:
         probabilities = rng.multinomial(64, probabilities) / 64
@@ -66,7 +68,9 @@ def by_hand(y, s):
 
 def by_library(y, s):
     c, p = s.shape[1], s.argmax(1)
-    precision, recall, f1, _ = sk.precision_recall_fscore_support(y, p, labels=range(c), zero_division=np.nan)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(
+        y, p, labels=range(c), zero_division=np.nan
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         tau = stats.kendalltau(y, p, variant="b").statistic
@@ -77,7 +81,9 @@ def by_library(y, s):
         "mcc": sk.matthews_corrcoef(y, p),
         "kappa": sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c)),
         "kendall_tau": tau,
-        "macro_auc": sk.roc_auc_score(y, s if c > 2 else s[:, 1], multi_class="ovr", labels=range(c)),
+        "macro_auc": sk.roc_auc_score(
+            y, s if c > 2 else s[:, 1], multi_class="ovr", labels=range(c)
+        ),
         "recall": recall,
         "precision": precision,
         "confusion": sk.confusion_matrix(y, p, labels=range(c)),
@@ -91,11 +97,17 @@ def test_metrics_equal_scikit_learn_scipy_and_hand_on_1000_random_cases(part):
         ours = score(labels, probabilities)
         for oracle in (by_library, by_hand):
             for name, expected in oracle(labels, probabilities).items():
-                np.testing.assert_allclose(ours[name], expected, rtol=0, atol=1e-12, err_msg=f"{name}, case {seed}")
+                np.testing.assert_allclose(
+                    ours[name], expected, rtol=0, atol=1e-12, err_msg=f"{name}, case {seed}"
+                )
 
 
 def test_the_confusion_matrix_has_true_classes_in_rows_and_all_classes():
-    assert confusion_matrix([0, 0, 1, 1], [0, 1, 1, 1], 3).tolist() == [[1, 1, 0], [0, 2, 0], [0, 0, 0]]
+    assert confusion_matrix([0, 0, 1, 1], [0, 1, 1, 1], 3).tolist() == [
+        [1, 1, 0],
+        [0, 2, 0],
+        [0, 0, 0],
+    ]
 
 
 def test_an_absent_class_is_left_out_and_named():  # H01
@@ -114,7 +126,9 @@ def test_an_absent_class_is_left_out_and_named():  # H01
 
 
 def test_one_against_rest_auc_is_nan_only_for_the_absent_class():
-    values = per_class_auc(np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0.4, 0.5, 0.1], [0.3, 0.5, 0.2]]))
+    values = per_class_auc(
+        np.array([0, 0, 1]), np.array([[0.9, 0.1, 0], [0.4, 0.5, 0.1], [0.3, 0.5, 0.2]])
+    )
     assert values == pytest.approx([1, 0.75, np.nan], nan_ok=True)
 
 
@@ -123,7 +137,9 @@ def test_kappa_counts_the_distance_over_a_class_that_nobody_has():  # H02
     weights = sum((a - b) ** 2 for a, b in zip(labels, predicted, strict=True))
     chance = sum((a - b) ** 2 for a in labels for b in predicted) / 6
     assert score(labels, one_hot(predicted, 4))["kappa"] == pytest.approx(1 - weights / chance)
-    assert sk.cohen_kappa_score(labels, predicted, weights="quadratic") != pytest.approx(1 - weights / chance)
+    assert sk.cohen_kappa_score(labels, predicted, weights="quadratic") != pytest.approx(
+        1 - weights / chance
+    )
 
 
 def test_a_constant_prediction_agrees_no_better_than_chance():  # H03
@@ -132,14 +148,21 @@ def test_a_constant_prediction_agrees_no_better_than_chance():  # H03
     assert result["balanced_accuracy"] == pytest.approx(1 / 3)
     assert result["macro_f1"] == pytest.approx((4 / 6) / 3)
     assert np.isnan(result["kendall_tau"])
-    assert result["notes"] == ["kendall_tau is undefined: labels or predictions are all of one class"]
+    assert result["notes"] == [
+        "kendall_tau is undefined: labels or predictions are all of one class"
+    ]
     assert np.isnan(result["precision"]).tolist() == [False, True, True]
 
 
 @pytest.mark.parametrize("n", [1, 5])
 def test_constant_truth_and_prediction_leave_agreement_undefined_in_words(n):  # H04, H06
     result = score([1] * n, one_hot([1] * n, 3))
-    assert [result[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "ece")] == [1, 1, 1, 0]
+    assert [result[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "ece")] == [
+        1,
+        1,
+        1,
+        0,
+    ]
     for name in ("mcc", "kappa", "kendall_tau", "macro_auc"):
         assert np.isnan(result[name])
         assert sum(f"{name} is undefined: " in note for note in result["notes"]) == 1
@@ -147,7 +170,9 @@ def test_constant_truth_and_prediction_leave_agreement_undefined_in_words(n):  #
 
 def test_one_wrong_prediction_alone_scores_zero():  # H06
     result = score([1], one_hot([2], 3))
-    assert [result[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")] == [0] * 5
+    assert [
+        result[name] for name in ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")
+    ] == [0] * 5
     assert result["ece"] == 1
 
 
@@ -178,7 +203,9 @@ def test_a_row_that_is_no_distribution_is_refused_by_its_number(scorer, row, mes
         ([0, 1], [1, 0], r"got labels \(2,\) and probabilities \(2,\)"),
     ],
 )
-def test_predictions_that_cannot_be_scored_are_refused_in_words(labels, probabilities, message):  # H06
+def test_predictions_that_cannot_be_scored_are_refused_in_words(
+    labels, probabilities, message
+):  # H06
     with pytest.raises(BmixError, match=message):
         score(labels, probabilities)
 
@@ -186,11 +213,15 @@ def test_predictions_that_cannot_be_scored_are_refused_in_words(labels, probabil
 def test_float32_softmax_of_a_thousand_classes_is_accepted():
     logits = np.random.default_rng(0).normal(0, 3, (50, 1000)).astype(np.float32)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True, dtype=np.float32)
-    assert score(np.arange(50), probabilities, ("accuracy",))["accuracy"] == np.mean(logits.argmax(1) == np.arange(50))
+    assert score(np.arange(50), probabilities, ("accuracy",))["accuracy"] == np.mean(
+        logits.argmax(1) == np.arange(50)
+    )
 
 
 def test_of_tied_probabilities_the_lowest_class_is_predicted():  # H07
-    result = score([0, 1, 2, 1], [[0.5, 0.5, 0], [0.25, 0.375, 0.375], [0.25, 0.375, 0.375], [0.5, 0.5, 0]])
+    result = score(
+        [0, 1, 2, 1], [[0.5, 0.5, 0], [0.25, 0.375, 0.375], [0.25, 0.375, 0.375], [0.5, 0.5, 0]]
+    )
     assert result["confusion"] == [[1, 0, 0], [1, 1, 0], [0, 1, 0]]
 
 
@@ -202,7 +233,10 @@ def test_only_the_metrics_asked_for_are_computed():
 
 @pytest.mark.parametrize("call", [require_metric, lambda name: score([0, 1], np.eye(2), (name,))])
 def test_an_unknown_metric_is_refused_with_the_nearest_one(call):
-    with pytest.raises(BmixError, match=r"metric must be one of accuracy, .* got 'macro_fi'; did you mean 'macro_f1'"):
+    with pytest.raises(
+        BmixError,
+        match=r"metric must be one of accuracy, .* got 'macro_fi'; did you mean 'macro_f1'",
+    ):
         call("macro_fi")
 
 
@@ -219,7 +253,9 @@ def test_an_unknown_metric_is_refused_with_the_nearest_one(call):
 )
 def test_calibration_error_of_hand_computed_bins(labels, confidence, expected):
     probabilities = np.array([[c, 1 - c] for c in confidence])
-    assert expected_calibration_error(np.array(labels), probabilities) == pytest.approx(expected, abs=1e-12)
+    assert expected_calibration_error(np.array(labels), probabilities) == pytest.approx(
+        expected, abs=1e-12
+    )
     assert score(labels, probabilities)["ece"] == pytest.approx(expected, abs=1e-12)
 
 
@@ -234,7 +270,11 @@ def test_calibration_error_equals_a_sum_over_fifteen_bins():
     assert expected_calibration_error(labels, probabilities) == pytest.approx(expected)
 
 
-@given(st.integers(2, 5).flatmap(lambda c: st.lists(st.tuples(*[st.integers(0, c - 1)] * 2, st.just(c)), min_size=1)))
+@given(
+    st.integers(2, 5).flatmap(
+        lambda c: st.lists(st.tuples(*[st.integers(0, c - 1)] * 2, st.just(c)), min_size=1)
+    )
+)
 def test_a_matrix_scores_what_the_images_that_it_counts_score(pairs):
     labels, predicted, (classes, *_) = map(np.array, zip(*pairs, strict=True))
     matrix = confusion_matrix(labels, predicted, classes)
@@ -252,7 +292,9 @@ def test_scores_of_a_matrix_do_not_change_with_its_unit(classes, seed, unit):
 
 
 @given(st.lists(st.floats(0, 1), min_size=2, max_size=5).filter(any), st.booleans(), st.data())
-def test_where_fractions_of_images_are_all_predicted_alike_mcc_is_exactly_zero(column, turned, data):
+def test_where_fractions_of_images_are_all_predicted_alike_mcc_is_exactly_zero(
+    column, turned, data
+):
     matrix = np.zeros([len(column)] * 2)
     alone = data.draw(st.integers(0, len(column) - 1))
     matrix[:, alone] = column
@@ -263,7 +305,12 @@ def test_where_fractions_of_images_are_all_predicted_alike_mcc_is_exactly_zero(c
 
 def test_rounding_of_fractions_does_not_make_a_constant_prediction_undefined():
     matrix = np.zeros((4, 4))
-    matrix[:, 1] = [0.991, 0.293, 0.968, 0.507]  # for which scikit-learn takes the root of a negative number
+    matrix[:, 1] = [
+        0.991,
+        0.293,
+        0.968,
+        0.507,
+    ]  # for which scikit-learn takes the root of a negative number
     assert score_matrix(matrix)["mcc"] == 0
 
 

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from bmix_lite.errors import BmixError
+from bmix_lite.base.errors import BmixError
+from bmix_lite.base.randomness import stream
 from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
-from bmix_lite.randomness import stream
 
 unit = st.floats(0, 1, width=32)
 
@@ -19,12 +19,19 @@ def make_batch(seed, size=5, shape=(1, 4, 4), classes=3):
 
 
 def authors_formula(instance, balanced, lam):
-    lam = np.reshape(lam, (-1, *[1] * (instance.ndim - 1))).astype(float) if np.ndim(lam) else float(lam)
+    lam = (
+        np.reshape(lam, (-1, *[1] * (instance.ndim - 1))).astype(float)
+        if np.ndim(lam)
+        else float(lam)
+    )
     return (1 - lam) * instance.double().numpy() + lam * balanced.double().numpy()
 
 
 def test_lam_is_the_weight_of_the_balanced_batch():
-    base, balanced = (torch.zeros(4, 1), torch.eye(3)[[0] * 4]), (torch.ones(4, 1), torch.eye(3)[[2] * 4])
+    base, balanced = (
+        (torch.zeros(4, 1), torch.eye(3)[[0] * 4]),
+        (torch.ones(4, 1), torch.eye(3)[[2] * 4]),
+    )
     x, y = balanced_mixup(base, balanced, 0.25)
     assert x.unique().tolist() == [0.25]
     assert y.tolist() == [[0.75, 0, 0.25]] * 4
@@ -37,7 +44,9 @@ def test_it_is_the_formula_of_the_authors_to_float32_rounding(seed, lams, per_im
     lam = np.array(lams) if per_image else lams[0]
     for mixed, one, other in zip(balanced_mixup(base, balanced, lam), base, balanced, strict=True):
         # two roundings of numbers in [0, 1], each at most half of 2**-23
-        np.testing.assert_allclose(mixed.numpy(), authors_formula(one, other, lam), rtol=0, atol=2**-23)
+        np.testing.assert_allclose(
+            mixed.numpy(), authors_formula(one, other, lam), rtol=0, atol=2**-23
+        )
 
 
 def test_a_stream_of_weights_mixes_images_as_the_authors_do():
@@ -48,8 +57,12 @@ def test_a_stream_of_weights_mixes_images_as_the_authors_do():
         lam = draw_lam(alpha, rng=stream(0, "lam", epoch))
         assert lam == pytest.approx(stats.beta.ppf(u, alpha, 1), rel=1e-9)
         x, y = balanced_mixup(base, balanced, lam)
-        np.testing.assert_allclose(x.numpy(), authors_formula(base[0], balanced[0], lam), atol=2**-23)
-        np.testing.assert_allclose(y.numpy(), authors_formula(base[1], balanced[1], lam), atol=2**-23)
+        np.testing.assert_allclose(
+            x.numpy(), authors_formula(base[0], balanced[0], lam), atol=2**-23
+        )
+        np.testing.assert_allclose(
+            y.numpy(), authors_formula(base[1], balanced[1], lam), atol=2**-23
+        )
 
 
 @pytest.mark.parametrize("per_image", [False, True])
@@ -63,7 +76,10 @@ def test_lam_zero_and_one_give_either_batch_bit_for_bit(lam, per_image):
 
 
 def test_each_image_may_have_its_own_weight():
-    base, balanced = (torch.zeros(3, 2), torch.eye(3)[[0, 0, 0]]), (torch.ones(3, 2), torch.eye(3)[[1, 1, 1]])
+    base, balanced = (
+        (torch.zeros(3, 2), torch.eye(3)[[0, 0, 0]]),
+        (torch.ones(3, 2), torch.eye(3)[[1, 1, 1]]),
+    )
     x, y = balanced_mixup(base, balanced, torch.tensor([0.0, 0.5, 1.0]))
     assert x.tolist() == [[0, 0], [0.5, 0.5], [1, 1]]
     assert y.tolist() == [[1, 0, 0], [0.5, 0.5, 0], [0, 1, 0]]
@@ -96,7 +112,10 @@ def test_strided_images_mix_like_contiguous_ones():
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda x, y: (x[:4], y), r"x of the two batches must match, got \(5, 1, 4, 4\) and \(4, 1, 4, 4\)"),
+        (
+            lambda x, y: (x[:4], y),
+            r"x of the two batches must match, got \(5, 1, 4, 4\) and \(4, 1, 4, 4\)",
+        ),
         (lambda x, y: (x, y[:, :2]), r"y of the two batches must match, got \(5, 3\) and \(5, 2\)"),
     ],
 )
@@ -173,7 +192,9 @@ def test_remix_gives_the_rare_class_the_whole_label_where_its_image_weighs_more(
 @given(st.integers(0, 2**32 - 1), unit)
 def test_remix_of_equal_classes_is_mixup(seed, lam):
     batch, order = make_batch(seed), torch.tensor([4, 0, 1, 2, 3])
-    for ours, theirs in zip(remix(batch, lam, order, [50, 50, 50]), mixup(batch, lam, order), strict=True):
+    for ours, theirs in zip(
+        remix(batch, lam, order, [50, 50, 50]), mixup(batch, lam, order), strict=True
+    ):
         assert ours.equal(theirs)
 
 

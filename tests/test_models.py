@@ -6,7 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from bmix_lite.errors import BmixError
+from bmix_lite.base.errors import BmixError
 from bmix_lite.models import IMAGENET, LARGE, MODELS, Normalise, make_model, seeded, small_cnn
 from examples import digest
 
@@ -78,7 +78,9 @@ POOLED = {
 
 @pytest.mark.parametrize("name", LARGE)
 @pytest.mark.parametrize(("side", "places"), [(32, 4), (64, 4), (128, 4), (224, 7)])
-def test_four_by_four_places_remain_at_the_end_of_a_large_network_also_of_small_images(name, side, places):
+def test_four_by_four_places_remain_at_the_end_of_a_large_network_also_of_small_images(
+    name, side, places
+):
     model, seen = make_model(name, 2, 3, seed=0, side=side).eval(), []
     last = dict(model.named_modules())[POOLED[name]]
     last.register_forward_hook(lambda _, __, maps: seen.append(maps.shape[-2:]))
@@ -90,7 +92,10 @@ def test_four_by_four_places_remain_at_the_end_of_a_large_network_also_of_small_
 def test_the_first_layers_change_their_stride_only_so_that_pretrained_weights_still_fit():
     for name in ("mobilenet_v2", "resnext50"):
         shapes = [
-            {key: value.shape for key, value in make_model(name, 2, 3, seed=0, side=side).state_dict().items()}
+            {
+                key: value.shape
+                for key, value in make_model(name, 2, 3, seed=0, side=side).state_dict().items()
+            }
             for side in (32, 224)
         ]
         assert shapes[0] == shapes[1]
@@ -131,7 +136,10 @@ def test_normalise_subtracts_the_mean_of_a_channel_and_divides_by_its_deviation(
 
 @pytest.mark.parametrize("shape", [(2, 3, 8, 8), (2, 1, 8, 8), (3, 3, 5, 9), (4, 3, 1, 1)])
 def test_normalise_gives_the_same_bits_whatever_the_order_in_memory_and_keeps_that_order(shape):
-    images, net = torch.rand(shape, generator=torch.Generator().manual_seed(0)), Normalise(*IMAGENET)
+    images, net = (
+        torch.rand(shape, generator=torch.Generator().manual_seed(0)),
+        Normalise(*IMAGENET),
+    )
     last = images.contiguous(memory_format=torch.channels_last)
     if shape[1] == 1:
         net = Normalise([0.5], [0.25])
@@ -174,7 +182,9 @@ def test_weights_that_would_run_code_are_refused_and_do_not(tmp_path):
 
 
 def test_a_missing_file_of_weights_is_refused_by_name():
-    with pytest.raises(BmixError, match=r"weights must be '', 'imagenet' or a file, and there is no file 'imagnet'"):
+    with pytest.raises(
+        BmixError, match=r"weights must be '', 'imagenet' or a file, and there is no file 'imagnet'"
+    ):
         make_model("mobilenet_v2", 3, 3, seed=0, weights="imagnet")
 
 
@@ -196,7 +206,9 @@ def test_models_that_cannot_be_made_are_refused(arguments, message):
 
 
 def test_small_cnn_refuses_pretrained_weights():
-    with pytest.raises(BmixError, match=r"small_cnn has no pretrained weights, got weights='imagenet'"):
+    with pytest.raises(
+        BmixError, match=r"small_cnn has no pretrained weights, got weights='imagenet'"
+    ):
         make_model("small_cnn", 3, 1, seed=0, weights="imagenet")
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from scipy import stats
 
+from bmix_lite.base.randomness import stream
 from bmix_lite.distribution import (
     class_probabilities,
     draw_lam,
@@ -17,7 +18,6 @@ from bmix_lite.distribution import (
     mixed_class_probabilities,
 )
 from bmix_lite.mixing import balanced_mixup
-from bmix_lite.randomness import stream
 from bmix_lite.samplers import IndexStream, balanced_stream
 
 torch.set_num_threads(1)
@@ -83,7 +83,9 @@ def test_label_mass_after_mixing_follows_the_closed_form_on_real_datasets(labels
 
 def test_label_mass_summed_over_an_epoch_is_within_five_standard_errors_of_the_closed_form():
     labels = np.repeat([0, 1, 2], [9000, 900, 100])
-    mass = np.concatenate([mixed_mass(labels, 1, 0.2, epoch=epoch, batch_size=50) for epoch in (1, 2, 3)])
+    mass = np.concatenate(
+        [mixed_mass(labels, 1, 0.2, epoch=epoch, batch_size=50) for epoch in (1, 2, 3)]
+    )
     expected = 50 * np.array([0.9 / 1.2 + 1 / 18, 0.09 / 1.2 + 1 / 18, 0.01 / 1.2 + 1 / 18])
     error = mass.std(axis=0) / np.sqrt(len(mass))
     assert len(mass) == 600
@@ -92,7 +94,11 @@ def test_label_mass_summed_over_an_epoch_is_within_five_standard_errors_of_the_c
 
 def test_the_rarest_class_gets_the_hand_computed_share_at_alpha_one_fifth(labels):
     mixed = mixed_class_probabilities(np.bincount(labels), 1, 0.2)
-    expected = {5: 0.050130, 7: 0.033379, 23: 0.007715}  # by number of classes, e.g. (708 / 35126 + 0.2 / 5) / 1.2
+    expected = {
+        5: 0.050130,
+        7: 0.033379,
+        23: 0.007715,
+    }  # by number of classes, e.g. (708 / 35126 + 0.2 / 5) / 1.2
     assert mixed.min() == pytest.approx(expected[len(mixed)], abs=1e-6)
 
 
@@ -120,7 +126,9 @@ def test_the_balanced_epoch_repeats_rare_images_as_often_as_promised(labels):
     drawn = np.bincount(balanced_stream(labels, seed=0).indices(1), minlength=n)
     repeats = expected_draws(counts, 0, n)
     assert repeats == pytest.approx(n / (len(counts) * counts))
-    assert len(counts) != 5 or repeats.max() == pytest.approx(9.92, abs=0.005)  # EyePACS: ten times an epoch
+    assert len(counts) != 5 or repeats.max() == pytest.approx(
+        9.92, abs=0.005
+    )  # EyePACS: ten times an epoch
     per_class = np.bincount(labels, weights=drawn) / counts
     error = np.sqrt(n / len(counts) * (1 - 1 / len(counts))) / counts
     assert (np.abs(per_class - repeats) < 5 * error).all()
@@ -128,9 +136,13 @@ def test_the_balanced_epoch_repeats_rare_images_as_often_as_promised(labels):
 
 def test_the_balanced_epoch_sees_as_many_different_images_as_promised(labels):
     counts, n = np.bincount(labels), len(labels)
-    epochs = [labels[np.unique(balanced_stream(labels, seed=0).indices(epoch))] for epoch in range(1, 31)]
+    epochs = [
+        labels[np.unique(balanced_stream(labels, seed=0).indices(epoch))] for epoch in range(1, 31)
+    ]
     distinct = np.array([np.bincount(epoch, minlength=len(counts)) for epoch in epochs])
     expected = expected_distinct(counts, 0, n)
-    error = np.sqrt((counts - expected) / len(epochs))  # unseen images vary less than a Poisson number
+    error = np.sqrt(
+        (counts - expected) / len(epochs)
+    )  # unseen images vary less than a Poisson number
     assert (np.abs(distinct.mean(axis=0) - expected) <= 5 * error + 1e-9).all()
     assert expected == pytest.approx(counts * (1 - (1 - 1 / counts) ** (n / len(counts))), rel=0.01)

@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
 
-from bmix_lite.errors import BmixError
+from bmix_lite.base.errors import BmixError
 from bmix_lite.metrics import score
 from bmix_lite.posthoc import TAUS, adjust_predictions, adjust_probabilities, choose_tau
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs import read_predictions
+from bmix_lite.runs.folder import read_predictions
 from examples import QUICK, make_images, run_in_folder
 
 COUNTS = [900, 90, 10]
@@ -19,11 +19,17 @@ def make_probabilities(seed, size=20, classes=3):
 
 
 @settings(max_examples=50)
-@given(st.integers(0, 2**32 - 1), st.floats(-1, 3), st.lists(st.integers(1, 10**6), min_size=3, max_size=3))
+@given(
+    st.integers(0, 2**32 - 1),
+    st.floats(-1, 3),
+    st.lists(st.integers(1, 10**6), min_size=3, max_size=3),
+)
 def test_it_is_the_softmax_of_logits_less_tau_log_pi(seed, tau, counts):
     logits = np.random.default_rng(seed).normal(0, 3, (6, 3))
     expected = softmax(logits - tau * np.log(np.array(counts) / sum(counts)), axis=1)
-    assert adjust_probabilities(softmax(logits, axis=1), counts, tau) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    assert adjust_probabilities(softmax(logits, axis=1), counts, tau) == pytest.approx(
+        expected, rel=1e-9, abs=1e-15
+    )
 
 
 def test_a_rare_class_at_its_prior_becomes_as_likely_as_the_others():
@@ -31,7 +37,9 @@ def test_a_rare_class_at_its_prior_becomes_as_likely_as_the_others():
     assert adjust_probabilities(shares, COUNTS, 1) == pytest.approx(np.full((1, 3), 1 / 3))
     assert adjust_probabilities(shares, COUNTS, 0) == pytest.approx(shares)
     # 0.9**0.5, 0.09**0.5 and 0.01**0.5 are as 9.487, 3 and 1
-    assert adjust_probabilities(shares, COUNTS, 0.5)[0] == pytest.approx(np.sqrt(shares[0]) / np.sqrt(shares).sum())
+    assert adjust_probabilities(shares, COUNTS, 0.5)[0] == pytest.approx(
+        np.sqrt(shares[0]) / np.sqrt(shares).sum()
+    )
 
 
 def test_with_the_true_probabilities_tau_one_has_the_best_balanced_accuracy():
@@ -63,7 +71,12 @@ def test_probabilities_of_zero_stay_zero_and_tiny_ones_do_not_overflow():
         ([[0.5, np.nan]], [3, 1], 1, "probabilities must be finite"),
         ([[1.5, -0.5]], [3, 1], 1, "probabilities must be finite, 0 or more"),
         ([[0.0, 0.0]], [3, 1], 1, "above 0 for some class of each image"),
-        ([[0.5, 0.5]], [3, 1, 1], 1, r"counts must be 2 numbers of at least 1, got \[3\.0, 1\.0, 1\.0\]"),
+        (
+            [[0.5, 0.5]],
+            [3, 1, 1],
+            1,
+            r"counts must be 2 numbers of at least 1, got \[3\.0, 1\.0, 1\.0\]",
+        ),
         ([[0.5, 0.5]], [3, 0], 1, r"counts must be 2 numbers of at least 1, got \[3\.0, 0\.0\]"),
         ([[0.5, 0.5]], [3, 1], float("inf"), "tau must be finite, got inf"),
     ],
@@ -76,7 +89,9 @@ def test_what_cannot_be_adjusted_is_refused(probabilities, counts, tau, message)
 def test_the_smallest_of_equally_good_taus_is_chosen_whatever_their_order():
     labels, probabilities = np.array([0, 1, 2]), np.eye(3) * 0.98 + 0.01 / 1.5
     probabilities /= probabilities.sum(axis=1, keepdims=True)
-    tau, scores = choose_tau(labels, lambda tau: adjust_probabilities(probabilities, [2, 1, 1], tau), (0.5, 0.2, 1.0))
+    tau, scores = choose_tau(
+        labels, lambda tau: adjust_probabilities(probabilities, [2, 1, 1], tau), (0.5, 0.2, 1.0)
+    )
     assert tau == 0.2
     assert set(scores.values()) == {1.0}
 
@@ -92,7 +107,8 @@ def test_the_test_split_has_no_say_in_tau():
     labels = np.random.default_rng(0).integers(0, 3, 60)
     val = labels, make_probabilities(1, 60)
     taus = {
-        adjust_predictions({"val": val, "test": (labels, make_probabilities(seed, 60))}, COUNTS)[0] for seed in (2, 3)
+        adjust_predictions({"val": val, "test": (labels, make_probabilities(seed, 60))}, COUNTS)[0]
+        for seed in (2, 3)
     }
     assert len(taus) == 1
     with pytest.raises(BmixError, match="tau is chosen on the split 'val', got test"):
@@ -108,7 +124,11 @@ def test_the_predictions_of_a_finished_run_are_adjusted_from_its_folder(tmp_path
     for split, (labels, probabilities) in adjusted.items():
         was = predictions[split]
         assert labels.tolist() == was[0].tolist()
-        expected = softmax(log_softmax(np.log(was[1]), axis=1) - tau * np.log(data.counts() / 78), axis=1)
+        expected = softmax(
+            log_softmax(np.log(was[1]), axis=1) - tau * np.log(data.counts() / 78), axis=1
+        )
         assert probabilities == pytest.approx(expected, rel=1e-9)
     best = score(*adjusted["val"], ["balanced_accuracy"])["balanced_accuracy"]
-    assert best >= score(*predictions["val"], ["balanced_accuracy"])["balanced_accuracy"]  # tau = 0 is among them
+    assert (
+        best >= score(*predictions["val"], ["balanced_accuracy"])["balanced_accuracy"]
+    )  # tau = 0 is among them

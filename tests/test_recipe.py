@@ -5,13 +5,15 @@ import pandas as pd
 import pytest
 
 from bmix_lite import augment, losses, metrics, models, recipe, schedules
-from bmix_lite.errors import BmixError
-from bmix_lite.grids import read_grid_file
+from bmix_lite.base.errors import BmixError
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
+from bmix_lite.sweeps.grids import read_grid_file
 from conftest import ROOT, miss
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Recipe)}
-TEXTS, WHOLE = ({name for name, value in FIELDS.items() if type(value) is kind} for kind in (str, int))
+TEXTS, WHOLE = (
+    {name for name, value in FIELDS.items() if type(value) is kind} for kind in (str, int)
+)
 NUMBERS = {name for name, value in FIELDS.items() if type(value) is float}
 
 
@@ -23,14 +25,18 @@ def with_alpha(name, value):
 @pytest.mark.parametrize("name", sorted(TEXTS))
 @pytest.mark.parametrize("value", [3, None, True, ["cosine"]])
 def test_a_text_must_be_a_text(name, value):
-    with pytest.raises(BmixError, match=rf"{name} must be of type str, got .* \({type(value).__name__}\)"):
+    with pytest.raises(
+        BmixError, match=rf"{name} must be of type str, got .* \({type(value).__name__}\)"
+    ):
         Recipe(**{name: value})
 
 
 @pytest.mark.parametrize("name", sorted(WHOLE))
 @pytest.mark.parametrize("value", [1.5, 2.0, "three", None, True])
 def test_a_whole_number_must_be_a_whole_number(name, value):
-    with pytest.raises(BmixError, match=rf"{name} must be of type int, got {value!r} \({type(value).__name__}\)"):
+    with pytest.raises(
+        BmixError, match=rf"{name} must be of type int, got {value!r} \({type(value).__name__}\)"
+    ):
         Recipe(**{name: value})
 
 
@@ -53,7 +59,11 @@ def test_a_number_must_be_finite(name, value):
     [
         ("q", -0.1, r"q must lie in \[0, 1\] or be one of progressive, effective, got -0\.1"),
         ("q", 1.01, r"q must lie in \[0, 1\] or be one of progressive, effective, got 1\.01"),
-        ("q", "progresive", r"q must lie in .* of progressive, effective, got 'progresive'; .*'progressive'\?"),
+        (
+            "q",
+            "progresive",
+            r"q must lie in .* of progressive, effective, got 'progresive'; .*'progressive'\?",
+        ),
         ("q", None, r"q must be of type float \| str, got None"),
         ("q", True, r"q must be of type float \| str, got True"),
         ("alpha", -0.2, r"alpha must be a finite number >= 0, got -0\.2"),
@@ -82,13 +92,17 @@ def test_a_value_out_of_range_is_refused_with_the_rule(name, value, rule):
 @pytest.mark.parametrize("name", CHOICES)
 def test_a_choice_misspelt_is_refused_with_the_nearest_one(name):
     right = next(choice for choice in CHOICES[name] if len(choice) > 3)
-    with pytest.raises(BmixError, match=rf"{name} must be one of .*, got '{right}x'; did you mean '{right}'\?"):
+    with pytest.raises(
+        BmixError, match=rf"{name} must be one of .*, got '{right}x'; did you mean '{right}'\?"
+    ):
         Recipe(**{name: right + "x"})
 
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_makes_a_recipe(name):
-    assert [getattr(Recipe(**{name: choice}), name) for choice in CHOICES[name]] == list(CHOICES[name])
+    assert [getattr(Recipe(**{name: choice}), name) for choice in CHOICES[name]] == list(
+        CHOICES[name]
+    )
 
 
 def test_the_choices_are_what_the_modules_offer():
@@ -152,9 +166,13 @@ def test_make_sets_other_fields_and_keeps_the_rest_where_none_is_given():
     assert recipe == Recipe(mixing="balanced", alpha=0.1, epochs=5)
 
 
-@pytest.mark.parametrize(("wrong", "right"), [("alhpa", "alpha"), ("Alpha", "alpha"), ("batchsize", "batch_size")])
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("alhpa", "alpha"), ("Alpha", "alpha"), ("batchsize", "batch_size")]
+)
 def test_a_misspelt_field_is_refused_with_the_nearest_one(wrong, right):
-    with pytest.raises(BmixError, match=rf"'{wrong}' is not a field of Recipe; did you mean '{right}'\?"):
+    with pytest.raises(
+        BmixError, match=rf"'{wrong}' is not a field of Recipe; did you mean '{right}'\?"
+    ):
         Recipe.make("balanced_mixup", **{wrong: 0.5})
 
 
@@ -163,10 +181,14 @@ def test_a_field_like_no_other_is_refused_without_a_hint():
         Recipe.make("instance", zzz=1)
 
 
-@pytest.mark.parametrize(("row", "field"), [(dict(los="focal"), "los"), (dict(q=0.0, alfa=0.2), "alfa")])
+@pytest.mark.parametrize(
+    ("row", "field"), [(dict(los="focal"), "los"), (dict(q=0.0, alfa=0.2), "alfa")]
+)
 def test_a_misspelt_field_in_a_row_of_ones_own_is_refused(row, field, monkeypatch):
     monkeypatch.setitem(METHODS, "mine", row)
-    with pytest.raises(BmixError, match=rf"'{field}' is not a field of Recipe; did you mean '(loss|alpha)'\?"):
+    with pytest.raises(
+        BmixError, match=rf"'{field}' is not a field of Recipe; did you mean '(loss|alpha)'\?"
+    ):
         Recipe.make("mine")
 
 
@@ -179,13 +201,20 @@ def test_a_row_of_ones_own_may_set_any_field_and_finds_itself(monkeypatch):
 
 
 def test_an_unknown_method_is_refused_with_the_nearest_one():
-    with pytest.raises(BmixError, match=r"method must be one of instance, .*got 'balanced_mix_up'.*'balanced_mixup'"):
+    with pytest.raises(
+        BmixError,
+        match=r"method must be one of instance, .*got 'balanced_mix_up'.*'balanced_mixup'",
+    ):
         Recipe.make("balanced_mix_up")
 
 
 @pytest.mark.parametrize(
     ("method", "fields"),
-    [("instance", dict(q=0.5)), ("mixup", dict(mixing="balanced")), ("focal", dict(loss="cross_entropy"))],
+    [
+        ("instance", dict(q=0.5)),
+        ("mixup", dict(mixing="balanced")),
+        ("focal", dict(loss="cross_entropy")),
+    ],
 )
 def test_a_field_that_contradicts_the_method_is_refused(method, fields):
     name, value = next(iter(fields.items()))
@@ -195,15 +224,29 @@ def test_a_field_that_contradicts_the_method_is_refused(method, fields):
 
 def test_the_papers_recipe_is_what_the_authors_logged():
     eyes = Recipe.paper("data/eyepacs")
-    assert (eyes.method, eyes.mixing, eyes.alpha, eyes.monitor) == ("balanced_mixup", "balanced", 0.2, "kappa")
+    assert (eyes.method, eyes.mixing, eyes.alpha, eyes.monitor) == (
+        "balanced_mixup",
+        "balanced",
+        0.2,
+        "kappa",
+    )
     assert (eyes.optimizer, eyes.lr, eyes.momentum, eyes.weight_decay) == ("sgd", 0.01, 0, 0)
     assert (eyes.batch_size, eyes.epochs, eyes.schedule, eyes.min_lr) == (8, 30, "plateau", 1e-4)
-    assert (eyes.model, eyes.weights, eyes.augment, eyes.defects) == ("mobilenet_v2", "imagenet", "medical", "")
+    assert (eyes.model, eyes.weights, eyes.augment, eyes.defects) == (
+        "mobilenet_v2",
+        "imagenet",
+        "medical",
+        "",
+    )
     assert Recipe.paper("data/hyper_kvasir").monitor == "mcc"
-    assert Recipe.paper("data/eyepacs", "focal", seed=3, weights="").asdict() == eyes.asdict() | dict(
+    assert Recipe.paper(
+        "data/eyepacs", "focal", seed=3, weights=""
+    ).asdict() == eyes.asdict() | dict(
         dataset="data/eyepacs", mixing="none", alpha=0.0, loss="focal", seed=3, weights=""
     )
-    wrong = Recipe.paper("data/eyepacs", defects="leading_plateau drop_last kappa_without_labels global_lam")
+    wrong = Recipe.paper(
+        "data/eyepacs", defects="leading_plateau drop_last kappa_without_labels global_lam"
+    )
     assert len(wrong.defects.split()) == 4
 
 
@@ -216,7 +259,11 @@ def test_the_papers_recipe_agrees_with_the_published_runs():
         logged = runs[runs["dataset"] == dataset].mode().iloc[0]
         ours = Recipe.paper({"endo": "data/hyper_kvasir"}.get(dataset, f"data/{dataset}"))
         assert (logged["monitor"], logged["optimizer"]) == (ours.monitor, ours.optimizer)
-        assert (int(logged["batch_size"]), float(logged["lr"]), float(logged["wd"])) == (8, ours.lr, ours.weight_decay)
+        assert (int(logged["batch_size"]), float(logged["lr"]), float(logged["wd"])) == (
+            8,
+            ours.lr,
+            ours.weight_decay,
+        )
         assert int(logged["n_epochs_max"]) == ours.epochs
         assert int(logged["patience"]) == schedules.PLATEAU_PATIENCE
     ended = runs[runs["n_epochs_run"] < runs["n_epochs_max"]]
@@ -225,7 +272,12 @@ def test_the_papers_recipe_agrees_with_the_published_runs():
 
 def test_the_grid_of_the_papers_runs_is_the_papers_recipe():
     rows = read_grid_file(ROOT / "notebooks/paper.yaml", {})
-    assert {row["method"] for row in rows} >= {"instance", "class_balanced", "mixup", "balanced_mixup"}
+    assert {row["method"] for row in rows} >= {
+        "instance",
+        "class_balanced",
+        "mixup",
+        "balanced_mixup",
+    }
     for row in rows:
         fields = {name: value for name, value in row.items() if name not in ("method", "dataset")}
         assert Recipe.make(**row) == Recipe.paper(row["dataset"], row["method"], **fields)

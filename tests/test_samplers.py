@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from bmix_lite import samplers
-from bmix_lite.distribution import class_probabilities, effective_probabilities, progressive_probabilities
-from bmix_lite.errors import BmixError
+from bmix_lite.base.errors import BmixError
+from bmix_lite.distribution import (
+    class_probabilities,
+    effective_probabilities,
+    progressive_probabilities,
+)
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream, count_batches
 
 COUNTS = [70, 25, 5]
@@ -65,7 +69,9 @@ def test_effective_draws_follow_their_shares_in_every_epoch():
         assert fits(expected, np.bincount(labels[drawn]))
 
 
-SEVEN = np.random.default_rng(0).permutation(np.repeat(np.arange(7), [90_000, 30_000, 9000, 900, 70, 30, 1]))
+SEVEN = np.random.default_rng(0).permutation(
+    np.repeat(np.arange(7), [90_000, 30_000, 9000, 900, 70, 30, 1])
+)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +138,9 @@ def test_a_deck_deals_every_image_of_a_class_once_before_any_twice(counts):
 
 @few
 @given(st.integers(1, 300), st.integers(1, 40), st.sampled_from([0, 0.5, 1]), st.booleans())
-def test_batches_are_the_epoch_cut_in_full_batches_and_never_end_with_one_image(draws, batch_size, q, short_chunks):
+def test_batches_are_the_epoch_cut_in_full_batches_and_never_end_with_one_image(
+    draws, batch_size, q, short_chunks
+):
     stream = make(q, labels=np.arange(draws) % min(draws, 3), draws=draws)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(samplers, "CHUNK", 7 if short_chunks else samplers.CHUNK)
@@ -147,7 +155,15 @@ def test_batches_are_the_epoch_cut_in_full_batches_and_never_end_with_one_image(
 
 @pytest.mark.parametrize(
     ("draws", "batch_size", "sizes"),
-    [(8, 4, [4, 4]), (9, 4, [4, 5]), (10, 4, [4, 4, 2]), (3, 1, [1, 1, 1]), (5, 4, [5]), (3, 4, [3]), (1, 4, [1])],
+    [
+        (8, 4, [4, 4]),
+        (9, 4, [4, 5]),
+        (10, 4, [4, 4, 2]),
+        (3, 1, [1, 1, 1]),
+        (5, 4, [5]),
+        (3, 4, [3]),
+        (1, 4, [1]),
+    ],
 )
 def test_a_lone_last_image_joins_the_batch_before_it(draws, batch_size, sizes):
     stream = make(labels=[0] * draws)
@@ -156,13 +172,21 @@ def test_a_lone_last_image_joins_the_batch_before_it(draws, batch_size, sizes):
 
 
 def test_an_epoch_is_a_pure_function_of_seed_purpose_and_epoch():
-    for q, options in ((1, {}), (0.5, {}), (0, {"replacement": False}), ("progressive", {"epochs": 9})):
+    for q, options in (
+        (1, {}),
+        (0.5, {}),
+        (0, {"replacement": False}),
+        ("progressive", {"epochs": 9}),
+    ):
         stream = make(q, **options)
         later = stream.indices(5)
         next(stream.batches(1, 8))
         assert np.array_equal(stream.indices(5), later)
         assert np.array_equal(make(q, **options).indices(5), later)
-        for other in (make(q, seed=1, **options).indices(5), make(q, purpose="x", **options).indices(5)):
+        for other in (
+            make(q, seed=1, **options).indices(5),
+            make(q, purpose="x", **options).indices(5),
+        ):
             assert not np.array_equal(other, later)
         assert not np.array_equal(stream.indices(6), later)
 
@@ -179,7 +203,9 @@ def test_no_global_generator_is_touched_or_heeded():
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
-        epochs.append([make(1).indices(1), make(0).indices(1), make(0, replacement=False).indices(1)])
+        epochs.append(
+            [make(1).indices(1), make(0).indices(1), make(0, replacement=False).indices(1)]
+        )
     assert np.array_equal(*epochs)
     assert random.random() == random.Random(99).random()
     assert np.random.random() == np.random.RandomState(99).random()  # noqa: NPY002
@@ -238,7 +264,9 @@ def test_a_stream_refuses_bad_arguments_in_words(arguments, message):
 
 
 def test_an_unknown_way_of_drawing_is_refused_with_the_nearest_one():
-    with pytest.raises(BmixError, match=r"balanced_draw must be one of replacement, deck, got 'dekc'.*'deck'"):
+    with pytest.raises(
+        BmixError, match=r"balanced_draw must be one of replacement, deck, got 'dekc'.*'deck'"
+    ):
         balanced_stream(LABELS, seed=0, draw="dekc")
 
 
@@ -252,14 +280,23 @@ def test_batches_without_size_are_refused(batch_size):
 
 @few
 @given(st.integers(2, 400), st.integers(1, 12), st.integers(1, 5))
-def test_ranks_share_an_epoch_without_losing_or_doubling_an_image_and_take_equal_steps(n, batch_size, world_size):
+def test_ranks_share_an_epoch_without_losing_or_doubling_an_image_and_take_equal_steps(
+    n, batch_size, world_size
+):
     assume(n >= batch_size * world_size)
     stream = make(labels=np.zeros(n, int))
-    ranks = [BatchSampler(stream, batch_size, rank=rank, world_size=world_size) for rank in range(world_size)]
+    ranks = [
+        BatchSampler(stream, batch_size, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
     for sampler in ranks:
         sampler.set_epoch(3)
     epochs = [list(sampler) for sampler in ranks]
-    assert [len(sampler) for sampler in ranks] == [len(epochs[0])] * world_size == [len(batches) for batches in epochs]
+    assert (
+        [len(sampler) for sampler in ranks]
+        == [len(epochs[0])] * world_size
+        == [len(batches) for batches in epochs]
+    )
     assert sorted(i for batches in epochs for batch in batches for i in batch) == list(range(n))
     for step, whole in enumerate(stream.batches(3, batch_size, world_size)):
         parts = [batches[step] for batches in epochs]
@@ -270,11 +307,18 @@ def test_ranks_share_an_epoch_without_losing_or_doubling_an_image_and_take_equal
 
 @pytest.mark.parametrize(
     ("n", "world_size", "sizes"),
-    [(14, 3, [[5], [5], [4]]), (17, 3, [[6], [6], [5]]), (18, 3, [[4, 2], [4, 2], [4, 2]]), (9, 2, [[5], [4]])],
+    [
+        (14, 3, [[5], [5], [4]]),
+        (17, 3, [[6], [6], [5]]),
+        (18, 3, [[4, 2], [4, 2], [4, 2]]),
+        (9, 2, [[5], [4]]),
+    ],
 )
 def test_a_short_last_step_leaves_no_process_a_lone_image_or_none(n, world_size, sizes):
     stream = make(labels=[0] * n)
-    ranks = [BatchSampler(stream, 4, rank=rank, world_size=world_size) for rank in range(world_size)]
+    ranks = [
+        BatchSampler(stream, 4, rank=rank, world_size=world_size) for rank in range(world_size)
+    ]
     assert [[len(batch) for batch in sampler] for sampler in ranks] == sizes
 
 

@@ -62,7 +62,9 @@ def test_plateau_is_that_of_torch(history):
 
 
 def test_plateau_lowers_the_rate_after_three_epochs_that_were_no_better():
-    rates = all_rates(Recipe(schedule="plateau", epochs=8, lr=1), [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7])
+    rates = all_rates(
+        Recipe(schedule="plateau", epochs=8, lr=1), [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7]
+    )
     assert rates == pytest.approx([1, 1, 1, 1, 1, 0.1, 0.1, 0.1])
 
 

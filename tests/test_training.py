@@ -14,14 +14,14 @@ from torch import nn
 
 import bmix_lite
 from bmix_lite import schedules
+from bmix_lite.base.errors import BmixError
+from bmix_lite.base.randomness import stream
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint
-from bmix_lite.datasets import load
+from bmix_lite.data.datasets import load
+from bmix_lite.data.imageset import ImageSet
 from bmix_lite.distribution import draw_lam
-from bmix_lite.errors import BmixError
-from bmix_lite.imageset import ImageSet
 from bmix_lite.models import make_model, seeded
-from bmix_lite.randomness import stream
 from bmix_lite.recipe import Recipe
 from bmix_lite.samplers import IndexStream, balanced_stream
 from bmix_lite.schedules import lr_at
@@ -66,11 +66,18 @@ def train_plainly(data, recipe):
     optimizer = torch.optim.SGD(model.parameters(), lr=1, **settings)
     for epoch in range(1, recipe.epochs + 1):
         optimizer.param_groups[0]["lr"] = lr_at(recipe, epoch, [])
-        lams, orders, total = stream(recipe.seed, "lam", epoch), stream(recipe.seed, "mixup order", epoch), 0
+        lams, orders, total = (
+            stream(recipe.seed, "lam", epoch),
+            stream(recipe.seed, "mixup order", epoch),
+            0,
+        )
         for one, other in zip(base.batches(epoch, 16), balanced.batches(epoch, 16), strict=True):
             size = len(one) if recipe.lam_per == "image" else None
             if recipe.mixing == "mixup":
-                lam, other = lams.beta(recipe.alpha, recipe.alpha, size), one[orders.permutation(len(one))]
+                lam, other = (
+                    lams.beta(recipe.alpha, recipe.alpha, size),
+                    one[orders.permutation(len(one))],
+                )
             else:
                 lam = draw_lam(recipe.alpha, size, rng=lams)
             lam = torch.as_tensor(lam).float().reshape(-1, 1)
@@ -94,7 +101,14 @@ def train_plainly(data, recipe):
         dict(mixing="balanced", alpha=0.5, balanced_draw="deck"),
         dict(mixing="mixup", alpha=0.5),
         dict(mixing="mixup", alpha=0.5, lam_per="image"),
-        dict(mixing="balanced", alpha=0.5, schedule="constant", warmup_epochs=1, weight_decay=0.01, seed=7),
+        dict(
+            mixing="balanced",
+            alpha=0.5,
+            schedule="constant",
+            warmup_epochs=1,
+            weight_decay=0.01,
+            seed=7,
+        ),
     ],
 )
 def test_training_is_the_method_written_out_in_plain_torch(data, tmp_path, fields):
@@ -134,7 +148,9 @@ def record_batches(data, recipe, model=None):
     run(recipe, data, model)
     train_rows = set(data.rows("train").tolist())
     # one image is the check of the model's outputs, all training images are the clean pass of the plateau
-    batches = [rows for rows in data.images.asked if set(rows) <= train_rows and 1 < len(rows) <= 17]
+    batches = [
+        rows for rows in data.images.asked if set(rows) <= train_rows and 1 < len(rows) <= 17
+    ]
     mixes = recipe.mixing == "balanced" and recipe.alpha > 0
     return (batches[::2], batches[1::2]) if mixes else (batches, [])
 
@@ -190,12 +206,17 @@ def last_state(recipe, data, folder):
     return load_checkpoint(folder / "checkpoint.pt")["model"]
 
 
-@pytest.mark.parametrize("fields", [BALANCED, dict(loss="class_balanced"), dict(schedule="plateau", q=0.5)])
+@pytest.mark.parametrize(
+    "fields", [BALANCED, dict(loss="class_balanced"), dict(schedule="plateau", q=0.5)]
+)
 def test_training_does_not_depend_on_the_validation_images(data, tmp_path, fields):
     rows = np.concatenate([data.rows("train"), data.rows("val")[:6], data.rows("test")])
-    fewer = replace(data, images=data.images[rows], labels=data.labels[rows], split=data.split[rows])
+    fewer = replace(
+        data, images=data.images[rows], labels=data.labels[rows], split=data.split[rows]
+    )
     states = [
-        last_state(Recipe(**QUICK, **fields), other, tmp_path / str(len(other.labels))) for other in (data, fewer)
+        last_state(Recipe(**QUICK, **fields), other, tmp_path / str(len(other.labels)))
+        for other in (data, fewer)
     ]
     assert digest(states[0]) == digest(states[1])
 
@@ -203,7 +224,9 @@ def test_training_does_not_depend_on_the_validation_images(data, tmp_path, field
 def test_every_image_of_every_epoch_and_side_is_augmented_anew(data):
     same = np.broadcast_to(data.images[:1], data.images.shape).copy()
     model, seen = make_linear(), []
-    model.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0]) if layer.training else None)
+    model.register_forward_pre_hook(
+        lambda layer, inputs: seen.append(inputs[0]) if layer.training else None
+    )
     run(Recipe(**QUICK), replace(data, images=same), model)
     shown = torch.cat(seen).flatten(1)
     assert len(torch.unique(shown, dim=0)) == len(shown) == 3 * sum(COUNTS)
@@ -227,7 +250,9 @@ def test_dropout_is_drawn_anew_in_every_epoch_and_by_the_seed(data):
         with seeded(0):
             model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 3))
         seen = []
-        model[1].register_forward_hook(lambda layer, _, out: seen.append(out == 0) if layer.training else None)
+        model[1].register_forward_hook(
+            lambda layer, _, out: seen.append(out == 0) if layer.training else None
+        )
         run(Recipe(**QUICK, seed=seed, augment="none"), data, model)
         return [seen[epoch * STEPS][:16] for epoch in range(3)]
 
@@ -237,7 +262,11 @@ def test_dropout_is_drawn_anew_in_every_epoch_and_by_the_seed(data):
 
 
 def test_the_same_seed_gives_the_same_run_and_another_seed_another(data):
-    recipes = Recipe(**QUICK, **BALANCED), Recipe(**QUICK, **BALANCED), Recipe(**QUICK, **BALANCED, seed=1)
+    recipes = (
+        Recipe(**QUICK, **BALANCED),
+        Recipe(**QUICK, **BALANCED),
+        Recipe(**QUICK, **BALANCED, seed=1),
+    )
     (one, history), (again, same), (other, different) = (run(recipe, data) for recipe in recipes)
     assert digest(one) == digest(again) != digest(other)
     assert without_seconds(history) == without_seconds(same) != without_seconds(different)
@@ -253,7 +282,10 @@ print(digest(model), without_seconds(history))
 def test_fresh_processes_with_any_hash_seed_give_the_same_run():
     paths, started = [str(Path(__file__).parent), str(Path(bmix_lite.__file__).parents[1])], []
     for hash_seed in ("0", "1"):  # and this process
-        environment = os.environ | {"PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(paths)}
+        environment = os.environ | {
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": os.pathsep.join(paths),
+        }
         command = [sys.executable, "-c", SCRIPT]
         started.append(subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True))
     model, history = run(Recipe(**QUICK, **BALANCED))
@@ -266,7 +298,10 @@ def test_two_runs_in_one_process_do_not_disturb_each_other(data):
     recipes = [Recipe(**QUICK, **BALANCED), Recipe(**QUICK, loss="focal", seed=5)]
     alone = [run(recipe, data) for recipe in recipes]
     models = [make_net(recipe, data) for recipe in recipes]
-    both = [train(model, data, recipe, device="cpu") for model, recipe in zip(models, recipes, strict=True)]
+    both = [
+        train(model, data, recipe, device="cpu")
+        for model, recipe in zip(models, recipes, strict=True)
+    ]
     histories = list(zip(*zip(*both, strict=True), strict=True))  # one epoch of each in turn
     assert [next(generator, "ended") for generator in both] == ["ended"] * 2
     for (expected, expected_history), model, history in zip(alone, models, histories, strict=True):
@@ -302,7 +337,9 @@ def test_a_progress_bar_changes_nothing(data, capsys):
 
 def test_the_recipe_sets_the_number_of_threads_and_the_caller_gets_his_back(data):
     model, seen = make_linear(), set()
-    model.register_forward_pre_hook(lambda *_: seen.add(torch.get_num_threads()) if model.training else None)
+    model.register_forward_pre_hook(
+        lambda *_: seen.add(torch.get_num_threads()) if model.training else None
+    )
     before = torch.get_num_threads()
     for _ in train(model, data, Recipe(**QUICK, threads=before + 1), device="cpu"):
         assert torch.get_num_threads() == before
@@ -316,7 +353,9 @@ def test_bfloat16_trains_to_nearly_the_same_loss(data):
     assert ours == pytest.approx(theirs, rel=0.1)
 
 
-@pytest.mark.parametrize("fields", [dict(), dict(**BALANCED, schedule="plateau", monitor="macro_f1")])
+@pytest.mark.parametrize(
+    "fields", [dict(), dict(**BALANCED, schedule="plateau", monitor="macro_f1")]
+)
 def test_records_hold_what_scikit_learn_says_of_the_model_of_that_epoch(data, fields):
     recipe = Recipe(**QUICK, **fields)
     model = make_net(recipe, data)
@@ -334,14 +373,18 @@ def test_records_hold_what_scikit_learn_says_of_the_model_of_that_epoch(data, fi
         if recipe.monitor == "macro_f1":
             expected["val_macro_f1"] = sk.f1_score(labels, predicted, average="macro")
         if recipe.schedule == "plateau":
-            expected["train_balanced_accuracy"] = sk.balanced_accuracy_score(data.labels[clean], on_train)
+            expected["train_balanced_accuracy"] = sk.balanced_accuracy_score(
+                data.labels[clean], on_train
+            )
         assert set(record) == set(expected) | {"lr", "train_loss", "seconds"}
         assert {name: record[name] for name in expected} == pytest.approx(expected, rel=1e-5)
         assert record["seconds"] > 0
 
 
 def test_a_plateau_run_ends_where_its_rate_would_fall_below_min_lr_and_stays_ended(data, tmp_path):
-    recipe = Recipe(epochs=60, batch_size=16, schedule="plateau", lr=0.01, min_lr=1e-4, augment="none")
+    recipe = Recipe(
+        epochs=60, batch_size=16, schedule="plateau", lr=0.01, min_lr=1e-4, augment="none"
+    )
     _, history = run(recipe, data, checkpoint=tmp_path / "checkpoint.pt")
     assert 9 <= len(history) < 60
     assert sorted({record["lr"] for record in history}) == pytest.approx([1e-4, 1e-3, 1e-2])
@@ -350,7 +393,9 @@ def test_a_plateau_run_ends_where_its_rate_would_fall_below_min_lr_and_stays_end
     assert again == history
 
 
-@pytest.mark.parametrize(("mixing", "steps"), [("balanced", STEPS // 2), ("mixup", STEPS), ("none", STEPS)])
+@pytest.mark.parametrize(
+    ("mixing", "steps"), [("balanced", STEPS // 2), ("mixup", STEPS), ("none", STEPS)]
+)
 def test_where_images_are_the_budget_all_methods_read_equally_many(data, mixing, steps):
     alpha = 0.0 if mixing == "none" else 0.3
     recipe = Recipe(**QUICK, budget="images", mixing=mixing, alpha=alpha)
@@ -368,7 +413,10 @@ def test_where_images_are_the_budget_all_methods_read_equally_many(data, mixing,
 def test_the_model_returned_is_the_one_of_the_best_epoch_on_validation(data, monitor):
     recipe = Recipe(seed=1, epochs=8, batch_size=16, lr=0.1, monitor=monitor, schedule="constant")
     model = make_net(recipe, data)
-    seen = [(record[f"val_{monitor}"], digest(model)) for record in train(model, data, recipe, device="cpu")]
+    seen = [
+        (record[f"val_{monitor}"], digest(model))
+        for record in train(model, data, recipe, device="cpu")
+    ]
     scores = [value for value, _ in seen]
     best = int(np.argmax(scores))  # the first of equals
     assert best < len(seen) - 1
@@ -412,7 +460,9 @@ SETTINGS = {
     "plateau-adamw": dict(schedule="plateau", lr=1e-7, epochs=6, optimizer="adamw"),
     "warm-up-sgd": dict(schedule="constant", warmup_epochs=2, lr=0.1),
     "warm-up-adamw": dict(schedule="constant", warmup_epochs=2, optimizer="adamw", lr=0.003),
-    "progressive-deck": dict(q="progressive", balanced_draw="deck", loss="class_balanced", lam_per="image"),
+    "progressive-deck": dict(
+        q="progressive", balanced_draw="deck", loss="class_balanced", lam_per="image"
+    ),
     "mixup-focal": dict(mixing="mixup", loss="focal", monitor="macro_auc", augment="medical"),
 }
 
@@ -423,7 +473,9 @@ def make_recipe(setting):
 
 def stop_after(epochs, folder, recipe, data):
     """Train that many epochs in a folder and stop there, as if killed."""
-    generator = train(make_net(recipe, data), data, recipe, checkpoint=folder / "checkpoint.pt", device="cpu")
+    generator = train(
+        make_net(recipe, data), data, recipe, checkpoint=folder / "checkpoint.pt", device="cpu"
+    )
     for _ in range(epochs):
         next(generator)
     generator.close()
@@ -437,19 +489,29 @@ def test_a_run_resumed_after_any_epoch_leaves_the_same_files_as_an_uninterrupted
     recipe = make_recipe(setting)
     run_in_folder(tmp_path / "whole", recipe, data)
     expected = file_contents(tmp_path / "whole")
-    assert set(expected) == {"recipe.json", "history.csv", "predictions.csv", "metrics.json", "model.pt"}
+    assert set(expected) == {
+        "recipe.json",
+        "history.csv",
+        "predictions.csv",
+        "metrics.json",
+        "model.pt",
+    }
     for epochs in range(recipe.epochs + 1):
         folder = tmp_path / f"stopped after {epochs}"
         stop_after(epochs, folder, recipe, data)
         run_in_folder(folder, recipe, data)
         assert file_contents(folder) == expected
     if recipe.schedule == "plateau":
-        rates = [float(line.split(",")[1]) for line in expected["history.csv"].decode().splitlines()[1:]]
+        rates = [
+            float(line.split(",")[1]) for line in expected["history.csv"].decode().splitlines()[1:]
+        ]
         assert rates[-1] < 0.2 * rates[0]
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_run_stopped_after_every_epoch_has_the_same_history_and_weights(data, tmp_path, monkeypatch, setting):
+def test_a_run_stopped_after_every_epoch_has_the_same_history_and_weights(
+    data, tmp_path, monkeypatch, setting
+):
     monkeypatch.setattr(schedules, "PLATEAU_PATIENCE", 0)
     recipe, checkpoint = make_recipe(setting), tmp_path / "checkpoint.pt"
     expected, expected_history = run(recipe, data)
@@ -464,7 +526,10 @@ def test_a_run_stopped_after_every_epoch_has_the_same_history_and_weights(data, 
 
 
 def test_a_run_on_images_that_are_augmented_one_by_one_is_resumed_to_the_same_bits(tmp_path):
-    data, recipe = make_images(side=32, channels=3), Recipe(epochs=2, batch_size=16, augment="medical", **BALANCED)
+    data, recipe = (
+        make_images(side=32, channels=3),
+        Recipe(epochs=2, batch_size=16, augment="medical", **BALANCED),
+    )
     expected, _ = run(recipe, data)
     stop_after(1, tmp_path, recipe, data)
     model, _ = run(recipe, data, checkpoint=tmp_path / "checkpoint.pt")
@@ -480,7 +545,9 @@ def test_batches_of_colour_images_lie_channels_last_in_memory(augment):
 
 def count_training_steps(model):
     steps = []
-    model.register_forward_pre_hook(lambda layer, inputs: steps.append(len(inputs[0])) if layer.training else None)
+    model.register_forward_pre_hook(
+        lambda layer, inputs: steps.append(len(inputs[0])) if layer.training else None
+    )
     return steps
 
 
@@ -500,7 +567,11 @@ def test_a_finished_run_trains_no_further_step(data, tmp_path):
 def test_a_run_interrupted_within_an_epoch_resumes_to_the_same_end(data, tmp_path, step):
     recipe, checkpoint = Recipe(**QUICK, **BALANCED), tmp_path / "checkpoint.pt"
     expected, expected_history = run(recipe, data)
-    model, threads, generator = make_net(recipe, data), torch.get_num_threads(), torch.get_rng_state()
+    model, threads, generator = (
+        make_net(recipe, data),
+        torch.get_num_threads(),
+        torch.get_rng_state(),
+    )
     steps = count_training_steps(model)
 
     def interrupt(layer, inputs):
@@ -519,7 +590,10 @@ def test_a_run_interrupted_within_an_epoch_resumes_to_the_same_end(data, tmp_pat
 
 
 def test_checkpoints_do_not_change_a_run(data, tmp_path):
-    with_, without = run(Recipe(**QUICK), data, checkpoint=tmp_path / "checkpoint.pt"), run(Recipe(**QUICK), data)
+    with_, without = (
+        run(Recipe(**QUICK), data, checkpoint=tmp_path / "checkpoint.pt"),
+        run(Recipe(**QUICK), data),
+    )
     assert digest(with_[0]) == digest(without[0])
     assert without_seconds(with_[1]) == without_seconds(without[1])
 
@@ -530,7 +604,9 @@ def test_a_damaged_checkpoint_costs_one_epoch_and_no_bit(data, tmp_path):
     stop_after(2, tmp_path, recipe, data)
     content = checkpoint.read_bytes()
     checkpoint.write_bytes(content[: len(content) // 2])
-    with pytest.warns(UserWarning, match=r"checkpoint\.pt: damaged.*going on from checkpoint\.previous"):
+    with pytest.warns(
+        UserWarning, match=r"checkpoint\.pt: damaged.*going on from checkpoint\.previous"
+    ):
         model, _ = run(recipe, data, checkpoint=checkpoint)
     assert digest(model) == digest(expected)
 
@@ -544,7 +620,9 @@ def test_a_damaged_checkpoint_costs_one_epoch_and_no_bit(data, tmp_path):
         (dict(epochs=9, lr=0.3), r"epochs: 3 there, 9 here; lr: 0\.01 there, 0\.3 here"),
     ],
 )
-def test_a_checkpoint_of_another_recipe_is_refused_with_the_fields_that_differ(data, tmp_path, changed, words):
+def test_a_checkpoint_of_another_recipe_is_refused_with_the_fields_that_differ(
+    data, tmp_path, changed, words
+):
     recipe = Recipe(**QUICK, **BALANCED, lr=0.01)
     stop_after(1, tmp_path, recipe, data)
     before = (tmp_path / "checkpoint.pt").read_bytes()
@@ -555,7 +633,13 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_fields_that_differ(d
 
 def without_a_row(data):
     kept = np.arange(len(data.labels)) != 3
-    return ImageSet(data.images[kept], data.labels[kept], data.class_names, split=data.split[kept], name=data.name)
+    return ImageSet(
+        data.images[kept],
+        data.labels[kept],
+        data.class_names,
+        split=data.split[kept],
+        name=data.name,
+    )
 
 
 def with_another_pixel(data):
@@ -565,7 +649,10 @@ def with_another_pixel(data):
 
 
 def with_two_splits_swapped(data):
-    return replace(data, split=np.where(data.split == "val", "test", np.where(data.split == "test", "val", "train")))
+    return replace(
+        data,
+        split=np.where(data.split == "val", "test", np.where(data.split == "test", "val", "train")),
+    )
 
 
 def with_another_class(data):
@@ -573,12 +660,17 @@ def with_another_class(data):
 
 
 @pytest.mark.parametrize(
-    "change", [without_a_row, with_another_pixel, with_two_splits_swapped, with_another_class], ids=lambda f: f.__name__
+    "change",
+    [without_a_row, with_another_pixel, with_two_splits_swapped, with_another_class],
+    ids=lambda f: f.__name__,
 )
 def test_a_checkpoint_made_with_other_data_is_refused_in_words(data, tmp_path, change):
     recipe = Recipe(**QUICK)
     stop_after(1, tmp_path, recipe, data)
-    with pytest.raises(BmixError, match=r"checkpoint\.pt was made with other data than this 'stripes': fingerprints"):
+    with pytest.raises(
+        BmixError,
+        match=r"checkpoint\.pt was made with other data than this 'stripes': fingerprints",
+    ):
         run(recipe, change(data), checkpoint=tmp_path / "checkpoint.pt")
 
 
@@ -599,7 +691,9 @@ def test_a_loss_that_is_not_finite_stops_at_that_step_and_keeps_the_last_checkpo
 
     def spoil(layer, _, logits):
         if len(steps) == STEPS + 2 and layer.training:
-            before.update(checkpoint=checkpoint.read_bytes(), weights=[w.clone() for w in model.parameters()])
+            before.update(
+                checkpoint=checkpoint.read_bytes(), weights=[w.clone() for w in model.parameters()]
+            )
             return logits * float("nan")
         return None
 
@@ -607,7 +701,9 @@ def test_a_loss_that_is_not_finite_stops_at_that_step_and_keeps_the_last_checkpo
     with pytest.raises(BmixError, match=r"loss is nan in epoch 2, step 2, at lr 0\.02"):
         run(recipe, data, model, checkpoint=checkpoint)
     assert len(steps) == STEPS + 2
-    assert all(now.equal(then) for now, then in zip(model.parameters(), before["weights"], strict=True))
+    assert all(
+        now.equal(then) for now, then in zip(model.parameters(), before["weights"], strict=True)
+    )
     assert checkpoint.read_bytes() == before["checkpoint"]
     assert len(load_checkpoint(checkpoint)["history"]) == 1
 
@@ -615,7 +711,9 @@ def test_a_loss_that_is_not_finite_stops_at_that_step_and_keeps_the_last_checkpo
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_a_learning_rate_far_too_high_is_named_with_epoch_and_step(data, tmp_path, optimizer):
     recipe = Recipe(**QUICK | dict(epochs=20), lr=1e9, optimizer=optimizer, weight_decay=0.1)
-    with pytest.raises(BmixError, match=r"loss is (nan|inf) in epoch \d+, step \d+, at lr 1?.*e\+0[789]"):
+    with pytest.raises(
+        BmixError, match=r"loss is (nan|inf) in epoch \d+, step \d+, at lr 1?.*e\+0[789]"
+    ):
         run(recipe, data, checkpoint=tmp_path / "checkpoint.pt")
 
 
@@ -639,10 +737,25 @@ def freeze(model):
     [
         (dict(batch_size=62), None, None, r"batch_size must be at most 61 images, got 62"),
         (dict(), without_validation, None, r"dataset 'stripes' has no 'val' rows"),
-        (dict(), lambda data: replace(data, split=None), None, r"dataset 'stripes' has no split yet"),
+        (
+            dict(),
+            lambda data: replace(data, split=None),
+            None,
+            r"dataset 'stripes' has no split yet",
+        ),
         (dict(), None, freeze, r"the model has no trainable parameter"),
-        (dict(), None, lambda _: make_linear(classes=2), r"must have 3 outputs, one for each class, got 2"),
-        (dict(), None, lambda _: make_linear(classes=4), r"must have 3 outputs, one for each class, got 4"),
+        (
+            dict(),
+            None,
+            lambda _: make_linear(classes=2),
+            r"must have 3 outputs, one for each class, got 2",
+        ),
+        (
+            dict(),
+            None,
+            lambda _: make_linear(classes=4),
+            r"must have 3 outputs, one for each class, got 4",
+        ),
         (
             dict(),
             None,
@@ -650,15 +763,30 @@ def freeze(model):
             r"cannot read images of 8 x 8 x 1 \(height, wi",
         ),
     ],
-    ids=["batch too large", "no validation", "no split", "frozen", "too few outputs", "too many outputs", "mlp"],
+    ids=[
+        "batch too large",
+        "no validation",
+        "no split",
+        "frozen",
+        "too few outputs",
+        "too many outputs",
+        "mlp",
+    ],
 )
-def test_what_does_not_fit_is_refused_before_the_first_step(data, tmp_path, fields, change_data, change_model, message):
+def test_what_does_not_fit_is_refused_before_the_first_step(
+    data, tmp_path, fields, change_data, change_model, message
+):
     recipe = Recipe(**QUICK | fields)
     model = make_net(recipe, data)
     model = change_model(model) if change_model else model
     steps, before = count_training_steps(model), digest(model)
     with pytest.raises(BmixError, match=message):
-        run(recipe, change_data(data) if change_data else data, model, checkpoint=tmp_path / "checkpoint.pt")
+        run(
+            recipe,
+            change_data(data) if change_data else data,
+            model,
+            checkpoint=tmp_path / "checkpoint.pt",
+        )
     assert steps == []
     assert digest(model) == before
     assert list(tmp_path.iterdir()) == []
@@ -680,7 +808,7 @@ def test_a_last_lone_image_joins_the_batch_before_it(data):
 
 def test_training_does_not_pay_for_the_compiler_that_it_does_not_use():
     code = (
-        "import sys; from bmix_lite.datasets import load; from bmix_lite.models import make_model;"
+        "import sys; from bmix_lite.data.datasets import load; from bmix_lite.models import make_model;"
         "from bmix_lite.training import Recipe, train; recipe = Recipe(epochs=1);"
         "list(train(make_model('small_cnn', 10, 1, seed=0), load('digits_lt'), recipe));"
         "assert 'torch._dynamo' not in sys.modules"
@@ -690,5 +818,7 @@ def test_training_does_not_pay_for_the_compiler_that_it_does_not_use():
 
 def test_labels_without_images_are_refused_before_the_first_step():
     data, recipe = load("ham10000-labels"), Recipe(**QUICK)
-    with pytest.raises(BmixError, match="'ham10000-labels' holds labels only, no images to train on"):
+    with pytest.raises(
+        BmixError, match="'ham10000-labels' holds labels only, no images to train on"
+    ):
         next(train(make_model("small_cnn", 7, 3, seed=0), data, recipe))

@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from bmix_lite.imageset import SPLITS, ImageSet
+from bmix_lite.data.imageset import SPLITS, ImageSet
 
 
 def make(labels=(0, 1, 0, 1), **fields):
@@ -23,8 +23,13 @@ def make_empty_png(side):
     """A valid black PNG of one bit a pixel: many pixels, few bytes."""
     pack = zlib.compressobj(9)
     rows = b"".join(pack.compress(bytes(1 + side // 8)) for _ in range(side)) + pack.flush()
-    parts = [(b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)), (b"IDAT", rows), (b"IEND", b"")]
+    parts = [
+        (b"IHDR", struct.pack(">IIBBBBB", side, side, 1, 0, 0, 0, 0)),
+        (b"IDAT", rows),
+        (b"IEND", b""),
+    ]
     pieces = [
-        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in parts
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)

@@ -1,0 +1,38 @@
+"""The one error for what a user can mend."""
+
+
+class BmixError(ValueError):
+    """Names the file, row or argument, the rule it breaks and the value found."""
+
+
+def require(holds, message):
+    """Raise BmixError(message) unless `holds`. Unlike `assert` it also works under `python -O`."""
+    if not holds:
+        raise BmixError(message)
+
+
+def require_choice(name, value, choices):
+    """Raise BmixError unless `value` is one of `choices`; suggests the nearest one."""
+    if value not in choices:
+        listed = ", ".join(map(str, choices))
+        raise BmixError(f"{name} must be one of {listed}, got {value!r}{suggest(value, choices)}")
+
+
+def suggest(value, choices):
+    """The end of an error message that names the choice nearest to `value`, or nothing where none is near."""
+    from difflib import get_close_matches
+
+    near = get_close_matches(str(value), [str(choice) for choice in choices], n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def require_alpha(alpha):
+    """Raise BmixError unless `alpha` is a finite number of 0 or more."""
+    import math
+    from numbers import Real
+
+    number = isinstance(alpha, Real) and not isinstance(alpha, bool)
+    require(
+        number and math.isfinite(alpha) and alpha >= 0,
+        f"alpha must be a finite number >= 0, got {alpha!r}",
+    )

@@ -1,0 +1,107 @@
+"""Writing so that a file is either the old one or the new one, also after `kill -9` or a full disk."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+from importlib import resources
+from pathlib import Path
+
+from bmix_lite.base.errors import BmixError
+
+
+def write_atomic(path, content, *, durable=True):
+    """Write bytes or text under a temporary name in the same folder, fsync it, then rename it to `path`.
+
+    durable: False leaves out the fsync, for what may be lost with the power but must never be read half-written.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = content.encode() if isinstance(content, str) else content
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if (
+            isinstance(error, OSError) and error.errno == errno.ENOSPC
+        ):  # the system names neither file nor size
+            needed = f"{os.strerror(errno.ENOSPC)}, {len(content) / 1e6:.2g} MB needed"
+            raise OSError(errno.ENOSPC, needed, str(path)) from error
+        raise
+    if durable:
+        _sync_folder(path.parent)
+
+
+def write_json(path, value):
+    """Write `value` as readable JSON; NaN has no place in JSON and is refused."""
+    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """What a JSON file holds. Raises BmixError naming the file if it is not valid."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BmixError(f"{path}: not valid JSON ({error})") from error
+
+
+def append_line(path, line):
+    """Append one line and fsync it; a line cut short by a crash is ended first, so that it spoils only itself."""
+    import fcntl
+
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        with contextlib.suppress(
+            OSError
+        ):  # a network file system appends for two machines only under a lock
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        size = os.fstat(handle).st_size
+        cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        os.write(
+            handle, (b"\n" if cut else b"") + line.encode() + b"\n"
+        )  # one write: appends do not interleave
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read_static(name):
+    """A script or style of the package, from its folder `static`, as text."""
+    return (resources.files("bmix_lite") / "static" / name).read_text(encoding="utf-8")
+
+
+def sha256_of(path):
+    """Hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hash_json(value):
+    """Hex sha256 of a value of lists, dicts, texts and numbers; the order of a dict counts."""
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def remove_leftovers(folder):
+    """Delete the temporary files that a killed writer left in `folder`."""
+    for path in Path(folder).glob(".*.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder):
+    with contextlib.suppress(OSError):  # some network file systems cannot fsync a folder
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,1 @@
+"""From complete runs to tables, intervals and verdicts."""

@@ -1,0 +1,1 @@
+"""What only the lessons use: exercises, simulations, deliberate mistakes, published runs."""

@@ -1,0 +1,1 @@
+"""Lesson 4: decision boundaries of small networks on toys in the plane."""

@@ -1,0 +1,58 @@
+"""A button that trains while you watch: the generator of records is advanced between two redraws."""
+
+import asyncio
+
+import ipywidgets
+
+from bmix_lite.base.errors import require
+from bmix_lite.widgets.explore import LiveFigure, label_control
+
+
+class TrainingPlayer(LiveFigure):
+    """Controls, "Train" and "Stop"; `await run()` is what the first button starts.
+
+    start(**values) gives an iterator of records for the values of the controls; draw(record) the figure of one record.
+    first: the figure shown before anything was trained. Nothing runs until the button is pressed.
+    """
+
+    def __init__(self, start, draw, first, **controls):
+        require(callable(start) and callable(draw), "start and draw must be functions")
+        self._start, self._draw_record, self.inputs = start, draw, controls
+        self.train_button = ipywidgets.Button(description="Train", icon="play")
+        self.stop_button = ipywidgets.Button(description="Stop", icon="stop", disabled=True)
+        for name, control in controls.items():
+            label_control(name, control)
+        buttons = ipywidgets.HBox([*controls.values(), self.train_button, self.stop_button])
+        super().__init__([first], [buttons], "TrainingPlayer()")
+        self.add_class("training-player")
+        self._running = False
+        self._task = None
+        self.train_button.on_click(self._begin)
+        self.stop_button.on_click(self._end)
+
+    async def run(self):
+        """Train and redraw after each record, until the end or "Stop"; an error is shown and the button works again."""
+        self._show(running=True)
+        try:
+            for record in self._start(
+                **{name: control.value for name, control in self.inputs.items()}
+            ):
+                self.redraw([self._draw_record(record)])
+                await asyncio.sleep(0.01)  # lets the kernel hear "Stop" and the page draw
+                if not self._running:
+                    break
+            self.show_error(None)
+        except Exception as error:  # as in explore: the reader sees it, and can press again
+            self.show_error(error)
+        finally:
+            self._show(running=False)
+
+    def _begin(self, _):
+        self._task = asyncio.ensure_future(self.run())  # kept, for the loop holds tasks only weakly
+
+    def _end(self, _):
+        self._running = False
+
+    def _show(self, running):
+        self._running = running
+        self.train_button.disabled, self.stop_button.disabled = running, not running

@@ -1,0 +1,1 @@
+"""`fundus_toy`: drawn retinas with graded lesions, not real."""

@@ -1,0 +1,1 @@
+"""Notebooks and runs as pages that need neither a kernel nor a network."""

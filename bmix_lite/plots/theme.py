@@ -1,0 +1,113 @@
+"""Colours, marks and layout that all figures share: Okabe-Ito, always with a second cue."""
+
+import html
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+# Okabe and Ito 2008; contrast on white at least 3:1
+BLUE, VERMILLION, GREEN, PURPLE, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, BLACK)
+PATTERNS = ("", "/", "x", ".", "-")
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
+GREY = "#666666"
+MANY = 12  # classes: names of more do not fit side by side into 700 pixels
+CROSS = {
+    "symbol": "x-thin",
+    "size": 9,
+    "line": {"color": BLACK, "width": 2},
+}  # what was drawn, over what was derived
+
+
+def as_text(value):
+    """A name as plotly shows it literally: neither HTML tags nor LaTeX are interpreted."""
+    escaped = html.escape(str(value), quote=False)
+    return escaped.replace("$", "&#36;") or "(no name)"
+
+
+def name_classes(class_names, counts=None):
+    """Class names for an axis, each with its n, made unique so that no bar hides another."""
+    names = [
+        as_text(name if len(str(name)) <= 40 else f"{str(name)[:37]}...") for name in class_names
+    ]
+    while len(set(names)) < len(names):  # once is enough but for names that look like these
+        names = [
+            name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)
+        ]
+    between = "<br>" if len(names) <= MANY else ", "
+    return (
+        names
+        if counts is None
+        else [f"{name}{between}n={n:,}" for name, n in zip(names, counts, strict=True)]
+    )
+
+
+def stand_names(figure, names):
+    """Give the names below a figure's bars room: upright, small, in a higher figure, where there are more than MANY."""
+    if len(names) > MANY:
+        figure.update_xaxes(tickangle=-90, tickfont={"size": 9})
+        figure.layout.height += 5 * max(map(len, names))  # pixels of a small letter
+    return figure
+
+
+# a white card, so that a figure also reads on a dark page; plotly's own templates style every kind of trace there is,
+# and checking them takes half of the time of a redraw
+_AXIS = {
+    "gridcolor": "#EBEBEB",
+    "linecolor": "#EBEBEB",
+    "zerolinecolor": "#EBEBEB",
+    "zerolinewidth": 2,
+    "automargin": True,
+}
+_BARS = {
+    "line": {"color": "white", "width": 0.5},
+    "pattern": {"fillmode": "overlay", "size": 10, "solidity": 0.2},
+}
+TEMPLATE = {
+    "data": {"bar": [{"type": "bar", "marker": _BARS}]},
+    "layout": {
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "colorway": list(COLOURS),
+        "font": {"family": "Helvetica, Arial, sans-serif", "size": 13, "color": "#222222"},
+        "xaxis": _AXIS,
+        "yaxis": _AXIS,
+        "hovermode": "closest",
+    },
+}
+
+
+def make_figure(traces=(), *, title="", height=380, **layout):
+    """A Figure in the kit's dress."""
+    return go.Figure(list(traces), {"template": TEMPLATE} | _lay_out(title, height, layout))
+
+
+def make_panels(rows=1, cols=1, **options):
+    """Subplots, as plotly's make_subplots, to be dressed when they are filled."""
+    return make_subplots(rows, cols, figure=go.Figure(layout={"template": TEMPLATE}), **options)
+
+
+def dress(figure, *, title="", height=380, **layout):
+    """Give a figure, subplots included, title, height, margins and a legend below."""
+    return figure.update_layout(_lay_out(title, height, layout))
+
+
+def _lay_out(title, height, layout):
+    """The kit's own layout, and over it the caller's: given at once, as each update of a figure takes milliseconds."""
+    common = {
+        "title": {"text": title, "x": 0.01, "xref": "container", "font": {"size": 16}},
+        "height": height,
+        "margin": {"l": 60, "r": 20, "t": 60, "b": 60},
+        # at the card's lower edge, so that long class names on the axis push it down instead of running into it
+        "legend": {
+            "orientation": "h",
+            "yref": "container",
+            "y": 0.01,
+            "yanchor": "bottom",
+            "x": 0,
+            "xanchor": "left",
+        },
+    }
+    both = {name: common[name] | layout[name] for name in ("margin", "legend") if name in layout}
+    return common | layout | both

@@ -1,0 +1,97 @@
+"""What can be wrong with images and labels: every fault has a kind, a place, and what was found there."""
+
+from dataclasses import dataclass
+
+LEVELS = ("stop", "bad", "warning", "note")
+
+# kind: (level, rule). "stop" always ends the preparation; "bad" does unless on_bad="skip" leaves the images out
+KINDS = {
+    "path": ("stop", "A path must lie inside the folder of the images."),
+    "spelling": (
+        "stop",
+        "Class names that differ only in case or spaces are one class misspelt: write them alike.",
+    ),
+    "empty": ("stop", "A class folder must hold images: fill or remove it."),
+    "lost": (
+        "stop",
+        "A class lost all its images to other faults: mend those, or leave the class out of the table.",
+    ),
+    "untrained": ("stop", "A split that is given must have training images of every class."),
+    "single": ("stop", "There must be at least two classes."),
+    "few": (
+        "stop",
+        "A class needs an image for each fold: merge it with another, leave it out, or bring a split.",
+    ),
+    "row": ("bad", "A row must have as many fields as the header."),
+    "missing": ("bad", "A file that is listed must be there."),
+    "unreadable": (
+        "bad",
+        "A file must hold one whole image that can be read: get it again or convert it.",
+    ),
+    "label": ("bad", "Every image needs a label, of the same form as the others."),
+    "group": (
+        "bad",
+        "Every image needs its group (patient, lesion), or its folds cannot be trusted.",
+    ),
+    "split": ("bad", "The split must be train, val or test, and a fold a number from 0."),
+    "stray": ("bad", "An image must lie directly in the folder of its class."),
+    "box": ("bad", "A box must enclose a part of its image."),
+    "twice": ("bad", "An image must be listed once. The first row is kept."),
+    "conflict": ("bad", "One image must have one label. None of its rows is kept."),
+    "duplicate": (
+        "bad",
+        "Two images must not have the same content. One is kept, that of test before that of train.",
+    ),
+    "near": (
+        "bad",
+        "Nearly the same image must not lie on two sides of a split. That of the test side is kept.",
+    ),
+    "leak": ("bad", "A group must lie on one side of a split only. Its test images are kept."),
+    "alike": (
+        "warning",
+        "Nearly the same image, twice: a split may part them. A group that they share prevents that.",
+    ),
+    "absent": (
+        "warning",
+        "A class that lies in few groups is missing from some part of some folds.",
+    ),
+    "unused": ("warning", "A class that was named has no image: it is left out."),
+    "names": ("warning", "An odd class name: is it meant?"),
+    "sizes": (
+        "warning",
+        "Images of unusual size or shape: thumbnails, scans of forms, wrong files?",
+    ),
+    "unfinished": (
+        "warning",
+        "The table does not end with a line break: was its writing cut short?",
+    ),
+    "unlisted": ("note", "Images in the folder that no row lists are not used."),
+    "ignored": ("note", "Files that are no images by their names are not used."),
+    "renumbered": ("note", "Training numbers the classes from 0."),
+}
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault. where: file, row or class; found: what is there; images, drop: numbers in the list of images.
+
+    images are those to look at; drop are those that on_bad="skip" leaves out.
+    """
+
+    kind: str
+    where: str
+    found: str
+    images: tuple = ()
+    drop: tuple = ()
+
+    @property
+    def level(self):
+        """One of LEVELS."""
+        return KINDS[self.kind][0]
+
+
+def shorten(names, most=10):
+    """The first names of a long list, and how many there are."""
+    names = list(names)
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(str, names[:most])) + more

@@ -1,0 +1,1 @@
+"""Controls that redraw a figure in place, also where no kernel runs."""

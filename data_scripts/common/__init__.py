@@ -1,0 +1,1 @@
+"""What every script here does: fetch, check, unpack, prepare."""

@@ -1,0 +1,217 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from bmix_lite.base.errors import BmixError
+from bmix_lite.comparison.intervals import (
+    bootstrap_intervals,
+    chance_calibration_error,
+    mean_interval,
+    metric_interval,
+    metric_range,
+    recall_intervals,
+)
+from bmix_lite.metrics import METRICS, score
+from test_metrics import one_hot, random_case
+
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def test_an_interval_within_the_range_is_student_s():
+    values = [0.81, 0.79, 0.84, 0.8, 0.77]
+    assert metric_interval(values, "accuracy") == pytest.approx(mean_interval(values))
+    assert metric_interval(values, "accuracy", 0.5) == pytest.approx(mean_interval(values, 0.5))
+
+
+def test_an_interval_ends_where_its_metric_does():
+    assert mean_interval([0.9, 0.99])[2] > 1
+    assert metric_interval([0.9, 0.99], "test_balanced_accuracy") == pytest.approx(
+        (0.945, 0.373229, 1), abs=1e-5
+    )
+    assert metric_interval([0.01, 0.1], "accuracy")[1] == 0
+    assert metric_interval([0.01, 0.1], "val_kappa")[1] < 0
+    assert metric_interval([-0.9, -0.5], "mcc")[1] == -1
+
+
+def test_one_value_has_a_mean_only_and_none_has_nothing():
+    assert metric_interval([0.7], "mcc") == pytest.approx((0.7, np.nan, np.nan), nan_ok=True)
+    assert np.isnan(metric_interval([], "mcc")).all()
+
+
+@given(st.lists(st.integers(0, 100), min_size=2, max_size=3))
+def test_cutting_never_takes_away_a_value_that_a_mean_can_have(values):
+    shares = np.array(values) / 100
+    cut, whole = metric_interval(shares, "accuracy"), mean_interval(shares)
+    for truth in np.linspace(0, 1, 11):
+        assert (whole[1] <= truth <= whole[2]) == (cut[1] <= truth <= cut[2])
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=3, max_size=12))
+def test_no_metric_leaves_its_range(pairs):
+    labels, predicted = map(np.array, zip(*pairs, strict=True))
+    result = score(labels, np.eye(3)[predicted])
+    for name in METRICS:
+        lowest, highest = metric_range(name)
+        assert np.isnan(result[name]) or lowest - 1e-12 <= result[name] <= highest + 1e-12
+
+
+@pytest.mark.parametrize("level", [0.95, 0.5])
+def test_the_interval_of_a_recall_is_the_exact_one_of_scipy(level):
+    matrix = [[7, 3, 0], [0, 1, 0], [2, 2, 0]]
+    for row, (low, high) in enumerate(recall_intervals(matrix, level)):
+        oracle = stats.binomtest(matrix[row][row], sum(matrix[row])).proportion_ci(
+            level, method="exact"
+        )
+        assert (low, high) == pytest.approx((oracle.low, oracle.high))
+
+
+def test_one_image_found_of_one_leaves_its_recall_open():
+    intervals = recall_intervals([[1, 0], [0, 0]])
+    assert intervals[0] == pytest.approx([0.025, 1])
+    assert np.isnan(intervals[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("matrix", "words"),
+    [
+        ([[1, 2]], r"a confusion matrix is \(C, C\), got shape \(1, 2\)"),
+        ([[0.5, 1], [1, 1]], "counts must be whole numbers of 0 or more, got float64"),
+        ([[-1, 1], [1, 1]], "counts must be whole numbers of 0 or more, got int64 with minimum -1"),
+    ],
+)
+def test_what_is_no_confusion_matrix_is_refused(matrix, words):
+    with pytest.raises(BmixError, match=words):
+        recall_intervals(matrix)
+
+
+def test_bootstrap_limits_are_the_quantiles_of_the_binomial():
+    labels, predicted = np.zeros(100, int), np.repeat([0, 1], [80, 20])
+    low, high = bootstrap_intervals(labels, one_hot(predicted, 2), ("accuracy",), resamples=2000)[
+        "accuracy"
+    ]
+    assert [low, high] == pytest.approx(stats.binom.ppf([0.025, 0.975], 100, 0.8) / 100, abs=0.011)
+    narrow = bootstrap_intervals(
+        labels, one_hot(predicted, 2), ("accuracy",), resamples=2000, level=0.5
+    )["accuracy"]
+    assert narrow == pytest.approx(stats.binom.ppf([0.25, 0.75], 100, 0.8) / 100, abs=0.011)
+
+
+def test_bootstrap_intervals_cover_the_true_accuracy():
+    rng, covered = np.random.default_rng(0), 0
+    labels = np.repeat([0, 1], [90, 60])
+    for seed in range(40):
+        right = rng.random(150) < np.where(labels == 0, 0.9, 0.6)
+        probabilities = one_hot(np.where(right, labels, 1 - labels), 2)
+        low, high = bootstrap_intervals(
+            labels, probabilities, ("accuracy",), resamples=150, seed=seed
+        )["accuracy"]
+        covered += low <= 0.78 <= high
+    assert covered >= 34
+
+
+def test_bootstrap_keeps_every_class_in_every_resample():
+    labels, predicted = [0] * 20 + [1], [0] * 21
+    assert bootstrap_intervals(
+        labels, one_hot(predicted, 2), ("balanced_accuracy",), resamples=50
+    ) == {"balanced_accuracy": (0.5, 0.5)}
+
+
+def test_the_intervals_are_those_of_scipy_s_bootstrap():
+    rng = np.random.default_rng(3)
+    labels = np.repeat([0, 1, 2], [60, 40, 30])
+    predicted = np.where(rng.random(130) < 0.7, labels, rng.integers(0, 3, 130))
+    low, high = bootstrap_intervals(
+        labels, one_hot(predicted, 3), ("balanced_accuracy",), resamples=500
+    )["balanced_accuracy"]
+    right = [
+        (predicted == labels)[labels == j].astype(float) for j in range(3)
+    ]  # stratified: one sample a class
+    oracle = stats.bootstrap(
+        right,
+        lambda *parts, axis=-1: sum(part.mean(axis=axis) for part in parts) / 3,
+        method="percentile",
+        n_resamples=4000,
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    assert (low, high) == pytest.approx((oracle.low, oracle.high), abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("gap", "images", "at_least"), [(0.0, 100, 20), (0.05, 100, 30), (0.1, 400, 27)]
+)
+def test_the_interval_of_the_calibration_error_reaches_down_to_the_true_one(gap, images, at_least):
+    # confidence is `gap` too high in every bin, so the true error is `gap`; of these 40 data sets percentiles cover it
+    # in 0, about 6 and about 37; nothing covers 0, the end of the range, as often as it should
+    rng, covered = np.random.default_rng(0), 0
+    for seed in range(40):
+        confidence, labels = rng.uniform(0.55, 1, images), rng.integers(0, 2, images)
+        predicted = np.where(rng.random(images) < confidence - gap, labels, 1 - labels)
+        probabilities = np.where(
+            one_hot(predicted, 2) == 1, confidence[:, None], 1 - confidence[:, None]
+        )
+        low, high = bootstrap_intervals(labels, probabilities, ("ece",), resamples=100, seed=seed)[
+            "ece"
+        ]
+        assert 0 <= low <= high
+        covered += low <= gap <= high
+    assert covered >= at_least
+
+
+@pytest.mark.parametrize("seed", [200, 201])
+def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed(seed):
+    labels, probabilities = random_case(seed)
+    names = [
+        name for name in METRICS if name != "ece"
+    ]  # resampling adds noise to the gaps: ece is biased upwards
+    values = score(labels, probabilities, names)
+    intervals = bootstrap_intervals(labels, probabilities, names, resamples=60, seed=1)
+    for name, (low, high) in intervals.items():
+        assert low < values[name] < high, name
+    assert intervals == bootstrap_intervals(labels, probabilities, names, resamples=60, seed=1)
+    assert intervals != bootstrap_intervals(labels, probabilities, names, resamples=60, seed=2)
+
+
+def test_the_interval_of_an_undefined_metric_is_undefined_without_a_warning():
+    intervals = bootstrap_intervals([0] * 5, one_hot([0] * 5, 2), resamples=5)
+    assert intervals["accuracy"] == (1, 1)
+    assert np.isnan(
+        [intervals[name] for name in ("mcc", "kappa", "kendall_tau", "macro_auc")]
+    ).all()
+
+
+@pytest.mark.parametrize("level", [0.95, 0.5])
+@pytest.mark.parametrize("values", [[0.8, 0.9], [0.81, 0.79, 0.84, 0.8, 0.77]])
+def test_the_interval_over_runs_is_student_t(values, level):
+    expected = stats.t.interval(
+        level, len(values) - 1, loc=np.mean(values), scale=stats.sem(values)
+    )
+    assert mean_interval(values, level) == pytest.approx((np.mean(values), *expected))
+
+
+def test_one_run_has_a_mean_but_no_interval():
+    assert mean_interval([0.8]) == pytest.approx((0.8, np.nan, np.nan), nan_ok=True)
+    with pytest.raises(BmixError, match=r"values must be a non-empty list, got shape \(0,\)"):
+        mean_interval([])
+
+
+@pytest.mark.parametrize(("images", "confidence"), [(10, 0.8), (40, 0.55), (100, 0.95)])
+def test_the_calibration_error_by_chance_is_the_mean_deviation_of_a_binomial(images, confidence):
+    probabilities = np.tile([confidence, 1 - confidence], (images, 1))
+    right = np.arange(images + 1)
+    expected = np.sum(
+        stats.binom.pmf(right, images, confidence) * np.abs(right / images - confidence)
+    )
+    # 0.02 of the mean is about five standard errors: the deviation scatters by less than its mean
+    assert chance_calibration_error(probabilities, resamples=60_000) == pytest.approx(
+        expected, rel=0.02
+    )
+
+
+def test_certain_predictions_have_no_calibration_error_by_chance_and_a_seed_gives_it_again():
+    assert chance_calibration_error([[1.0, 0.0], [0.0, 1.0]]) == 0
+    assert chance_calibration_error([[0.6, 0.4]] * 9) == chance_calibration_error([[0.6, 0.4]] * 9)
+    assert chance_calibration_error([[0.6, 0.4]] * 9) != chance_calibration_error(
+        [[0.6, 0.4]] * 9, seed=1
+    )

@@ -1,0 +1,269 @@
+import ast
+import random
+
+import numpy as np
+import pytest
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
+from torch.optim import SGD
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data import DataLoader
+
+from bmix_lite import batches, schedules, training
+from bmix_lite.base.errors import BmixError
+from bmix_lite.base.randomness import stream
+from bmix_lite.course import defects
+from bmix_lite.data.datasets import load
+from bmix_lite.distribution import class_probabilities, count_classes, draw_lam
+from bmix_lite.metrics import score
+from bmix_lite.recipe import Recipe
+from bmix_lite.schedules import lr_at
+from bmix_lite.training import predict, train
+from conftest import ROOT
+from examples import QUICK, digest, make_images, make_net, run
+
+MIXED = [0.2, 0.3, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5]  # training score on mixed images
+VAL = [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]
+
+
+USERS = {  # a recipe asks for them by name, and only then
+    schedules: ["lower_rate_when_training_leads"],
+    batches: ["draw_lam_globally"],
+    training: ["drop_last", "kappa_without_labels"],
+}
+
+
+def test_no_other_module_knows_the_wrong_ways():
+    found = set()
+    for path in (ROOT / "bmix_lite").glob("*.py"):
+        nodes = [
+            node
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom)
+        ]
+        found |= {
+            (path.stem, name.name)
+            for node in nodes
+            if "defects" in node.module
+            for name in node.names
+        }
+    users = {
+        (module.__name__.split(".")[1], name) for module, names in USERS.items() for name in names
+    }
+    assert found == users | {("recipe", "SWITCHES")}
+
+
+def test_a_recipe_that_asks_for_none_uses_none(monkeypatch):
+    def refuse(*arguments):
+        raise AssertionError("a wrong way was taken")
+
+    for module, names in USERS.items():
+        for name in names:
+            monkeypatch.setattr(module, name, refuse)
+    for fields in (dict(monitor="kappa"), dict(schedule="plateau", mixing="balanced", alpha=0.2)):
+        run(Recipe(**QUICK, **fields))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        (
+            dict(defects="drop_lsat"),
+            "a name in defects must be one of drop_last, .*got 'drop_lsat'; .*'drop_last'",
+        ),
+        (
+            dict(defects="leading_plateau"),
+            "defect 'leading_plateau' needs schedule='plateau', got 'cosine'",
+        ),
+        (
+            dict(defects="global_lam drop_last"),
+            "defect 'global_lam' needs mixing='balanced', got 'none'",
+        ),
+        (dict(defects="kappa_without_labels"), "needs monitor='kappa', got 'balanced_accuracy'"),
+    ],
+)
+def test_a_switch_that_is_misspelt_or_would_change_nothing_is_refused(fields, words):
+    with pytest.raises(BmixError, match=words):
+        Recipe(**fields)
+
+
+def scores_of(recipe, data, rows):
+    """Validation scores of each epoch, worked out again from the model at that epoch."""
+    model, found = make_net(recipe, data), []
+    for record in train(model, data, recipe, device="cpu"):
+        probabilities = predict(model, data.images, rows, device="cpu")
+        expected = score(data.labels[rows], probabilities, [recipe.monitor])[recipe.monitor]
+        found.append((record[f"val_{recipe.monitor}"], expected))
+    return np.array(found).T
+
+
+@pytest.mark.parametrize(
+    ("names", "split", "size"), [("drop_last", "val", 8), ("chosen_on_test", "test", 15)]
+)
+def test_the_epoch_is_chosen_on_the_rows_of_the_mistake(names, split, size):
+    data, recipe = make_images(), Recipe(**QUICK | {"batch_size": 8}, defects=names)
+    found, expected = scores_of(recipe, data, data.rows(split)[:size])
+    assert found == pytest.approx(expected, nan_ok=True)
+    clean = scores_of(Recipe(**QUICK | {"batch_size": 8}), data, data.rows(split)[:size])[0]
+    assert found.tolist() != clean.tolist()
+
+
+def test_both_mistakes_of_the_rows_can_be_made_at_once():
+    data, recipe = (
+        make_images(),
+        Recipe(**QUICK | {"batch_size": 8}, defects="chosen_on_test drop_last"),
+    )
+    found, expected = scores_of(recipe, data, data.rows("test")[:8])
+    assert found == pytest.approx(expected, nan_ok=True)
+
+
+def test_kappa_on_validation_is_scikit_learns_without_labels_where_that_is_asked_for():
+    data = make_images(held_out=(5, 0, 5))
+    recipe = Recipe(**QUICK, monitor="kappa", defects="kappa_without_labels")
+    model, rows = make_net(recipe, data), data.rows("val")
+    for record in train(model, data, recipe, device="cpu"):
+        predicted = predict(model, data.images, rows, device="cpu").argmax(axis=1)
+        expected = cohen_kappa_score(data.labels[rows], predicted, weights="quadratic")
+        assert record["val_kappa"] == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize("mixing", ["balanced", "none"])
+def test_the_leading_plateau_lowers_the_rate_of_a_run_as_its_records_say(mixing):
+    fields = QUICK | dict(
+        epochs=40, schedule="plateau", lr=0.05, augment="none", defects="leading_plateau"
+    )
+    _, history = run(Recipe(**fields, mixing=mixing, alpha=1.0 if mixing == "balanced" else 0.0))
+    names = ("train_mixed_balanced_accuracy", "val_balanced_accuracy", "lr")
+    mixed, val, rates = ([record[name] for record in history] for name in names)
+    assert rates == defects.lower_rate_when_training_leads(mixed, val, 0.05)
+    if mixing == "none":
+        assert rates[-1] < 0.05
+
+
+def test_the_score_that_the_leading_plateau_looks_at_is_that_of_the_mixed_batches(monkeypatch):
+    data, recipe = (
+        make_images(),
+        Recipe(**QUICK | {"epochs": 1}, schedule="plateau", defects="leading_plateau", lr=1e-9),
+    )
+    model, batches_seen = make_net(recipe, data), []
+    whole = batches.MixedBatches.epoch
+    monkeypatch.setattr(
+        batches.MixedBatches, "epoch", lambda self, n: map(keep(batches_seen), whole(self, n))
+    )
+    outputs = []
+    model.register_forward_hook(lambda module, inputs, output: outputs.append(output.detach()))
+    (record,) = train(model, data, recipe, device="cpu")
+    labels = np.concatenate([y.argmax(dim=1).numpy() for _, y in batches_seen])
+    answers = [output.argmax(dim=1).numpy() for output in outputs if output.shape[0] > 1]
+    answers = np.concatenate(answers)[: len(labels)]
+    assert record["train_mixed_balanced_accuracy"] == pytest.approx(
+        balanced_accuracy_score(labels, answers)
+    )
+
+
+def keep(kept):
+    def add(item):
+        kept.append(item)
+        return item
+
+    return add
+
+
+def test_with_the_global_lam_the_same_seed_gives_another_run():
+    data, recipe = (
+        make_images(),
+        Recipe(**QUICK, mixing="balanced", alpha=0.5, defects="global_lam"),
+    )
+    state = random.getstate()
+    try:
+        digests = [digest(run(recipe, data)[0]) for _ in range(2)]
+        random.seed(3)
+        digests += [digest(run(recipe, data)[0])]
+        random.seed(3)
+        digests += [digest(run(recipe, data)[0])]
+    finally:
+        random.setstate(state)
+    assert digests[0] != digests[1]
+    assert digests[2] == digests[3]
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(3513, 8), (16, 8), (5, 8)])
+def test_dropping_the_last_batch_loses_what_a_torch_loader_loses(n, batch_size):
+    kept = defects.drop_last(np.arange(n), batch_size)
+    loader = DataLoader(list(range(n)), batch_size, drop_last=True)
+    assert kept.tolist() == [row for batch in loader for row in batch.tolist()]
+
+
+def test_a_classifier_that_fails_on_the_lost_classes_scores_higher():
+    labels = np.array([0] * 8 + [1] * 7 + [2])
+    predicted = np.where(labels == 2, 0, labels)
+    rows = defects.drop_last(np.arange(16), 5)
+    partly = score(labels[rows], np.eye(3)[predicted[rows]])
+    whole = score(labels, np.eye(3)[predicted])
+    assert (partly["balanced_accuracy"], whole["balanced_accuracy"]) == (1, pytest.approx(2 / 3))
+    assert np.isnan(partly["recall"][2])
+    assert "no image of class 2" in partly["notes"][0]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_gated_schedule_is_torchs_plateau_asked_only_where_training_leads(seed):
+    rng = np.random.default_rng(seed)
+    train, val = rng.random((2, 40)).round(2)
+    optimizer = SGD([next(iter(DataLoader([0.0]))).requires_grad_()], lr=0.01)
+    plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=2, threshold=0)
+    expected = []
+    for on_train, on_val in zip(train, val, strict=True):
+        expected.append(optimizer.param_groups[0]["lr"])
+        if on_train > on_val:
+            plateau.step(on_val)
+    found = defects.lower_rate_when_training_leads(train, val, 0.01)
+    limit = next(
+        (k for k, rate in enumerate(found) if rate < 1e-7), len(found)
+    )  # torch stops at differences of 1e-8
+    assert limit > 10
+    assert found[:limit] == pytest.approx(expected[:limit])
+
+
+def test_a_score_on_mixed_images_never_lowers_the_rate_and_a_clean_one_does():
+    assert set(defects.lower_rate_when_training_leads(MIXED, VAL, 0.01)) == {0.01}
+    recipe = Recipe(schedule="plateau", lr=0.01, epochs=len(VAL))
+    history = [{"train_balanced_accuracy": min(0.95, value + 0.05)} for value in VAL]
+    assert lr_at(recipe, len(VAL), history[:-1]) == pytest.approx(0.001)
+    with pytest.raises(BmixError, match="of one length, got 8 and 7"):
+        defects.lower_rate_when_training_leads(MIXED, VAL[1:], 0.01)
+
+
+def test_the_cube_root_that_is_none_has_the_exponent_seven_eighths():
+    counts = load("eyepacs-labels").counts()
+    drawn = np.repeat(counts**-0.125, counts)  # a weight for each image
+    mass = [part.sum() for part in np.split(drawn, np.cumsum(counts)[:-1])]
+    assert defects.cbrt_shares(counts) == pytest.approx(np.array(mass) / sum(mass))
+    assert defects.cbrt_shares(counts) == pytest.approx(class_probabilities(counts, 0.875))
+
+
+def test_kappa_needs_the_grades_that_do_not_occur():
+    truth, answer = np.array([3, 4, 0, 0, 4]), np.array([3, 4, 4, 0, 3])
+    observed = np.mean((truth - answer) ** 2)
+    expected = np.mean((truth[:, None] - answer) ** 2)
+    assert score(truth, np.eye(5)[answer])["kappa"] == pytest.approx(1 - observed / expected)
+    assert defects.kappa_without_labels(truth, answer) == pytest.approx(2 / 7)
+
+
+def test_a_foreign_draw_changes_the_global_lambda_and_not_the_private_one():
+    def draw(foreign):
+        random.seed(0)
+        first = defects.draw_lam_globally(0.2), draw_lam(0.2, rng=stream(0, "lam", 1))
+        if foreign:
+            random.random()
+        return first, (defects.draw_lam_globally(0.2), draw_lam(0.2, rng=stream(0, "lam", 2)))
+
+    (one, first), (same, second) = draw(False), draw(True)
+    assert one == same
+    assert first[1] == second[1]
+    assert first[0] != second[0]
+
+
+def test_counts_by_position_give_a_class_the_images_of_another():
+    labels = np.array([0, 0, 1, 3, 3, 3])
+    assert defects.counts_by_position(labels)[2] == (labels == 3).sum()
+    with pytest.raises(BmixError, match=r"classes \[2\] have none"):
+        count_classes(labels)

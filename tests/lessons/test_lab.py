@@ -1,0 +1,397 @@
+"""The lessons in a real JupyterLab: everything runs, every control moves its figure, by keyboard and by mouse."""
+
+import json
+import re
+
+import nbformat
+import numpy as np
+import pytest
+
+from bmix_lite.data.datasets import load
+from bmix_lite.distribution import mixed_class_probabilities
+from conftest import ROOT, only_one, share_runs
+from lab import LESSON, Lesson, open_browser, serve_lab
+
+NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+PICTURES = ROOT / "build" / "screenshots"
+FORTH = {
+    "slider": "ArrowRight",
+    "range": "ArrowRight",
+    "select": "ArrowDown",
+    "check": "Space",
+    "button": "Space",
+}
+BACK = {"slider": "ArrowLeft", "range": "ArrowLeft", "select": "ArrowUp"}
+STEPS = 5  # of a control whose figure looks the same after the first
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    place = tmp_path_factory.mktemp("lab")
+    share_runs(place)
+    with serve_lab(ROOT / "notebooks", place) as served:
+        yield served
+
+
+@pytest.fixture(
+    scope="module"
+)  # an open playwright leaves its event loop running, under all tests that follow
+def browser(chromium):
+    with open_browser(chromium) as browser:
+        yield browser
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def lesson(browser, served, request):
+    """A lesson after Run All; each is run once for all tests that look at it."""
+    lesson = Lesson(browser, served)
+    lesson.name = request.param
+    try:
+        with only_one(request.param):
+            lesson.open(request.param).run_all()
+        yield lesson
+    finally:
+        lesson.shutdown()
+
+
+@pytest.fixture
+def page_of(browser, served):
+    """A function that opens another notebook in a page of its own."""
+    opened = []
+
+    def open_lesson(name):
+        opened.append(Lesson(browser, served))
+        return opened[-1].open(name)
+
+    yield open_lesson
+    for lesson in opened:
+        assert lesson.problems == []
+        lesson.shutdown()
+
+
+def move(control, key):
+    """Press `key` until the figures change, at most STEPS times; whether they did."""
+    for _ in range(STEPS):
+        before = control.shown()
+        control.press(key)
+        if control.changes(before, 1):
+            return True
+    return False
+
+
+def check_calm(lesson):
+    lesson.wait_for_kernel()
+    assert lesson.alerts() == []
+    assert lesson.errors() == []
+    assert lesson.problems == []
+
+
+def test_run_all_ends_without_an_error_or_a_request_to_another_machine(lesson):
+    check_calm(lesson)
+    lesson.screenshot(PICTURES / f"{lesson.name}-light-1280.png")
+
+
+def find_movers(lesson):
+    """All controls but those of a training, which wait for its button."""
+    waiting = "control => Boolean(control.closest('.training-player'))"
+    return [control for control in lesson.controls() if not control.handle.evaluate(waiting)]
+
+
+def test_every_control_moves_its_figure_by_keyboard(lesson):
+    for control in sorted(find_movers(lesson), key=lambda control: control.kind == "button"):
+        what = f"{control.kind} {control.label!r} of cell {control.cell}"
+        if control.kind == "play":
+            check_player(control)
+        else:
+            moved = move(control, FORTH[control.kind]) or move(
+                control, BACK.get(control.kind, FORTH[control.kind])
+            )
+            assert moved, f"no key moved the figure of the {what}"
+        check_calm(lesson)
+
+
+def check_player(control):
+    play, stop = control.handle.query_selector_all("button")[:2]
+    before = control.shown()
+    play.press("Space")
+    assert control.changes(before, 10), "the player does not play"
+    play.press("Space")
+    settle(control)
+    stop.press("Space")
+    assert control.changes(control.shown(), 2) or control.shown() == before, (
+        "the player does not go back"
+    )
+
+
+def settle(control):
+    """Wait until the figures stay as they are for half a second, which is five redraws."""
+    while control.changes(control.shown(), 0.5):
+        pass
+
+
+def test_every_slider_moves_its_figure_by_mouse(lesson):
+    for control in find_movers(lesson):
+        if control.kind not in ("slider", "range"):
+            continue
+        what = f"{control.kind} {control.label!r} of cell {control.cell}"
+        control.drag(0)  # wherever the keys had left it
+        settle(control)
+        for share in (0.35, 0.7):
+            before, value = control.shown(), control.value()
+            control.drag(share)
+            assert control.value() != value, f"the mouse does not move the {what}"
+            assert control.changes(before, 5), f"the mouse does not move the figure of the {what}"
+        settle(control)
+        check_calm(lesson)
+
+
+def test_the_confusion_matrix_counts_by_keyboard_and_mouse(lesson):
+    cards = lesson.page.query_selector_all(".jp-Notebook .bmix-confusion")
+    assert bool(cards) == (lesson.name == "06_compare")
+    for card in cards:
+        look = lambda card=card: card.eval_on_selector(".bars", "bars => bars.innerText")  # noqa: E731
+        first, cell = look(), card.query_selector(".cell.right")
+        cell.press("Shift+ArrowRight")
+        moved = look()
+        assert moved != first
+        card.query_selector(".again").press("Space")
+        assert look() == first
+        start, end = cell.bounding_box(), card.query_selector_all(".cell")[1].bounding_box()
+        mouse = lesson.page.mouse
+        mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
+        mouse.down()
+        mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=5)
+        mouse.up()
+        assert look() == moved
+        check_calm(lesson)
+
+
+def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
+    players = lesson.page.query_selector_all(".jp-Notebook .training-player")
+    assert bool(players) == (lesson.name == "04_boundary")
+    for player in players:
+        train, stop = player.query_selector_all("button.jupyter-button")
+        title = lambda player=player: player.eval_on_selector(
+            ".annotation-text", "text => text.textContent"
+        )  # noqa: E731
+        last = title()
+        assert stop.is_disabled()
+        train.press("Space")
+        lesson.page.wait_for_function("button => !button.disabled", arg=stop)
+        while title() == last:
+            lesson.page.wait_for_timeout(20)
+        stop.press("Space")
+        lesson.page.wait_for_function("button => !button.disabled", arg=train)
+        assert title() != last, "the training ran to its end"
+        train.press("Space")
+        while title() != last:
+            lesson.page.wait_for_timeout(50)
+        check_calm(lesson)
+
+
+# live figures are as wide as their place, and that is narrower than the window
+FITTING = """() => [...document.querySelectorAll(".widget-vbox .js-plotly-plot")].every(
+  plot => plot.clientWidth < 750 && Math.abs(plot._fullLayout.width - plot.clientWidth) <= 2)"""
+
+
+def test_it_is_readable_in_the_dark_on_a_narrow_window(lesson):
+    lesson.set_theme("dark")
+    lesson.page.set_viewport_size({"width": 800, "height": 900})
+    try:
+        lesson.page.wait_for_function(FITTING)
+        lesson.screenshot(PICTURES / f"{lesson.name}-dark-800.png")
+    finally:
+        lesson.set_theme("light")
+        lesson.page.set_viewport_size({"width": 1280, "height": 900})
+    check_calm(lesson)
+
+
+@pytest.mark.parametrize("lesson", ["06_compare"], indirect=True, scope="module")
+def test_a_click_in_the_matrix_shows_the_images_of_that_cell(lesson):
+    true, predicted = (
+        next(c for c in lesson.controls() if c.label == text)
+        for text in ("true class", "predicted as")
+    )
+    matrix = true.handle.evaluate_handle(
+        "control => control.closest('.jp-OutputArea-output').querySelector('.js-plotly-plot')"
+    ).as_element()
+    matrix.scroll_into_view_if_needed()
+    area = matrix.query_selector(".nsewdrag").bounding_box()
+    before = true.shown()
+    x, y = (
+        area["x"] + area["width"] * 0.55,
+        area["y"] + area["height"] * 0.75,
+    )  # of ten classes: column 5, row 7
+    lesson.page.mouse.move(x - 3, y)
+    lesson.page.mouse.move(x, y)
+    lesson.page.wait_for_selector(".hoverlayer .hovertext")
+    lesson.page.mouse.click(x, y)
+    assert true.changes(before, 5)
+    chosen = "control => control.options[control.selectedIndex].textContent.replace('\\u00a0', ' ')"
+    assert [control.handle.evaluate(chosen) for control in (true, predicted)] == [
+        "digit 7",
+        "digit 5",
+    ]
+    check_calm(lesson)
+
+
+only_mixing = pytest.mark.parametrize("lesson", ["03_mixing"], indirect=True, scope="module")
+
+
+@pytest.fixture
+def counts():
+    return load("digits_lt", fold=0).counts("train")
+
+
+def find_alphas(lesson):
+    """[(alpha control, q control or None, kind of drawing)] of every explorer that shows shares after mixing."""
+    beside = """([one, other]) => one.closest(".jp-OutputArea-output").contains(other)"""
+    found, controls = [], lesson.controls()
+    for control in controls:
+        names = control.handle.evaluate(TRACES)
+        if control.label == "alpha" and any("after mixing" in name for name in names):
+            friends = [
+                other
+                for other in controls
+                if lesson.page.evaluate(beside, [control.handle, other.handle])
+            ]
+            found.append(
+                (control, next((other for other in friends if other.label.startswith("q ")), None))
+            )
+    return found
+
+
+TRACES = """control => {
+  const output = control.closest(".jp-OutputArea-output");
+  return [...output.querySelectorAll(".js-plotly-plot")].flatMap(plot => plot.data.map(trace => trace.name ?? ""))
+    .concat([...output.querySelectorAll("svg.main-svg, .bmix-alpha svg text")].map(text => text.textContent));
+}"""
+# bar heights; those that a page draws by itself are in pixels and have the hatching "-a"
+HEIGHTS = """control => {
+  const output = control.closest(".jp-OutputArea-output");
+  const traces = [...output.querySelectorAll(".js-plotly-plot")].flatMap(plot => [...plot.data]);
+  const trace = traces.find(trace => (trace.name ?? "").startsWith("after mixing"));
+  if (trace) return trace.y._inputArray ? [...trace.y._inputArray] : [...trace.y];
+  return [...output.querySelectorAll('svg rect[fill$="-a)"][x]')].map(bar => Number(bar.getAttribute("height")));
+}"""
+
+
+def check_closed_form(control, other, counts):
+    """The bars beside the control come to stand at the closed form of the value that it shows."""
+    alpha, q = float(read_alpha(control)), float(other.value()) if other else 1.0
+    expected = mixed_class_probabilities(counts, q, alpha)
+    drawn = control.kind == "range"  # pixels, from numbers of six digits
+    for _ in range(100):
+        heights = np.array(control.handle.evaluate(HEIGHTS), dtype=float)
+        heights = heights[: len(counts)] / heights[: len(counts)].sum() if drawn else heights
+        if np.allclose(heights, expected, rtol=0, atol=1e-5 if drawn else 1e-9):
+            return
+        control.handle.owner_frame().page.wait_for_timeout(50)
+    raise AssertionError(
+        f"alpha {alpha:g}, q {q:g}: bars {heights.tolist()}, closed form {expected.tolist()}"
+    )
+
+
+def read_alpha(control):
+    if control.kind == "slider":
+        return control.value()
+    return control.handle.evaluate(
+        "control => document.querySelector(`output[for='${control.id}']`).textContent"
+    )
+
+
+@only_mixing
+def test_the_bars_follow_alpha_in_closed_form(lesson, counts):
+    found = find_alphas(lesson)
+    assert found
+    for control, other in found:
+        values = []
+        for key in ("Home", "ArrowRight", "ArrowRight", "ArrowRight", "End", "ArrowLeft"):
+            control.press(key)
+            check_closed_form(control, other, counts)
+            values.append(float(read_alpha(control)))
+        assert values == sorted(values[:5]) + values[5:]
+        assert len({*values}) == 6
+        control.drag(0.4)
+        check_closed_form(control, other, counts)
+        assert float(read_alpha(control)) == pytest.approx(0.8, abs=0.11)
+
+
+@only_mixing
+def test_fifty_quick_presses_settle_on_the_last_value(lesson, counts):
+    for control, other in find_alphas(lesson):
+        control.press("Home")
+        first = float(read_alpha(control))
+        control.handle.focus()
+        for key in ["ArrowRight"] * 50 + ["ArrowLeft"] * 7:
+            lesson.page.keyboard.press(key)
+        settle(control)
+        check_closed_form(control, other, counts)
+        assert first < float(read_alpha(control)) == pytest.approx(2 - 7 * 0.05, abs=1e-9)
+        check_calm(lesson)
+
+
+def test_an_interrupted_training_goes_on_from_its_checkpoint(served, page_of):
+    epochs = 100
+    path = served.notebooks / "interrupted.ipynb"
+    notebook = nbformat.read(served.notebooks / "05_train.ipynb", as_version=4)
+    for cell in notebook.cells:
+        if "parameters" in cell.metadata.get("tags", []):
+            cell.source, changed = re.subn(r"(?m)^epochs = \d+", f"epochs = {epochs}", cell.source)
+            assert changed == 1
+    nbformat.write(notebook, path)
+    loop = next(k for k, cell in enumerate(notebook.cells) if re.search(r"in train\(", cell.source))
+    after = next(
+        k for k in range(loop + 1, len(notebook.cells)) if notebook.cells[k].cell_type == "code"
+    )
+    runs = served.notebooks.parent / "build" / "runs" / "by_hand"
+    before = {*runs.glob("*/checkpoint.pt")}
+
+    lesson = page_of("interrupted")
+    lesson.start_all()
+    while not {*runs.glob("*/checkpoint.pt")} - before:  # the first epochs are on disk
+        assert lesson.state()["ran"] is None, "training ended without a checkpoint"
+        lesson.page.wait_for_timeout(20)
+    lesson.interrupt()
+    outputs = lesson.wait_for_cell(loop)
+    assert [output["ename"] for output in outputs if output["output_type"] == "error"] == [
+        "KeyboardInterrupt"
+    ]
+
+    first, seen = json.loads(lesson.ask("json.dumps([history[0], len(history)])"))
+    assert 1 <= seen < epochs
+    drawn = lesson.run_cell(after)
+    assert [output["output_type"] for output in drawn] == ["display_data"]
+    words = "".join(output.get("text", "") for output in lesson.run_cell(loop, seconds=120))
+    assert f"epochs trained: {epochs}" in words
+    assert (
+        json.loads(lesson.ask("json.dumps(history[0])")) == first
+    )  # its seconds too: it was read, not trained again
+    assert lesson.errors() == []
+
+
+def test_make_lab_opens_on_the_first_lesson_and_its_links_lead_to_the_others(browser, served):
+    lesson = Lesson(browser, served)
+    page = lesson.page
+    page.goto(served.address)
+    lesson.wait_for_kernel()
+    assert page.evaluate(f"{LESSON}.context.path") == "00_start_here.ipynb"
+    links = "[...document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown a[href]')]"
+    source = "\n".join(
+        cell.source for cell in nbformat.read(served.notebooks / "00_start_here.ipynb", 4).cells
+    )
+    targets = list(dict.fromkeys(re.findall(r"\]\(([^)#:]+)\)", source)))
+    assert targets
+    assert not [target for target in targets if not (served.notebooks / target).exists()]
+    for target in targets:
+        page.evaluate(
+            f"target => {links}.find(link => link.pathname.endsWith('/' + target)).click()", target
+        )
+        page.wait_for_function(f"target => {LESSON}?.context?.path === target", arg=target)
+        lesson.wait_for_kernel()  # closed while its kernel starts, JupyterLab itself complains
+        page.evaluate(
+            "() => void jupyterapp.commands.execute('docmanager:open', {path: '00_start_here.ipynb'})"
+        )
+        page.wait_for_function(f"{LESSON}?.context?.path === '00_start_here.ipynb'")
+    assert lesson.problems == []
+    lesson.shutdown()

@@ -1,0 +1,273 @@
+"""The committed notebooks: executed, clean, readable without a kernel; test_pages runs them by papermill."""
+
+import os
+import re
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+
+from bmix_lite.base.ipynb import QUIET
+from bmix_lite.preparation.report import read_report
+from bmix_lite.recipe import Recipe
+from bmix_lite.sweeps.parameters import read_parameters
+from bmix_lite.widgets.explore import PLOTLY_MIME
+from clinic import make_folder, plant
+from conftest import ROOT, only_one, share_runs
+
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
+
+each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@pytest.fixture
+def notebook(path):
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def tags(cell):
+    return cell.metadata.get("tags", [])
+
+
+def test_there_are_notebooks():
+    assert [path.name[:2] for path in NOTEBOOKS] == [f"{number:02}" for number in range(12)]
+
+
+@each_notebook
+def test_every_code_cell_was_executed_in_order_without_error(notebook):
+    nbformat.validate(notebook)
+    cells = code_cells(notebook)
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    assert not [
+        output for cell in cells for output in cell.outputs if output.output_type == "error"
+    ]
+
+
+@each_notebook
+def test_every_figure_cell_holds_a_figure_a_picture_and_a_caption_below(notebook):
+    cells = notebook.cells
+    figures = [k for k, cell in enumerate(cells) if "figure" in tags(cell)]
+    assert figures
+    for k in figures:
+        data = cells[k].outputs[-1].data
+        assert PLOTLY_MIME in data
+        assert "image/png" in data
+        assert re.match(r"\*\*Figure \d+\.\d+\.\*\* \*", cells[k + 1].source), (
+            f"no caption below {cells[k].source}"
+        )
+
+
+@each_notebook
+def test_no_output_holds_what_differs_between_machines(path, notebook):
+    text = path.read_text()
+    assert len(text) < 500_000
+    assert "widgets" not in notebook.metadata
+    assert "widget-view" not in text
+    assert not re.search(r"/(home|root|work|Users|tmp)/|0x[0-9a-f]{8}|ipykernel_\d", text)
+    assert [cell.metadata.keys() - {"tags"} for cell in notebook.cells] == [set()] * len(
+        notebook.cells
+    )
+    assert sum("nbval-ignore-output" in tags(cell) for cell in notebook.cells) <= IGNORED_CELLS
+
+
+@each_notebook
+def test_code_cells_are_short_and_imports_stand_in_one_cell(notebook):
+    cells = code_cells(notebook)
+    long = [
+        c.source for c in cells if "parameters" not in tags(c) and len(c.source.splitlines()) > 12
+    ]
+    assert long == []
+    importing = [cell for cell in cells if re.search(r"^(import|from) ", cell.source, re.M)]
+    assert len(importing) == 1
+
+
+@each_notebook
+def test_cells_have_unique_ids_and_the_title_is_a_question(notebook):
+    ids = [cell.id for cell in notebook.cells]
+    assert len(set(ids)) == len(ids)
+    assert re.match(r"# .*\?\n", notebook.cells[0].source)
+
+
+@each_notebook
+def test_the_parameters_are_literals_with_the_recipes_names(path):
+    parameters, _ = read_parameters(path)
+    own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
+    own |= {"kind", "imbalance_ratio", "playground"}
+    own |= {
+        "source",
+        "images",
+        "path",
+        "label",
+        "group",
+        "split",
+        "group_from",
+        "class_names",
+        "size",
+        "fit",
+        "on_bad",
+    }
+    own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs", "own", "ordered"}
+    assert parameters.keys() - Recipe().asdict().keys() <= own
+
+
+def test_training_takes_every_field_of_the_recipe():
+    parameters, _ = read_parameters(ROOT / "notebooks/05_train.ipynb")
+    defaults = Recipe().asdict()
+    assert defaults.keys() <= parameters.keys()
+    from_method = {"q", "mixing", "alpha", "loss"}
+    assert {k: parameters[k] for k in defaults.keys() - from_method} == {
+        k: v for k, v in defaults.items() if k not in from_method
+    }
+
+
+@each_notebook
+def test_links_lead_to_files_that_exist(path, notebook):
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+def test_the_lessons_assert_what_they_state():
+    asserting = {
+        path.stem
+        for path in NOTEBOOKS
+        if any("assert " in c.source for c in code_cells(nbformat.read(path, as_version=4)))
+    }
+    assert asserting == {path.stem for path in NOTEBOOKS} - {"00_start_here"}
+
+
+def run_own_data(folder, parameters):
+    settings = {"progress_bar": False, "extra_arguments": QUIET}
+    return papermill.execute_notebook(OWN_DATA, folder / "out.ipynb", parameters, **settings)
+
+
+def printed(notebook):
+    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
+    return "".join(
+        output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        for output in outputs
+    )
+
+
+OWN_DATA = ROOT / "notebooks/09_your_data.ipynb"
+QUICK = {
+    "size": 8,
+    "epochs": 1,
+    "seeds": 1,
+    "train_notebook": str(ROOT / "notebooks/05_train.ipynb"),
+}
+QUICK |= {"own": str(ROOT / "notebooks/own_method.py")}
+
+
+def test_the_lesson_on_your_data_takes_a_faulty_table_and_names_no_file_and_no_patient(tmp_path):
+    table, _ = plant(tmp_path)
+    given = {
+        "source": str(table),
+        "images": str(tmp_path / "images"),
+        "path": "path",
+        "label": "label",
+    }
+    given |= {"group": "patient", "split": "split", "folder": str(tmp_path / "made")}
+    done = run_own_data(tmp_path, QUICK | given)
+    words = printed(done)
+    assert "complete runs: 3 of 3" in words
+    assert re.search(r"^bad +leak +1 ", words, re.M)
+    report = read_report(tmp_path / "made/checked_8")
+    assert f"images listed: {report.listed}  without fault: {report.left}" in words
+    names = [name for fault in report.faults for name in fault["images"]]
+    assert len(names) > 20
+    everything = "".join(str(cell.outputs) for cell in code_cells(done))
+    assert [
+        name for name in {*names, "p12"} if re.search(rf"\b{re.escape(name)}\b", everything)
+    ] == []
+
+
+def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without_patients(tmp_path):
+    make_folder(tmp_path / "photos", (12, 8, 6))
+    given = {"source": str(tmp_path / "photos"), "folder": str(tmp_path / "made"), "batch_size": 8}
+    done = run_own_data(tmp_path, QUICK | given)
+    words = printed(done)
+    assert "nothing stops the preparation" in words
+    assert "class 2 lies in 6 groups: 5 folds are possible" in words
+    assert "complete runs: 3 of 3" in words
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["checked_8", "runs"]
+
+
+# of each lesson a number that it states, and where it computes one with a formula of its own, that formula
+MUTANTS = {
+    "01_imbalance": {
+        "imbalance ratio 58.3": "imbalance ratio 58.4",
+        "two_class_matrix(ratio, 0.98, 0.2)": "two_class_matrix(ratio, 0.2, 0.98)",
+    },
+    "02_sampling": {
+        "22.2, 20.4": "22.2, 20.5",
+        "expected_draws(counts, q, draws)": "expected_draws(counts, 1 - q, draws)",
+    },
+    "03_mixing": {
+        "0.1667": "0.1767",
+        "(1 - lam) * base + lam * balanced": "lam * base + (1 - lam) * balanced",
+    },
+    "04_boundary": {
+        "rare class 0.723": "rare class 0.724",
+        "labels[:, -1].mean()": "labels[:, -1].round().mean()",
+    },
+    "06_compare": {"macro_f1 0.922": "macro_f1 0.932"},
+    "08_published": {"0.0514": "0.0515", "added = flatter(runs)": "added = (-flatter(runs))"},
+    "09_your_data": {
+        "imbalance ratio: 8.5": "imbalance ratio: 8.6",
+        "mixed_class_probabilities(counts, 1, alpha)": "mixed_class_probabilities(counts, 0.5, alpha)",
+    },
+    "10_defects": {
+        "exponent 0.333": "exponent 0.334",
+        "groups=groups, split": "groups=patients, split",
+    },
+}
+
+
+@pytest.mark.parametrize("lesson", MUTANTS)
+def test_nbval_notices_each_change_of_a_lesson(lesson, tmp_path):
+    source = (ROOT / f"notebooks/{lesson}.ipynb").read_text()
+    intact = nbformat.reads(source, as_version=4).cells
+    for stated, mutant in MUTANTS[lesson].items():
+        assert stated in source
+        source = source.replace(stated, mutant, 1)
+    changed = nbformat.reads(source, as_version=4)
+    last = max(
+        k for k, pair in enumerate(zip(changed.cells, intact, strict=True)) if pair[0] != pair[1]
+    )
+    changed.cells = changed.cells[: last + 1]  # what comes after is not asked
+    folder = tmp_path / "notebooks"
+    folder.mkdir()
+    share_runs(tmp_path)
+    (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    for name in (
+        "playground.npz",
+        "example_runs",
+        "05_train.ipynb",
+        "own_method.py",
+    ):  # what the lessons read
+        (folder / name).symlink_to(ROOT / "notebooks" / name)
+    nbformat.write(changed, folder / "mutant.ipynb")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval",
+        "mutant.ipynb",
+    ]
+    # what was not changed must pass with another number of threads than that of `make test`, too
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with only_one(lesson):
+        result = subprocess.run(command, cwd=folder, env=one_thread, capture_output=True, text=True)
+    assert result.returncode == 1, result.stdout[-2000:]
+    assert f"{len(MUTANTS[lesson])} failed" in result.stdout, result.stdout[-2000:]

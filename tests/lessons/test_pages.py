@@ -1,0 +1,181 @@
+"""Every lesson run by papermill with another setting, and its page opened without kernel and network: controls move."""
+
+import ast
+
+import papermill
+import pytest
+
+from axe import check_page
+from bmix_lite.base.ipynb import QUIET, read_notebook
+from bmix_lite.pages.export import export_html
+from bmix_lite.widgets.explore import precomputing
+from conftest import ROOT, SWEEPS, only_one, open_watched
+
+LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
+MOST_BYTES = 1_000_000  # besides plotly, which all pages share
+# what the figures of an explorer or widget show, as text to compare
+SHOWN = """place => {
+  const plots = [...place.querySelectorAll(".js-plotly-plot")];
+  const data = plots.map(plot => JSON.stringify([plot.data, plot.layout.title?.text, plot.layout.shapes]));
+  return [...data, ...[...place.querySelectorAll("svg:not(.main-svg)")].map(svg => svg.outerHTML)].join();
+}"""
+KEYS = {
+    "range": ("ArrowRight", "ArrowLeft"),
+    "checkbox": ("Space",),
+    "select-one": ("ArrowDown", "ArrowUp"),
+}
+
+
+# every lesson with another setting than it is committed with; in full where its own runs take long
+SETTINGS = {
+    "00": {},
+    "01": {"fold": 1},
+    "02": {"q": 1.0, "epochs": 3},
+    "03": {"alpha": 0.3, "q": 0.5},
+    "04": {"kind": "rings", "seed": 1},
+    "05": {"epochs": 1, "live": False},
+    "06": {"metric": "mcc"},
+    "07": {
+        "alphas": [0.1, 1.0],
+        "seeds": 2,
+        "metric": "mcc",
+    },  # of runs that the lesson's committed setting trains
+    "08": {"chosen": "balanced_mixup, alpha 0.1"},
+    "09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8},
+    "10": {"seed": 1, "epochs": 10, "batch_size": 32},
+    "11": {"alpha": 0.4},
+}
+TRAINED = {"train_notebook": str(ROOT / "notebooks/05_train.ipynb")}
+# where what a lesson reads and writes lies, told by paths that hold anywhere
+PLACES = {
+    "04": lambda made: {"playground": str(ROOT / "notebooks/playground.npz")},
+    "05": lambda made: {"run_folder": str(made / "runs/one")},
+    "06": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
+    "07": lambda made: {"folder": str(ROOT / "build" / SWEEPS["07_sweep"])} | TRAINED,
+    "09": lambda made: (
+        {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")} | TRAINED
+    ),
+    "10": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
+}
+
+
+@pytest.fixture(scope="module", params=LESSONS)
+def path(tmp_path_factory, request):
+    """The page of a lesson that papermill ran with another setting."""
+    folder, number = tmp_path_factory.mktemp(request.param), request.param[:2]
+    parameters = SETTINGS[number] | PLACES.get(number, lambda made: {})(folder / "made")
+    done = folder / f"{request.param}.ipynb"
+    settings = {"progress_bar": False, "extra_arguments": QUIET}
+    with precomputing(), only_one(request.param):
+        papermill.execute_notebook(
+            ROOT / f"notebooks/{request.param}.ipynb", done, parameters, **settings
+        )
+    return export_html(done, done.with_suffix(".html"), share_plotly=True)
+
+
+def test_papermill_ran_every_cell_with_the_setting_that_was_asked_for(path):
+    cells = [
+        cell for cell in read_notebook(path.with_suffix(".ipynb")).cells if cell.cell_type == "code"
+    ]
+    assert all(cell.execution_count for cell in cells)
+    injected = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
+    asked = SETTINGS[path.stem[:2]] | PLACES.get(path.stem[:2], lambda made: {})(
+        path.parent / "made"
+    )
+    assert len(injected) == bool(asked)
+    body = [line for cell in injected for line in ast.parse(cell.source).body]
+    values = {line.targets[0].id: ast.literal_eval(line.value) for line in body}
+    assert values == asked
+
+
+@pytest.fixture(scope="module")
+def opened(path, offline_browser):
+    """The page, opened once for all tests of its lesson."""
+    page = open_watched(offline_browser)
+    page.goto(path.as_uri())
+    page.wait_for_function(
+        "[...document.querySelectorAll('.plotly-figure > div, .explored > div')].every(at => at._fullLayout)"
+    )
+    page.wait_for_function(
+        "[...document.querySelectorAll('.explorer .controls, .module')].every(at => at.querySelector('input, select'))"
+    )
+    yield page
+    page.context.close()
+
+
+@pytest.fixture
+def page(opened):
+    yield opened
+    assert opened.problems == []
+    assert [text for text in opened.locator("[role=alert]").all_text_contents() if text] == []
+
+
+def places(page):
+    """(the explorer or widget, one of its ranges, lists and boxes) for all of the page."""
+    for place in page.query_selector_all(".explorer, .module:has(.bmix-alpha)"):
+        for control in place.query_selector_all("input, select"):
+            yield place, control
+
+
+def changes(page, place, before):
+    page.wait_for_timeout(60)  # a redraw waits for the next picture of the screen
+    for _ in range(40):
+        if place.evaluate(SHOWN) != before:
+            return True
+        page.wait_for_timeout(50)
+    return False
+
+
+def test_the_page_is_small_and_complete(path, page):
+    assert path.stat().st_size < MOST_BYTES
+    found = page.locator(".explorer, .module").count()
+    assert found == {"00": 0, "01": 2, "02": 4, "03": 4, "04": 2, "05": 0, "06": 5, "09": 1}.get(
+        path.stem[:2], 0
+    )
+    assert "$" not in page.locator(".jp-MarkdownOutput").first.inner_text()
+    page.screenshot(
+        path=ROOT / "build" / "screenshots" / f"{path.stem}-page-1280.png", full_page=True
+    )
+    check_page(page, 390, 1280)
+
+
+def test_every_control_moves_its_figures_by_keyboard(page):
+    for place, control in places(page):
+        kind = control.evaluate("control => control.type")
+        moved = False
+        for key in KEYS[kind] * 3:
+            before = place.evaluate(SHOWN)
+            control.press(key)
+            moved = changes(page, place, before)
+            if moved:
+                break
+        assert moved, control.evaluate("control => control.parentElement.innerText")
+
+
+def test_every_range_moves_its_figures_by_mouse(page):
+    for place, control in places(page):
+        if control.evaluate("control => control.type") != "range":
+            continue
+        control.scroll_into_view_if_needed()
+        for share in (0.02, 0.98):
+            box, before, value = (
+                control.bounding_box(),
+                place.evaluate(SHOWN),
+                control.input_value(),
+            )
+            page.mouse.click(box["x"] + share * box["width"], box["y"] + box["height"] / 2)
+            if control.input_value() != value:
+                assert changes(page, place, before)
+
+
+def test_players_play_and_matrices_move(page):
+    for button in page.query_selector_all(".control button"):
+        place = button.evaluate_handle("button => button.closest('.explorer')")
+        before = place.evaluate(SHOWN)
+        button.press("Enter")
+        assert changes(page, place, before)
+        button.press("Enter")
+    for card in page.query_selector_all(".bmix-confusion"):
+        before = card.inner_text()
+        card.query_selector(".cell.right").press("Shift+ArrowRight")
+        assert card.inner_text() != before

@@ -1,0 +1,444 @@
+import base64
+import html
+import io
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from sklearn import metrics as sk
+
+from bmix_lite.base.errors import BmixError
+from bmix_lite.comparison.tables import group_runs, sum_confusions
+from bmix_lite.data.datasets import load
+from bmix_lite.data.imageset import ImageSet
+from bmix_lite.plots.predictions import (
+    collect_aucs,
+    collect_predictions,
+    plot_auc_by_size,
+    plot_cell,
+    plot_cell_matrix,
+    plot_roc,
+)
+from bmix_lite.recipe import Recipe
+from bmix_lite.runs.folder import open_run, read_predictions, read_runs, save_run
+from examples import make_images
+
+HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
+CLASSES = [HOSTILE, ["no", "yes"], [f"grade {j}" for j in range(20)]]
+
+
+def draw_matrix(predictions, class_names, true, predicted, name=""):
+    return plot_cell_matrix({name: predictions}, class_names, true, predicted, name)
+
+
+def draw_cell(predictions, data, true, predicted, name="", **keywords):
+    return plot_cell({name: predictions}, data, true, predicted, name, **keywords)
+
+
+def make_predictions(labels, *runs):
+    """What `collect_predictions` gives for images 0, 1, ... and one (n, C) array of probabilities a run."""
+    tables = []
+    for seed, probabilities in enumerate(runs):
+        probabilities = np.asarray(probabilities, dtype=float)
+        table = pd.DataFrame(
+            probabilities, columns=[f"p_{j}" for j in range(probabilities.shape[1])]
+        )
+        table.insert(0, "predicted", probabilities.argmax(axis=1))
+        table.insert(0, "label", labels)
+        table.insert(0, "index", np.arange(len(labels)))
+        table.insert(0, "seed", seed)
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True)
+
+
+def random_predictions(classes, *, seeds=3, n=60, absent=()):
+    rng = np.random.default_rng(0)
+    there = [j for j in range(classes) if j not in absent]
+    labels = np.resize(there, n)
+    sharp = 2 * np.eye(classes)[labels]
+    return make_predictions(
+        labels, *(rng.dirichlet(np.ones(classes), n) / 3 + sharp / 3 for _ in range(seeds))
+    )
+
+
+def split(predictions):
+    columns = [name for name in predictions if name.startswith("p_")]
+    return [
+        (run["label"].to_numpy(), run[columns].to_numpy()) for _, run in predictions.groupby("seed")
+    ]
+
+
+def make_set(images, classes=2, names=None):
+    labels = np.arange(len(images)) % classes
+    return ImageSet(images, labels, tuple(names or map(str, range(classes))))
+
+
+def read_picture(figure):
+    kind, content = figure.data[0].source.split(";base64,")
+    return kind, np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+
+
+@pytest.fixture(scope="module")
+def example(root):
+    folder = root / "notebooks" / "example_runs"
+    return folder, read_runs(folder), load("digits_lt")
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Two seeds on the stripes whose probabilities are invented, and the stripes."""
+    data = make_images()
+    rng = np.random.default_rng(1)
+    for seed in (0, 1):
+        folder = open_run(tmp_path / f"run{seed}", Recipe(seed=seed), data)
+        predictions = {
+            name: rng.dirichlet(np.ones(3), len(data.rows(name))) for name in ("val", "test")
+        }
+        record = {"epoch": 1, "train_loss": 1.0, "seconds": 1.0}
+        save_run(folder, data, [record], predictions)
+    return tmp_path, data
+
+
+@pytest.mark.parametrize("name", ["val", "test"])
+def test_predictions_of_a_method_are_those_of_its_runs_one_row_for_each_image_and_seed(
+    experiment, name
+):
+    folder, data = experiment
+    (table,) = collect_predictions(folder, group_runs(read_runs(folder)), data, name).values()
+    rows = data.rows(name)
+    assert list(table) == ["seed", "index", "label", "predicted", "p_0", "p_1", "p_2"]
+    assert table["seed"].tolist() == [0] * len(rows) + [1] * len(rows)
+    assert table["index"].tolist() == [*rows, *rows]
+    for seed, (labels, probabilities) in enumerate(split(table)):
+        expected = read_predictions(folder / f"run{seed}")[name]
+        assert labels.tolist() == expected[0].tolist() == data.labels[rows].tolist()
+        assert (probabilities == expected[1]).all()
+        assert (
+            table[table["seed"] == seed]["predicted"].tolist()
+            == expected[1].argmax(axis=1).tolist()
+        )
+
+
+def test_the_example_runs_have_the_confusions_and_areas_of_their_metrics(example):
+    folder, runs, data = example
+    groups = group_runs(runs)
+    for name, table in collect_predictions(folder, groups, data).items():
+        confusion = draw_matrix(table, data.class_names, 0, 0).data[0].z
+        assert (confusion == sum_confusions(runs)[name]).all()
+        expected = [run["metrics"]["test"]["macro_auc"] for run in groups[name]]
+        assert collect_aucs(table).mean(axis=1) == pytest.approx(expected, abs=1e-12)
+
+
+def test_runs_on_other_images_are_refused_by_their_name(experiment):
+    folder, data = experiment
+    images = data.images.copy()
+    images[0] += 1
+    with pytest.raises(BmixError, match="run0 was made on 'digits_lt', fold 0: other images"):
+        collect_predictions(folder, group_runs(read_runs(folder)), replace(data, images=images))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.assign(label=(table["label"] + 1) % 3),
+        lambda table: table.assign(index=table["index"] + 1),
+        lambda table: table.iloc[:-1],
+        lambda table: pd.concat([table, table.tail(1)]),
+        lambda table: table[table["split"] == "val"],
+    ],
+)
+def test_predictions_that_are_not_those_of_the_split_are_refused(experiment, change):
+    folder, data = experiment
+    groups = group_runs(read_runs(folder))
+    change(pd.read_csv(folder / "run1" / "predictions.csv")).to_csv(
+        folder / "run1" / "predictions.csv", index=False
+    )
+    with pytest.raises(BmixError, match=r"run1.predictions.csv: its .* are not of the 15 images"):
+        collect_predictions(folder, groups, data)
+
+
+def test_the_order_of_the_rows_in_the_file_does_not_matter(experiment):
+    folder, data = experiment
+    groups = group_runs(read_runs(folder))
+    (before,) = collect_predictions(folder, groups, data).values()
+    path = folder / "run0" / "predictions.csv"
+    pd.read_csv(path).iloc[::-1].to_csv(path, index=False)
+    (after,) = collect_predictions(folder, groups, data).values()
+    pd.testing.assert_frame_equal(before, after)
+
+
+FOUR = (
+    [[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]],
+    [[0.8, 0.2], [0.45, 0.55], [0.9, 0.1], [0.4, 0.6]],
+)
+
+
+def test_the_matrix_counts_predictions_and_tells_how_sure_they_were():
+    figure = draw_matrix(make_predictions([0, 0, 0, 1], *FOUR), ["no", "yes"], 0, 1, "instance")
+    heat = figure.data[0]
+    assert (
+        heat.z.tolist() == sk.confusion_matrix([0, 0, 0, 1] * 2, [0, 1, 1, 0, 0, 1, 0, 1]).tolist()
+    )
+    # (0.9 + 0.8 + 0.9) / 3, (0.8 + 0.7 + 0.55) / 3, 0.6, 0.6
+    assert heat.customdata.tolist() == [["0.87", "0.68"], ["0.60", "0.60"]]
+    assert heat.text.tolist() == [["3", "3"], ["1", "1"]]
+    assert figure.layout.title.text.startswith("instance")
+
+
+def test_axes_of_the_matrix_are_class_numbers_with_the_true_class_from_top_to_bottom():
+    figure = draw_matrix(random_predictions(3), ["a", "b", "c"], 2, 1)
+    for axis, title in ((figure.layout.xaxis, "predicted"), (figure.layout.yaxis, "true")):
+        assert axis.title.text == title
+        assert axis.type is None or axis.type == "linear"
+        assert (list(axis.tickvals), list(axis.ticktext)) == ([0, 1, 2], ["a", "b", "c"])
+    assert (figure.data[0].x0, figure.data[0].y0, figure.data[0].x, figure.data[0].y) == (
+        0,
+        0,
+        None,
+        None,
+    )
+    assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
+    assert figure.layout.xaxis.range[0] < figure.layout.xaxis.range[1]
+
+
+def test_the_chosen_cell_is_outlined_twice_so_that_it_is_seen_on_every_colour():
+    shapes = draw_matrix(random_predictions(3), ["a", "b", "c"], 2, 1).layout.shapes
+    assert [(box.x0, box.x1, box.y0, box.y1) for box in shapes] == [(0.5, 1.5, 1.5, 2.5)] * 2
+    assert len({box.line.color for box in shapes}) == 2
+    assert shapes[0].line.width > shapes[1].line.width
+
+
+def test_an_empty_cell_prints_no_number_and_has_no_mean():
+    heat = draw_matrix(random_predictions(3, absent=[1]), ["a", "b", "c"], 0, 0).data[0]
+    assert heat.text.tolist()[1] == [""] * 3
+    assert heat.customdata.tolist()[1] == ["none"] * 3
+
+
+def test_an_image_that_several_seeds_put_into_the_cell_stands_once_most_confident_first():
+    images = np.zeros((4, 8, 8, 1), np.uint8)
+    images[:, 0, 0, 0] = [10, 20, 30, 40]
+    figure = draw_cell(make_predictions([0, 0, 0, 1], *FOUR), make_set(images), 0, 1, "instance")
+    # row 1 by both seeds: (0.8 + 0.55) / 2; row 2 by the first alone: 0.7
+    assert [text.split("<br>") for text in figure.data[1].text] == [
+        ["predicted 0.70", "true 0.30", "row 2", "1 of 2 runs"],
+        ["predicted 0.68", "true 0.33", "row 1", "2 of 2 runs"],
+    ]
+    assert figure.layout.title.text == "True 0, predicted 1"
+    assert figure.layout.title.subtitle.text == "instance: images 2, predictions 3 in 2 runs"
+    _, picture = read_picture(figure)
+    assert [picture[0, 0], picture[0, 102]] == [30, 20]
+
+
+def test_images_right_in_all_runs_have_one_probability_and_one_run_needs_no_count():
+    predictions = make_predictions([0, 0, 0, 1], FOUR[0])
+    figure = draw_cell(predictions, make_set(np.zeros((4, 8, 8, 1), np.uint8)), 0, 0)
+    assert list(figure.data[1].text) == ["predicted 0.90<br>row 0"]
+    assert figure.layout.title.subtitle.text == "images 1"
+
+
+@pytest.mark.parametrize(
+    "shape", [(8, 8, 1), (28, 28, 3), (40, 20, 3), (300, 200, 3), (96, 96, 1), (400, 30, 1)]
+)
+def test_every_tile_lies_over_its_caption_and_nothing_in_the_captions_room(shape):
+    images = np.stack([np.full(shape, 20 * j, np.uint8) for j in range(8)])
+    predictions = make_predictions([0] * 8, [[1 - j / 100, j / 100] for j in range(8)])
+    figure = draw_cell(predictions, make_set(images), 0, 0)
+    kind, picture = read_picture(figure)
+    assert kind == "data:image/png"
+    assert list(picture.shape[2:]) == [3] * (shape[2] == 3)
+    for j, (x, y) in enumerate(zip(figure.data[1].x, figure.data[1].y, strict=True)):
+        column = picture[: int(y) - 3, int(x)] if j < 6 else picture[168 : int(y) - 3, int(x)]
+        assert (column[-1] == 20 * j).all()
+        assert (picture[int(y) : int(y) + 60, int(x)] == 255).all()
+    assert (figure.layout.xaxis.range[1], figure.layout.yaxis.range[0]) == (
+        picture.shape[1],
+        picture.shape[0],
+    )
+    assert figure.layout.yaxis.scaleanchor == "x"
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 3), (224, 224, 3), (512, 512, 1)])
+def test_a_cell_takes_at_most_20_kb_whatever_the_images(shape):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (12, *shape), dtype=np.uint8)  # noise: nothing compresses worse
+    predictions = make_predictions([0] * 12, [[0.9, 0.1]] * 12)
+    figure = draw_cell(predictions, make_set(images), 0, 0, "m" * 40)
+    assert len(figure.data[1].text) == 12
+    assert len(figure.to_json()) <= 20_000
+
+
+@pytest.mark.parametrize("limit", [1, 5, 12, 13])
+def test_no_more_images_than_the_limit_are_shown_and_the_figure_keeps_its_height(limit):
+    predictions = make_predictions([0] * 20 + [1], [[0.9, 0.1]] * 20 + [[0.7, 0.3]])
+    data = make_set(np.zeros((21, 8, 8, 1), np.uint8))
+    full, small = (draw_cell(predictions, data, true, 0, limit=limit) for true in (0, 1))
+    assert len(full.data[1].text) == limit
+    assert full.layout.title.subtitle.text == f"images 20, the {limit} most confident shown"
+    assert len(small.data[1].text) == 1
+    assert full.layout.height == small.layout.height
+
+
+def test_an_empty_cell_says_so_and_has_the_same_traces():
+    predictions, data = (
+        make_predictions([0, 0, 0, 1], FOUR[0]),
+        make_set(np.zeros((4, 8, 8, 1), np.uint8)),
+    )
+    empty, full = draw_cell(predictions, data, 1, 1), draw_cell(predictions, data, 0, 1)
+    assert [note.text for note in empty.layout.annotations] == ["There is no such image."]
+    assert len(full.layout.annotations) == 0
+    assert (
+        [trace.type for trace in empty.data]
+        == [trace.type for trace in full.data]
+        == ["image", "scatter"]
+    )
+    assert (read_picture(empty)[1] == 255).all()
+
+
+def test_numbers_from_a_click_are_taken_though_they_are_floats():
+    predictions, data = (
+        make_predictions([0, 0, 0, 1], *FOUR),
+        make_set(np.zeros((4, 8, 8, 1), np.uint8)),
+    )
+    assert (
+        draw_cell(predictions, data, 0.0, 1.0).to_json()
+        == draw_cell(predictions, data, 0, 1).to_json()
+    )
+    one, other = (draw_matrix(predictions, ["a", "b"], *cell) for cell in ((0.0, 1.0), (0, 1)))
+    assert one.to_json() == other.to_json()
+
+
+@pytest.mark.parametrize("cell", [(2, 0), (0, -1), (0.5, 0), (None, 0)])
+def test_a_cell_outside_the_matrix_is_refused(cell):
+    predictions, data = (
+        make_predictions([0, 0, 0, 1], *FOUR),
+        make_set(np.zeros((4, 8, 8, 1), np.uint8)),
+    )
+    for call in (
+        lambda: draw_cell(predictions, data, *cell),
+        lambda: draw_matrix(predictions, "ab", *cell),
+    ):
+        with pytest.raises(BmixError, match=r"(true|predicted) must be one of 0, 1, got"):
+            call()
+
+
+def test_the_method_is_chosen_by_its_name_and_another_name_is_refused():
+    data, tables = make_set(np.zeros((4, 8, 8, 1), np.uint8)), {}
+    for name, probabilities in zip(("one", "other"), FOUR, strict=True):
+        tables[name] = make_predictions([0, 0, 0, 1], probabilities)
+        arguments = data, 0, 1, name
+        assert (
+            plot_cell(tables, *arguments).to_json() == draw_cell(tables[name], *arguments).to_json()
+        )
+    assert plot_cell_matrix(tables, "ab", 0, 1, "one").data[0].z.tolist() == [[1, 2], [1, 0]]
+    assert plot_cell_matrix(tables, "ab", 0, 1, "other").data[0].z.tolist() == [[2, 1], [0, 1]]
+    for call in (plot_cell, plot_cell_matrix):
+        with pytest.raises(
+            BmixError, match="name must be one of one, other, got 'onne'; did you mean 'one'"
+        ):
+            call(tables, data if call is plot_cell else "ab", 0, 1, "onne")
+
+
+@pytest.mark.parametrize("limit", [0, -1, 1.5, "a"])
+def test_a_limit_that_shows_nothing_is_refused(limit):
+    data = make_set(np.zeros((4, 8, 8, 1), np.uint8))
+    with pytest.raises(BmixError, match="limit must be an integer >= 1, got"):
+        draw_cell(make_predictions([0, 0, 0, 1], *FOUR), data, 0, 0, limit=limit)
+
+
+def test_the_roc_curve_of_one_run_is_scikit_learns():
+    predictions = random_predictions(3, seeds=1)
+    ((labels, probabilities),) = split(predictions)
+    for which in range(3):
+        curve = plot_roc({"instance": predictions}, "abc", which).data[1]
+        false, true, _ = sk.roc_curve(labels == which, probabilities[:, which])
+        assert (curve.x[0], curve.y[0]) == (0, 0)
+        assert curve.y[1:] == pytest.approx(np.interp(curve.x[1:], false, true))
+        area = sk.roc_auc_score(labels == which, probabilities[:, which])
+        assert curve.name == f"instance: {area:.3f}"
+
+
+def test_a_curve_over_runs_is_their_mean_at_each_false_positive_rate_and_no_pool():
+    labels = [1, 1, 0, 0]
+    sure, unsure = (
+        [0.9, 0.8, 0.7, 0.6],
+        [0.4, 0.2, 0.3, 0.1],
+    )  # areas 1 and 3/4; pooled they would be less
+    runs = [np.column_stack([1 - np.array(run), run]) for run in (sure, unsure)]
+    curve = plot_roc({"m": make_predictions(labels, *runs)}, "ab", 1).data[1]
+    assert curve.name == "m: 0.875 (0.750 to 1.000)"
+    # the first run is at 1 from the start; the second at 0.5 up to a rate of 0.5, and at 1 from there
+    at = dict(zip(np.round(curve.x[1:], 6), curve.y[1:], strict=True))
+    assert [at[rate] for rate in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([0.75, 0.75, 1, 1, 1])
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0, 0], [1, 1, 1, 1]])
+def test_a_class_with_no_or_only_positives_has_no_roc_curve_and_that_is_said(labels):
+    figure = plot_roc({"m": make_predictions(labels, *FOUR)}, ["no", "yes"], 1)
+    assert np.isnan(figure.data[1].y[1:]).all()
+    assert figure.data[1].name == "m: not defined"
+    assert "No curve" in figure.layout.annotations[0].text
+
+
+def test_ten_methods_all_differ_in_colour_and_dash_and_none_is_refused():
+    tables = {f"method {j}": random_predictions(2, n=10) for j in range(10)}
+    curves = plot_roc(tables, "ab", 0).data[1:]
+    assert len({(curve.line.dash, curve.line.color) for curve in curves}) == 10
+    for call in (lambda of: plot_roc(of, "ab", 0), lambda of: plot_auc_by_size(of, [1, 1], "ab")):
+        with pytest.raises(BmixError, match="at least one method"):
+            call({})
+
+
+def test_areas_by_class_and_run_are_scikit_learns_and_nan_for_an_absent_class():
+    predictions = random_predictions(4, absent=[2])
+    found = collect_aucs(predictions)
+    assert found.shape == (3, 4)
+    for values, (labels, probabilities) in zip(found, split(predictions), strict=True):
+        for j in (0, 1, 3):
+            assert values[j] == pytest.approx(sk.roc_auc_score(labels == j, probabilities[:, j]))
+    assert np.isnan(found[:, 2]).all()
+
+
+def test_areas_against_size_are_means_over_runs_within_the_axis():
+    predictions = random_predictions(4, absent=[2])
+    figure = plot_auc_by_size({"<b>m</b>": predictions}, [100, 50, 20, 5], "abcd")
+    line, values = figure.data[0], collect_aucs(predictions)
+    assert line.y == pytest.approx(values.mean(axis=0), nan_ok=True)
+    assert (line.error_y.array, line.error_y.arrayminus) == (
+        pytest.approx(values.max(axis=0) - line.y, nan_ok=True),
+        pytest.approx(line.y - values.min(axis=0), nan_ok=True),
+    )
+    assert figure.layout.yaxis.range[0] < np.nanmin(values)
+    assert figure.layout.yaxis.title.text.startswith("AUC")
+    assert line.name == "&lt;b&gt;m&lt;/b&gt;"
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("class_names", CLASSES)
+def test_class_and_method_names_appear_as_text_and_every_figure_says_what_it_shows(
+    class_names, seeds
+):
+    classes = len(class_names)
+    predictions = random_predictions(
+        classes, seeds=seeds, absent=[classes - 1] if classes > 2 else []
+    )
+    data = make_set(np.zeros((60, 8, 8, 1), np.uint8), classes, class_names)
+    name = "<img src=x onerror=alert(2)> $b_$"
+    figures = [
+        draw_matrix(predictions, class_names, 0, 1, name),
+        draw_cell(predictions, data, 0, 1, name),
+    ]
+    figures += [plot_roc({name: predictions}, class_names, which) for which in range(classes)]
+    figures.append(plot_auc_by_size({name: predictions}, [9] * classes, class_names))
+    for figure in figures:
+        assert figure.layout.title.text
+        written = figure.to_json()
+        for bad in ("<img", "u003cimg", "$a_$", "$b_$"):
+            assert bad not in written
+    shown = figures[0].layout.xaxis.ticktext
+    assert len(set(shown)) == classes
+    for text, given in zip(shown, class_names, strict=True):
+        assert html.unescape(text).startswith(given[:37] or "(no name)")
+    for figure in figures[:2]:
+        assert "&lt;img" in figure.layout.title.text + (figure.layout.title.subtitle.text or "")

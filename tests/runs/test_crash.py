@@ -1,0 +1,252 @@
+"""kill -9 at random moments: whatever is interrupted, the files end up the same; and broken code is found out."""
+
+import hashlib
+import multiprocessing
+import os
+import random
+import time
+from collections import Counter
+from dataclasses import replace
+from itertools import count
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import examples
+from bmix_lite import checkpoints, samplers, training
+from bmix_lite.base.errors import BmixError
+from bmix_lite.checkpoints import HEADER, load_checkpoint, save_checkpoint
+from bmix_lite.recipe import Recipe
+from bmix_lite.runs.folder import is_complete
+
+SERVER = multiprocessing.get_context(
+    "forkserver"
+)  # imports once, so that a process starts in milliseconds
+SERVER.set_forkserver_preload(
+    ["pytest", "torch._dynamo", "bmix_lite.training", "bmix_lite.runs.folder"]
+)
+
+STAGES = [
+    "starting",
+    "training step",
+    "validating",
+    "writing checkpoint",
+    "between epochs",
+    "saving results",
+]
+RESULTS = ("model.pt", "history.csv", "metrics.json", "predictions.csv")
+RECIPE = Recipe(epochs=6, batch_size=16, lr=0.1, mixing="balanced", alpha=0.2, schedule="constant")
+KILLS = 40
+
+
+def make_images():
+    """Held-out labels are wrong on purpose: whatever the network learns, an early epoch stays the best one."""
+    data = examples.make_images()
+    return replace(data, labels=np.where(data.split == "train", data.labels, (data.labels + 1) % 3))
+
+
+def train_in_folder(folder, stage, mutant):
+    """The process that is killed: one run from wherever it was to its end; `stage` tells what it is doing."""
+    if mutant:
+        MUTANTS[mutant]()
+
+    def mark(name):
+        stage.value = STAGES.index(name)
+
+    def save(path, state, save=training.save_checkpoint):
+        mark("writing checkpoint")
+        save(path, state)
+        mark("between epochs")
+
+    def save_model(model, path, save=examples.save_model):
+        watch.remove()
+        mark("saving results")
+        save(model, path)
+
+    training.save_checkpoint, examples.save_model = save, save_model
+    if is_complete(folder):
+        return
+    data = make_images()
+    model = examples.make_net(RECIPE, data)
+    watch = model.register_forward_pre_hook(
+        lambda net, _: mark("training step" if net.training else "validating")
+    )
+    examples.run_in_folder(folder, RECIPE, data, model)
+
+
+def forget_the_optimiser(load=training.load_checkpoint):
+    def load_without(path):
+        state = load(path)
+        return state and state | {"optimizer": state["optimizer"] | {"state": {}}}
+
+    training.load_checkpoint = load_without
+
+
+def share_one_generator_for_all_epochs():
+    generator = np.random.default_rng(0)
+    training.stream = samplers.stream = lambda seed, purpose, epoch=0: generator
+
+
+def write_checkpoints_in_place():
+    """On a disk that takes 0.2 s a file: a kill finds it half written, however fast ours is and busy the machine."""
+
+    def save_in_place(path, state):
+        body = checkpoints._to_bytes(state)
+        content = HEADER + hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+        with open(path, "wb", buffering=0) as file:
+            for part in (content[:-1000], content[-1000:]):
+                file.write(part)
+                os.fsync(file.fileno())
+                time.sleep(0.1)
+
+    training.save_checkpoint = save_in_place
+
+
+def forget_the_best_model(load=training.load_checkpoint):
+    def load_without(path):
+        state = load(path)
+        return state and state | {"best": state["model"]}
+
+    training.load_checkpoint = load_without
+
+
+MUTANTS = {
+    mutate.__name__: mutate
+    for mutate in (
+        forget_the_optimiser,
+        share_one_generator_for_all_epochs,
+        write_checkpoints_in_place,
+        forget_the_best_model,
+    )
+}
+
+
+def start(work, *arguments):
+    process = SERVER.Process(target=work, args=arguments, daemon=True)
+    process.start()
+    return process
+
+
+def wait_for(process, holds, seconds=30.0):
+    """Wait until `holds()`, the process ends or time is up."""
+    ends = time.perf_counter() + seconds
+    while process.exitcode is None and not holds() and time.perf_counter() < ends:
+        time.sleep(0.0002)
+
+
+def read_results(folder):
+    return {name: (folder / name).read_bytes() for name in RESULTS}
+
+
+def finish(folder, mutant=None):
+    """Let a run go on to its end; returns the seconds from its first step."""
+    stage = SERVER.RawValue("i", 0)
+    process = start(train_in_folder, folder, stage, mutant)
+    wait_for(process, lambda: stage.value > 0)
+    started = time.perf_counter()
+    process.join(60)
+    assert process.exitcode == 0
+    return time.perf_counter() - started
+
+
+def kill_once(folder, rng, seconds, aim=None, mutant=None):
+    """Start a run and kill it: at a random moment, or shortly after it reaches a stage. Returns (exit code, stage)."""
+    stage = SERVER.RawValue("i", 0)
+    process = start(train_in_folder, folder, stage, mutant)
+    wait_for(process, lambda: stage.value > 0)
+    if aim is None:
+        wait_for(
+            process, lambda: False, rng.uniform(0, 0.5 * seconds)
+        )  # the later half is reached by going on
+    else:
+        if aim != STAGES[-1]:
+            wait_for(process, lambda: False, rng.uniform(0, 0.5 * seconds))
+        wait_for(process, lambda: stage.value == STAGES.index(aim))
+        wait_for(process, lambda: False, rng.uniform(0, 0.004))
+    process.kill()
+    process.join()
+    return process.exitcode, STAGES[stage.value]
+
+
+def test_a_run_killed_at_random_moments_ends_with_the_same_files(tmp_path, record_property):
+    rng, landed = random.Random(0), []
+    seconds = finish(tmp_path / "whole")
+    expected = read_results(tmp_path / "whole")
+    aims = [None, "writing checkpoint", None, "between epochs", None, None, "saving results", None]
+    for number in count():
+        folder, code = tmp_path / f"killed {number}", -9
+        while code == -9 and len(landed) < KILLS:
+            code, stage = kill_once(folder, rng, seconds, aims[len(landed) % len(aims)])
+            landed += [stage] if code == -9 else []
+            assert code in (0, -9)
+        if code == -9:
+            finish(folder)
+        assert read_results(folder) == expected
+        if len(landed) == KILLS:
+            break
+    tally = Counter(landed)
+    record_property("kills", dict(tally))
+    print(f"{KILLS} kills in {number + 1} runs of {seconds:.2f} s: {dict(tally)}")
+    assert {"training step", "writing checkpoint", "saving results"} <= set(tally)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+def test_the_same_kills_find_out_code_that_forgets(tmp_path, mutant):
+    rng = random.Random(0)
+    seconds = finish(tmp_path / "whole", mutant)
+    expected = read_results(tmp_path / "whole")
+    finish(tmp_path / "again", mutant)
+    assert read_results(tmp_path / "again") == expected  # it is the kill that shows the fault
+    scores = pd.read_csv(tmp_path / "whole" / "history.csv")["val_balanced_accuracy"]
+    assert scores.argmax() < len(scores) / 2
+    aim = "writing checkpoint" if mutant == "write_checkpoints_in_place" else None
+    for number in range(KILLS // 2):
+        folder = tmp_path / f"killed {number}"
+        kill_once(folder, rng, seconds, aim, mutant)
+        process = start(train_in_folder, folder, SERVER.RawValue("i", 0), mutant)
+        process.join(60)
+        if process.exitcode != 0 or read_results(folder) != expected:
+            return
+    pytest.fail(f"{KILLS // 2} kills did not show the fault")
+
+
+def save_for_ever(path, saved, mutant):
+    if mutant:
+        MUTANTS[mutant]()
+    for number in count(saved.value + 1):
+        state = {"number": number, "weights": torch.full((4_000_000,), float(number))}  # 16 MB
+        (training.save_checkpoint if mutant else save_checkpoint)(path, state)
+        saved.value = number
+
+
+def find_loss(path, rng, kills, mutant=None):
+    """Kill a writer of 16 MB checkpoints again and again; words for the first time that a state was lost."""
+    saved = SERVER.RawValue("i", 0)
+    for _ in range(kills):
+        process = start(save_for_ever, path, saved, mutant)
+        process.join(rng.uniform(0.05, 0.3))
+        process.kill()
+        process.join()
+        try:
+            state = load_checkpoint(path) or {"number": 0, "weights": torch.zeros(1)}
+        except BmixError as error:
+            return str(error)
+        if state["number"] not in (saved.value, saved.value + 1):
+            return f"{state['number']} was loaded, {saved.value} had been saved"
+        assert state["weights"].unique().tolist() == [state["number"]]
+        assert {file.suffix for file in path.parent.iterdir()} <= {".pt", ".previous", ".new"}
+        saved.value = state["number"]
+    return None if saved.value > kills / 2 else f"only {saved.value} states were saved"
+
+
+def test_a_writer_killed_at_random_moments_leaves_the_last_or_the_next_checkpoint(tmp_path):
+    assert find_loss(tmp_path / "checkpoint.pt", random.Random(0), 20) is None
+
+
+def test_the_same_kills_find_out_a_writer_that_is_not_atomic(tmp_path):
+    found = find_loss(
+        tmp_path / "checkpoint.pt", random.Random(0), 20, "write_checkpoints_in_place"
+    )
+    assert "damaged" in found or "not a checkpoint" in found
