@@ -232,7 +232,7 @@ def test_a_model_file_that_does_not_fit_is_refused_by_name(tmp_path, spoil):
 def test_every_torch_load_in_the_package_asks_for_weights_only():
     loads = [
         (source.name, call)
-        for source in Path(bmix_lite.__file__).parent.glob("*.py")
+        for source in Path(bmix_lite.__file__).parent.rglob("*.py")
         for call in ast.walk(ast.parse(source.read_text()))
         if isinstance(call, ast.Call)
         and ast.unparse(call.func) in ("torch.load", "load", "pickle.load", "pickle.loads")

@@ -11,7 +11,7 @@ SOURCE = (
     "Galdran, Carneiro and González Ballester, Balanced-MixUp, MICCAI 2021; figures of their released logs, "
     "github.com/agaldran/balanced_mixup, commit 20ac592"
 )
-TABLE = Path(__file__).parent / "static/published_runs.csv"
+TABLE = Path(__file__).parents[1] / "static/published_runs.csv"
 # per cent, on validation at the epoch that was best there; bacc is not logged for every run
 METRICS = ("kappa", "mauc", "mcc", "bacc", "f1")
 MONITORS = {"hyper_kvasir": "mcc", "eyepacs": "kappa"}  # chose the epoch and drove the schedule

@@ -1,8 +1,8 @@
 import pytest
-from test_verdicts import make_run
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.tuning import keep_tuned
+from comparison.test_verdicts import make_run
 
 
 def tried(method, val, test, **fields):

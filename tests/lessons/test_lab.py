@@ -149,7 +149,7 @@ def test_the_confusion_matrix_counts_by_keyboard_and_mouse(lesson):
     cards = lesson.page.query_selector_all(".jp-Notebook .bmix-confusion")
     assert bool(cards) == (lesson.name == "06_compare")
     for card in cards:
-        look = lambda card=card: card.eval_on_selector(".bars", "bars => bars.innerText")  # noqa: E731
+        look = lambda card=card: card.eval_on_selector(".bars", "bars => bars.innerText")
         first, cell = look(), card.query_selector(".cell.right")
         cell.press("Shift+ArrowRight")
         moved = look()
@@ -173,7 +173,7 @@ def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
         train, stop = player.query_selector_all("button.jupyter-button")
         title = lambda player=player: player.eval_on_selector(
             ".annotation-text", "text => text.textContent"
-        )  # noqa: E731
+        )
         last = title()
         assert stop.is_disabled()
         train.press("Space")

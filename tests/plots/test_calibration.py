@@ -2,12 +2,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from test_prediction_plots import make_predictions, random_predictions, split
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.intervals import chance_calibration_error
 from bmix_lite.metrics import expected_calibration_error
 from bmix_lite.plots.calibration import plot_reliability, tabulate_calibration
+from plots.test_predictions import make_predictions, random_predictions, split
 
 
 def points_of(figure):

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 from scipy import stats
-from test_verdicts import BASE, BETTER, GAPS, add, folds, seeds
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.verdicts import compare_pairs
 from bmix_lite.plots.comparison import plot_differences
+from comparison.test_verdicts import BASE, BETTER, GAPS, add, folds, seeds
 
 
 def make_runs():

@@ -157,7 +157,7 @@ def test_nothing_is_shown_where_nothing_is_wanted(tmp_path, capsys):
 SHOWS = """import sys, time
 sys.path.insert(0, sys.argv[2])
 from pathlib import Path
-from test_watching import Pool, finish, make_plan
+from sweeps.test_progress import Pool, finish, make_plan
 from bmix_lite.sweeps.progress import Display
 plan, endings = make_plan(Path(sys.argv[1]), 3), {}
 pool = Pool({"run-0-hash": (4.0, "cell 3 of 9"), "run-1-hash": (5.0, "cell 4 of 9")})
@@ -199,7 +199,9 @@ def run_in_terminal(command, rows=40, columns=120):
 
 
 def test_a_terminal_shows_a_table_that_is_redrawn_in_its_place(tmp_path):
-    text = run_in_terminal([sys.executable, "-c", SHOWS, str(tmp_path), str(Path(__file__).parent)])
+    text = run_in_terminal(
+        [sys.executable, "-c", SHOWS, str(tmp_path), str(Path(__file__).parents[1])]
+    )
     plain = re.sub(r"\x1b\[[\d;]*[A-Za-z]", "", text)
     assert "Traceback" not in plain
     assert "0 of 3 complete" in plain

@@ -43,9 +43,9 @@ def test_the_drawing_is_the_same_on_every_machine():
 
 
 def test_drawing_leaves_the_global_generator_alone():
-    before = np.random.get_state()[1].copy()  # noqa: NPY002, it is what must not move
+    before = np.random.get_state()[1].copy()
     draw_fundus([3, 4])
-    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
+    assert np.array_equal(before, np.random.get_state()[1])
 
 
 def test_rows_that_follow_change_nothing_before_them():
