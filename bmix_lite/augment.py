@@ -1,5 +1,6 @@
-"""Random augmentation of a batch, each image with its own draw: on the batch's device, or by OpenCV on the CPU."""
+"""Random augmentation, each image with a draw of its own: on the batch's device, or by OpenCV."""
 
+import contextlib
 import math
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import BmixError, require_choice
 
 
 @dataclass(frozen=True)
@@ -25,32 +26,32 @@ class Augmentation:
 
 AUGMENTATIONS = {
     "none": Augmentation(),
-    "flips": Augmentation(
-        flip_x=True, flip_y=True
-    ),  # where no direction is special: cells, skin, tissue
-    "upright": Augmentation(rotate=10, scale=0.1, shift=0.1),  # where up is up: digits, X-rays
+    # where no direction is special: cells, skin, tissue
+    "flips": Augmentation(flip_x=True, flip_y=True),
+    # where up is up: digits, X-rays
+    "upright": Augmentation(rotate=10, scale=0.1, shift=0.1),
     "medical": Augmentation(
         rotate=45, scale=0.1, shift=0.05, flip_x=True, flip_y=True, brightness=0.05, contrast=0.1
     ),
 }
 
 
-# the side from which `augment_pixels` is the quicker on a CPU: 1.2 to 1.5 times at 32 px, 1.4 to 2.9 at 64 and 1.7 to
-# 5.7 at 224, but 0.8 to 1 at 8 and 16
+# the side from which `augment_pixels` is the faster on a CPU: 1.2 to 1.5 times at 32 px, 1.4 to 2.9
+# at 64 and 1.7 to 5.7 at 224, but 0.8 to 1 at 8 and 16
 PIXELS_FROM = 32
+LEVELS = np.arange(256, dtype=np.float32) / 255
 
 
 def augment(images, name, *, rng):
     """Augment images (B, C, H, W) float in [0, 1]; returns the same shape and range.
 
-    name: a key of AUGMENTATIONS; rng: a numpy Generator, drawn from in the same way whatever the device.
+    name: a key of AUGMENTATIONS; rng: a numpy Generator, drawn from alike on every device.
     Geometry is one bilinear resampling; outside the image the nearest edge pixel is repeated.
     """
     require_choice("augment", name, AUGMENTATIONS)
-    require(
-        images.ndim == 4 and images.is_floating_point(),
-        f"images must be (B, C, H, W) float, got {tuple(images.shape)} {images.dtype}",
-    )
+    if images.ndim != 4 or not images.is_floating_point():
+        got = f"{tuple(images.shape)} {images.dtype}"
+        raise BmixError(f"images must be (B, C, H, W) float, got {got}")
     chosen = AUGMENTATIONS[name]
     draws = torch.as_tensor(rng.random((8, len(images))), dtype=images.dtype, device=images.device)
     centred = 2 * draws - 1
@@ -69,43 +70,54 @@ def augment(images, name, *, rng):
 
 
 def augment_pixels(images, name, *, rng):
-    """`augment` of pixels (B, H, W, C) uint8 on the CPU, image by image; returns float32 (B, C, H, W) in [0, 1].
+    """`augment` of pixels (B, H, W, C) uint8, image by image on the CPU.
 
-    The same draws make the same images: flips to the bit, resampled ones but for rounding to 256 levels before colour.
+    Returns float32 (B, C, H, W) in [0, 1]. The same draws make the same images: flips to the bit,
+    resampled ones but for rounding to 256 levels before the colour changes.
     """
+    require_choice("augment", name, AUGMENTATIONS)
+    chosen = AUGMENTATIONS[name]
+    draws = rng.random((8, len(images))).astype(np.float32)
+    centred = 2 * draws - 1
+    mirror = np.where((draws[:2] < 0.5) & [[chosen.flip_x], [chosen.flip_y]], -1, 1)
+    coloured = np.empty(images.shape, np.float32)
+    with _one_thread():
+        moved = _warp(np.ascontiguousarray(images), chosen, mirror, *centred[2:6])
+        for image, gain, lift, out in zip(moved, *centred[6:], coloured, strict=True):
+            _colour(image, chosen, gain, lift, out)
+    return torch.from_numpy(coloured).permute(0, 3, 1, 2)
+
+
+@contextlib.contextmanager
+def _one_thread():
+    """OpenCV on one thread: two take longer at 64 to 224 px, and parallel runs share the cores."""
     import cv2
 
-    require_choice("augment", name, AUGMENTATIONS)
-    chosen, threads = AUGMENTATIONS[name], cv2.getNumThreads()
-    draws = rng.random((8, len(images))).astype(np.float32)
-    centred, mirror = (
-        2 * draws - 1,
-        np.where((draws[:2] < 0.5) & [[chosen.flip_x], [chosen.flip_y]], -1, 1),
-    )
-    shown, levels = np.empty(images.shape, np.float32), np.arange(256, dtype=np.float32) / 255
-    cv2.setNumThreads(
-        1
-    )  # two take longer for images of 64 to 224 px, and runs side by side share the cores
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
     try:
-        moved = _warp(np.ascontiguousarray(images), chosen, mirror, *centred[2:6])
-        for image, gain, lift, out in zip(moved, *centred[6:], shown, strict=True):
-            table = levels
-            if chosen.brightness or chosen.contrast:
-                mean = sum(cv2.mean(image)) / image.shape[2] / 255
-                table = (
-                    (levels - mean) * (1 + chosen.contrast * gain) + mean + chosen.brightness * lift
-                )
-                table = table.clip(0, 1).astype(np.float32)
-            cv2.LUT(image, table, dst=out)  # colour and conversion at once
+        yield
     finally:
         cv2.setNumThreads(threads)
-    return torch.from_numpy(shown).permute(0, 3, 1, 2)
+
+
+def _colour(image, chosen, gain, lift, out):
+    """Contrast, brightness and the conversion to [0, 1] in one table of 256 levels."""
+    import cv2
+
+    table = LEVELS
+    if chosen.brightness or chosen.contrast:
+        mean = sum(cv2.mean(image)) / image.shape[2] / 255
+        table = (LEVELS - mean) * (1 + chosen.contrast * gain) + mean + chosen.brightness * lift
+        table = table.clip(0, 1).astype(np.float32)
+    cv2.LUT(image, table, dst=out)
 
 
 def _warp(images, chosen, mirror, *draws):
     import cv2
 
-    moved, (height, width) = np.empty_like(images), images.shape[1:3]
+    moved = np.empty_like(images)
+    height, width = images.shape[1:3]
     if chosen.rotate or chosen.scale or chosen.shift:
         how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
         matrices = _find_sources(height, width, chosen, mirror, *draws)
@@ -114,14 +126,22 @@ def _warp(images, chosen, mirror, *draws):
         return moved
     axes = {(-1, 1): 1, (1, -1): 0, (-1, -1): -1}
     for image, signs, out in zip(images, map(tuple, mirror.T), moved, strict=True):
-        cv2.flip(image, axes[signs], dst=out) if signs in axes else np.copyto(out, image)
+        if signs in axes:
+            cv2.flip(image, axes[signs], dst=out)
+        else:
+            np.copyto(out, image)
     return moved
 
 
 def _find_sources(height, width, chosen, mirror, rotate, scale, shift_x, shift_y):
-    """Matrices (B, 2, 3) from the place (x, y) of a pixel to the place it shows, mirrored: what `_resample` does."""
-    angle, zoom = rotate * math.radians(chosen.rotate), 1 / (1 + chosen.scale * scale)
-    cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
+    """Matrices (B, 2, 3) from a pixel's (x, y) to the (x, y) whose content it gets, mirrored.
+
+    The same geometry as `_resample`.
+    """
+    angle = rotate * math.radians(chosen.rotate)
+    zoom = 1 / (1 + chosen.scale * scale)
+    cos = zoom * np.cos(angle)
+    sin = zoom * np.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]]) * mirror[:, None]  # (2, 2, B)
     centre = np.array([width - 1, height - 1]) / 2
     shift = chosen.shift * mirror * [width * shift_x, height * shift_y]
@@ -133,7 +153,8 @@ def _resample(images, chosen, rotate, scale, shift_x, shift_y):
     angle = rotate * math.radians(chosen.rotate)
     zoom = 1 / (1 + chosen.scale * scale)
     height, width = images.shape[2:]
-    cos, sin = zoom * torch.cos(angle), zoom * torch.sin(angle)
+    cos = zoom * torch.cos(angle)
+    sin = zoom * torch.sin(angle)
     shift = 2 * chosen.shift  # grid_sample measures from -1 to 1
     rows = [cos, -sin * height / width, shift * shift_x, sin * width / height, cos, shift * shift_y]
     matrix = torch.stack(rows, dim=1).view(-1, 2, 3)

@@ -18,7 +18,7 @@ HEADER = b"bmix-lite checkpoint 1\n"  # the number is the format version
 
 
 def save_checkpoint(path, state):
-    """Write `state` (tensors and plain values) behind its sha256; the previous checkpoint stays beside it."""
+    """Write `state` (tensors and plain values) after its sha256; the previous one is kept."""
     path = Path(path)
     body = _to_bytes(state)
     fresh = path.with_suffix(".new")
@@ -29,7 +29,7 @@ def save_checkpoint(path, state):
 
 
 def note_progress(path, recipe, history):
-    """Write beside the checkpoint `path` how far the training is, for whoever watches it from outside."""
+    """Write beside the checkpoint `path` how far training is, for whoever watches from outside."""
     scores = [record[f"val_{recipe.monitor}"] for record in history]
     best = max((score for score in scores if not math.isnan(score)), default=0.0)
     seen = {"epoch": history[-1]["epoch"], "epochs": recipe.epochs, "best": best}
@@ -40,13 +40,15 @@ def note_progress(path, recipe, history):
 def load_checkpoint(path):
     """The newest state that is whole, or None if there is no checkpoint.
 
-    A damaged file is passed over with a warning if the previous one is whole, else raises BmixError.
+    A damaged file is passed over with a warning if the previous one is whole, else it raises
+    BmixError.
     """
     path = Path(path)
     remove_leftovers(path.parent)
-    found = [candidate for candidate in (path, previous(path)) if candidate.exists()]
     faults = []
-    for candidate in found:
+    for candidate in (path, previous(path)):
+        if not candidate.exists():
+            continue
         try:
             state = _read(candidate)
         except BmixError as error:
@@ -68,7 +70,7 @@ def previous(path):
 
 
 def save_model(model, path):
-    """Write the weights of `model`, on the CPU and in one order of memory, so that equal weights give equal files."""
+    """Write the weights of `model`; equal weights give equal files, on every device."""
     order = torch.contiguous_format
     weights = {
         name: tensor.detach().cpu().clone(memory_format=order)
@@ -78,7 +80,7 @@ def save_model(model, path):
 
 
 def load_model(model, path):
-    """Read weights into `model` in place and return it; BmixError names a file that is missing or does not fit."""
+    """Read weights into `model` in place and return it; BmixError names a misfit file."""
     try:
         model.load_state_dict(torch.load(path, weights_only=True))
     except (

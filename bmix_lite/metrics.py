@@ -1,17 +1,20 @@
-"""Every number that is read off predictions; scikit-learn and scipy do the arithmetic. `intervals` go around them.
+"""Every number that is read off predictions; scikit-learn and scipy do the arithmetic.
 
-A metric that is not defined for the data is NaN and `notes` says why in words; it is never a made-up number.
+A metric that is undefined for the data is NaN, never a made-up number, and `notes` says why.
 The predicted class is the most probable one, the lowest class number where probabilities tie.
 """
 
 import functools
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import stats
 from sklearn import metrics as sk
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import BmixError, require, require_choice
 
 METRICS = (
     "accuracy",
@@ -26,42 +29,48 @@ METRICS = (
 BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
 
 
-def score(labels, probabilities, metrics=METRICS):
+def score(
+    labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] = METRICS
+) -> dict[str, Any]:
     """All metrics of one set of predictions.
 
-    labels (N,) integers 0..C-1, probabilities (N, C) with rows that sum to 1. Returns a dict of floats, one for each
-    of `metrics`, plus "recall", "precision" (C lists), "confusion" (C lists, rows are true classes), "notes".
-    `kappa` has quadratic weights; `kappa` and `kendall_tau` only mean something where classes are ordered.
+    labels (N,) integers 0..C-1, probabilities (N, C) with rows that sum to 1. Returns a dict of
+    floats, one per name in `metrics`, plus "recall" and "precision" (one per class), "confusion"
+    (C rows, the true classes) and "notes". `kappa` has quadratic weights; `kappa` and `kendall_tau`
+    only mean something where classes are ordered. Raises BmixError if a row cannot be scored.
     """
     labels, probabilities = check_predictions(labels, probabilities)
     for name in metrics:
         require_metric(name)
-    num_classes = probabilities.shape[1]
     predicted = probabilities.argmax(axis=1)
-    matrix = confusion_matrix(labels, predicted, num_classes)
-    notes = []
-    absent = np.flatnonzero(matrix.sum(axis=1) == 0)
-    if absent.size:
-        notes.append(
-            f"no image of class {', '.join(map(str, absent))}: left out of balanced_accuracy and macro_auc"
-        )
-    unseen = [j for j in absent if matrix[:, j].sum() == 0]
-    if unseen:
-        notes.append(
-            f"class {', '.join(map(str, unseen))} neither present nor predicted: left out of macro_f1"
-        )
+    matrix = confusion_matrix(labels, predicted, probabilities.shape[1])
     values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
-    for name, value in values.items():
-        if np.isnan(value):
-            notes.append(f"{name} is undefined: {_UNDEFINED[name]}")
     with np.errstate(invalid="ignore"):
-        recall, precision = (np.diag(matrix) / matrix.sum(axis=axis) for axis in (1, 0))
+        recall = np.diag(matrix) / matrix.sum(axis=1)
+        precision = np.diag(matrix) / matrix.sum(axis=0)
     return values | {
         "recall": recall.tolist(),
         "precision": precision.tolist(),
         "confusion": matrix.tolist(),
-        "notes": notes,
+        "notes": _explain_gaps(matrix, values),
     }
+
+
+def _explain_gaps(matrix, values):
+    """Sentences: which classes were left out of which metric, and which metrics are undefined."""
+    notes = []
+    absent = np.flatnonzero(matrix.sum(axis=1) == 0)
+    if absent.size:
+        listed = ", ".join(map(str, absent))
+        notes.append(f"no image of class {listed}: left out of balanced_accuracy and macro_auc")
+    unseen = [j for j in absent if matrix[:, j].sum() == 0]
+    if unseen:
+        listed = ", ".join(map(str, unseen))
+        notes.append(f"class {listed} neither present nor predicted: left out of macro_f1")
+    for name, value in values.items():
+        if np.isnan(value):
+            notes.append(f"{name} is undefined: {_UNDEFINED[name]}")
+    return notes
 
 
 def confusion_matrix(labels, predicted, num_classes):
@@ -70,18 +79,17 @@ def confusion_matrix(labels, predicted, num_classes):
 
 
 def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa")):
-    """The metrics of a confusion matrix (C, C) of counts, rows are true classes: what `score` gives for its images.
+    """What `score` gives for the images of a confusion matrix (C, C), rows are true classes.
 
     Counts may be fractions. Returns a dict of floats, NaN where a metric is undefined.
     """
     matrix = np.asarray(matrix, dtype=float)
     shape = matrix.shape
-    require(
-        matrix.ndim == 2 and shape[0] == shape[1] >= 2,
-        f"a confusion matrix must be (C, C), C >= 2, got {shape}",
-    )
+    if matrix.ndim != 2 or shape[0] != shape[1] or shape[0] < 2:
+        raise BmixError(f"a confusion matrix must be (C, C), C >= 2, got {shape}")
     bad = matrix[~(np.isfinite(matrix) & (matrix >= 0))]
-    require(bad.size == 0, f"counts of a confusion matrix must be finite and >= 0, got {bad[:1]}")
+    if bad.size:
+        raise BmixError(f"counts of a confusion matrix must be finite and >= 0, got {bad[:1]}")
     require(matrix.sum() > 0, "a confusion matrix needs at least one image")
     for name in metrics:
         require_choice("metric", name, tuple(_OF_COUNTS))
@@ -94,53 +102,57 @@ def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "
 
 def check_predictions(labels, probabilities):
     """Both as arrays, or a BmixError that names the row that cannot be scored."""
-    labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=float)
-    shapes = f"labels {labels.shape} and probabilities {probabilities.shape}"
-    require(
-        probabilities.ndim == 2 and labels.shape == probabilities.shape[:1],
-        f"need (N,) and (N, C), got {shapes}",
-    )
+    labels = np.asarray(labels)
+    probabilities = np.asarray(probabilities, dtype=float)
+    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
+        shapes = f"labels {labels.shape} and probabilities {probabilities.shape}"
+        raise BmixError(f"need (N,) and (N, C), got {shapes}")
     require(len(labels) > 0, "there is nothing to score: 0 predictions")
-    require(
-        np.issubdtype(labels.dtype, np.integer),
-        f"labels must be integers, got dtype {labels.dtype}",
-    )
-    bad = np.flatnonzero((labels < 0) | (labels >= probabilities.shape[1]))
-    require(
-        bad.size == 0,
-        f"row {bad[:1]}: label {labels[bad[:1]]} is not in 0..{probabilities.shape[1] - 1}",
-    )
-    valid = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
-    valid &= (
-        np.abs(probabilities.sum(axis=1) - 1) < 1e-4
-    )  # float32 softmax over 1,000 classes stays within 1e-5
-    bad = np.flatnonzero(~valid)
-    require(
-        bad.size == 0,
-        f"row {bad[:1]}: probabilities must be finite, >= 0 and sum to 1: {probabilities[bad[:1]]}",
-    )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise BmixError(f"labels must be integers, got dtype {labels.dtype}")
+    highest = probabilities.shape[1] - 1
+    bad = np.flatnonzero((labels < 0) | (labels > highest))[:1]
+    if bad.size:
+        raise BmixError(f"row {bad}: label {labels[bad]} is not in 0..{highest}")
+    in_range = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
+    # a float32 softmax over 1,000 classes stays within 1e-5
+    sums_to_one = np.abs(probabilities.sum(axis=1) - 1) < 1e-4
+    bad = np.flatnonzero(~(in_range & sums_to_one))[:1]
+    if bad.size:
+        rule = "probabilities must be finite, >= 0 and sum to 1"
+        raise BmixError(f"row {bad}: {rule}: {probabilities[bad]}")
     return labels, probabilities
 
 
 def expected_calibration_error(labels, probabilities):
-    """Mean gap between confidence and accuracy over 15 equal bins of the top probability (Guo et al., ICML 2017)."""
+    """Mean gap between confidence and accuracy over 15 equal bins of the top probability.
+
+    Source: Guo et al., ICML 2017.
+    """
     bins, confidence, correct = bin_confidence(labels, probabilities)
     gaps = np.bincount(bins, weights=confidence - correct, minlength=BINS)
     return float(np.abs(gaps).sum() / len(labels))
 
 
 def bin_confidence(labels, probabilities):
-    """Bin number 0..14 (the upper edge belongs to its bin), top probability, and whether it was right; each (N,)."""
+    """Bin 0..14 (with its upper edge), top probability and whether it is right; each (N,)."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1), confidence, correct
+    bins = np.ceil(confidence * BINS).astype(int) - 1
+    return np.clip(bins, 0, BINS - 1), confidence, correct
 
 
 def per_class_auc(labels, probabilities):
-    """Area under the one-against-rest ROC curve of each class, (C,); NaN where a class has no or only positives."""
-    positives = [labels == j for j in range(probabilities.shape[1])]
-    pairs = zip(positives, probabilities.T, strict=True)
-    return np.array([sk.roc_auc_score(p, s) if 0 < p.sum() < len(p) else np.nan for p, s in pairs])
+    """Area under the one-against-rest ROC curve of each class, (C,).
+
+    NaN where all images or none are of the class.
+    """
+    areas = np.full(probabilities.shape[1], np.nan)
+    for j in range(len(areas)):
+        positive = labels == j
+        if 0 < positive.sum() < len(positive):
+            areas[j] = sk.roc_auc_score(positive, probabilities[:, j])
+    return areas
 
 
 def _macro_auc(labels, predicted, probabilities):
@@ -149,14 +161,15 @@ def _macro_auc(labels, predicted, probabilities):
 
 
 def _agreement(function, labels, predicted, classes, weights=None):
-    """An agreement coefficient; undefined when truth and prediction are the same single class (0/0)."""
+    """An agreement coefficient; NaN (0/0) where labels and predictions are all of one class."""
     if len(np.union1d(labels, predicted)) == 1:
         return float("nan")
     return float(function(labels, predicted, classes, weights))
 
 
 def _matthews(labels, predicted, weights):
-    """scikit-learn's MCC, but 0 where one side is constant also for fractional weights (there 0/0 is rounding)."""
+    """scikit-learn's MCC, and 0 where one side is constant: with fractional weights its 0/0 is
+    rounding."""
     constant = min(len(np.unique(labels)), len(np.unique(predicted))) == 1
     return 0.0 if constant else sk.matthews_corrcoef(labels, predicted, sample_weight=weights)
 

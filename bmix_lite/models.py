@@ -6,13 +6,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.randomness import derive_seed
 
-IMAGENET = (
-    (0.485, 0.456, 0.406),
-    (0.229, 0.224, 0.225),
-)  # torchvision's normalisation of its pretrained weights
+# mean and standard deviation that torchvision's pretrained weights expect
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
 class Normalise(nn.Module):
@@ -24,15 +22,15 @@ class Normalise(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
 
     def forward(self, x):
-        mean, std, last = self.mean, self.std, torch.channels_last
-        if x.is_contiguous(
-            memory_format=last
-        ):  # repeated along a row they take a third of the time, to the same bits
-            mean, std = (
-                value.expand(-1, -1, 1, x.shape[3]).contiguous(memory_format=last)
-                for value in (mean, std)
-            )
-        return (x - mean).div_(std)
+        if x.is_contiguous(memory_format=torch.channels_last):
+            width = x.shape[3]
+            return (x - _repeat_along(self.mean, width)).div_(_repeat_along(self.std, width))
+        return (x - self.mean).div_(self.std)
+
+
+def _repeat_along(value, width):
+    """(1, C, 1, 1) repeated along a row: a third of the time where channels are last, same bits."""
+    return value.expand(-1, -1, 1, width).contiguous(memory_format=torch.channels_last)
 
 
 def small_cnn(num_classes, channels):
@@ -68,7 +66,7 @@ def mobilenet_v2(num_classes, weights="", side=None):
 
 
 def resnext50(num_classes, weights="", side=None):
-    """torchvision's ResNeXt-50 32x4d (Xie et al., CVPR 2017), a large network with the paper's cost."""
+    """torchvision's ResNeXt-50 32x4d (Xie et al., CVPR 2017), the large network of the paper."""
     from torchvision.models import ResNeXt50_32X4D_Weights, resnext50_32x4d
 
     net = resnext50_32x4d(
@@ -85,9 +83,10 @@ def resnext50(num_classes, weights="", side=None):
 
 
 def bit_m_r50x1(num_classes, weights="", side=None):
-    """BiT-M-R50x1 (Kolesnikov et al., ECCV 2020), the large network that the authors' logs name; needs timm.
+    """BiT-M-R50x1 (Kolesnikov et al., ECCV 2020), the large network in the authors' logs; needs timm.
 
-    weights: "imagenet" is ImageNet-21k, as the M stands for; a file may be a state dict or the publisher's .npz.
+    weights: "imagenet" is ImageNet-21k, as the M stands for; a file may be a state dict or the
+    publisher's .npz.
     """
     try:
         import timm
@@ -101,9 +100,8 @@ def bit_m_r50x1(num_classes, weights="", side=None):
     if drop > 1:
         net.stem.pad = net.stem.pool = nn.Identity()
     net.reset_classifier(num_classes)
-    return nn.Sequential(
-        RepeatGrey(), Normalise([0.5] * 3, [0.5] * 3), net
-    )  # BiT's own normalisation
+    bit_normalise = Normalise([0.5] * 3, [0.5] * 3)  # as its publisher did
+    return nn.Sequential(RepeatGrey(), bit_normalise, net)
 
 
 class RepeatGrey(nn.Module):
@@ -131,32 +129,39 @@ LARGE = {"mobilenet_v2": mobilenet_v2, "resnext50": resnext50, "bit_m_r50x1": bi
 MODELS = ("small_cnn", *LARGE, "mlp")
 
 
-def make_model(name, num_classes, channels, *, seed, weights="", side=None):
-    """A network whose initial weights depend on (name, shape, seed) alone; the global generator is left as it was.
+def make_model(
+    name: str,
+    num_classes: int,
+    channels: int,
+    *,
+    seed: int,
+    weights: str = "",
+    side: int | None = None,
+) -> nn.Module:
+    """A network whose initial weights depend on (name, shape, seed) alone.
 
-    weights: "" random, "imagenet" from the hub (needs a network once), or the path of a file of such weights
-    side: pixels of the images; below 128 a large network halves them less often, so that 4x4 places remain at its end
-    Raises BmixError for unknown names, unsupported channels and weights that do not fit.
+    weights : "" random, "imagenet" from the hub (needs a network once), or a file of such weights
+    side    : pixels of the images; below 128 a large network halves them less often, so that 4x4
+              positions remain at its end
+    torch's global generator is left as it was. Raises BmixError for unknown names, unsupported
+    channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
-    require(num_classes >= 2, f"num_classes must be at least 2, got {num_classes}")
-    require(
-        channels in (1, 3) or name == "mlp", f"images must have 1 or 3 channels, got {channels}"
-    )
-    require(
-        not weights or name in LARGE, f"{name} has no pretrained weights, got weights={weights!r}"
-    )
+    if num_classes < 2:
+        raise BmixError(f"num_classes must be at least 2, got {num_classes}")
+    if channels not in (1, 3) and name != "mlp":
+        raise BmixError(f"images must have 1 or 3 channels, got {channels}")
+    if weights and name not in LARGE:
+        raise BmixError(f"{name} has no pretrained weights, got weights={weights!r}")
     with seeded(derive_seed(seed, "weights")):
-        return (
-            LARGE[name](num_classes, weights, side)
-            if name in LARGE
-            else SMALL[name](num_classes, channels)
-        )
+        if name in LARGE:
+            return LARGE[name](num_classes, weights, side)
+        return SMALL[name](num_classes, channels)
 
 
 @contextlib.contextmanager
 def seeded(seed, device="cpu"):
-    """Layers only know torch's global generator: seed it inside, put it back as it was afterwards."""
+    """Seed torch's global generator, the only one that layers know, and restore it afterwards."""
     device = torch.device(device)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
@@ -164,18 +169,18 @@ def seeded(seed, device="cpu"):
 
 
 def _count_halvings_to_drop(side):
-    """Of the five halvings of a large network, how many of the first two must go for 4 x 4 places to remain."""
-    return 0 if side is None else sum(side < limit for limit in (128, 64))
+    """How many of a network's first two halvings, of five, must go to leave 4 x 4 positions."""
+    if side is None or side >= 128:
+        return 0
+    return 1 if side >= 64 else 2
 
 
 def _load_weights(net, path):
-    """Weights from a file into a network of the file's own number of classes; nothing where `path` is no file's."""
+    """Weights from a file into a network that still has the file's number of classes."""
     if path in ("", "imagenet"):
         return
-    require(
-        Path(path).is_file(),
-        f"weights must be '', 'imagenet' or a file, and there is no file {path!r}",
-    )
+    if not Path(path).is_file():
+        raise BmixError(f"weights must be '', 'imagenet' or a file, and there is no file {path!r}")
     try:
         if Path(path).suffix == ".npz":
             net.load_pretrained(path)

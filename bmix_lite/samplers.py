@@ -5,24 +5,23 @@ A stream is a pure function of (labels, q, seed, purpose, epoch): it has no stat
 
 import numpy as np
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.randomness import stream
 from bmix_lite.distribution import count_classes, sampling_probabilities
 
-CHUNK = (
-    1 << 16
-)  # draws made at a time: the first batch of a long epoch comes at once, memory stays bounded
+DRAWS_AT_ONCE = 1 << 16  # so the first batch of a long epoch comes at once and memory stays bounded
 
 
 class IndexStream:
     """Epochs of image indices, class j drawn with probability p_j(q).
 
     labels : (N,) integers 0..C-1, every class present
-    q      : 1 is a shuffle, every image once; any other q in [0, 1] draws with replacement, the class first, then
-             an image of it (so there is no limit of 2**24 images). A name of `distribution.SAMPLINGS` gives the shares
-             of each of `epochs`: "progressive" moves from q=1 to q=0.
+    q      : 1 is a shuffle, every image once; any other q in [0, 1] draws with replacement, the
+             class first, then an image of it (so there is no limit of 2**24 images). A name of
+             `distribution.SAMPLINGS` gives the shares of each of `epochs`: "progressive" moves
+             from q=1 to q=0.
     replacement : False (q=0 only) deals each class from its own deck, reshuffled when it runs out
-    draws  : length of an epoch, N unless told
+    draws  : length of an epoch, N by default
     """
 
     def __init__(
@@ -38,19 +37,22 @@ class IndexStream:
         num_classes=None,
     ):
         self.counts = count_classes(labels, num_classes)
-        self.q, self.seed, self.purpose, self.epochs = q, seed, purpose, epochs
+        self.q = q
+        self.seed = seed
+        self.purpose = purpose
+        self.epochs = epochs
         self.draws = len(labels) if draws is None else draws
         self.replacement = replacement
-        sampling_probabilities(self.counts, q, 1, epochs)
-        require(_is_count(self.draws), f"draws must be an integer >= 1, got {draws!r}")
-        require(replacement or q == 0, f"replacement=False needs q=0, got q={q!r}")
-        require(
-            q != 1 or self.draws == len(labels), "q=1 is a shuffle: its epoch has exactly N draws"
-        )
-        # int32 and sorted by label: 4 bytes an image, and each class is one slice
-        self.by_class = np.argsort(labels, kind="stable").astype(
-            np.int32 if len(labels) < 2**31 else np.int64
-        )
+        sampling_probabilities(self.counts, q, 1, epochs)  # refuses a wrong q
+        if not _is_count(self.draws):
+            raise BmixError(f"draws must be an integer >= 1, got {draws!r}")
+        if not replacement and q != 0:
+            raise BmixError(f"replacement=False needs q=0, got q={q!r}")
+        if q == 1 and self.draws != len(labels):
+            raise BmixError("q=1 is a shuffle: its epoch has exactly N draws")
+        # int32 and sorted by label: 4 bytes per image, and each class is one slice
+        smallest = np.int32 if len(labels) < 2**31 else np.int64
+        self.by_class = np.argsort(labels, kind="stable").astype(smallest)
         self.starts = np.concatenate([[0], np.cumsum(self.counts)])[:-1]
 
     def __len__(self):
@@ -62,61 +64,66 @@ class IndexStream:
 
     def indices(self, epoch):
         """All indices of one epoch, (draws,) int64."""
-        return np.concatenate(list(self._chunks(epoch)))
+        return np.concatenate(list(self._draw(epoch)))
 
     def batches(self, epoch, batch_size, world_size=1):
         """Yield the epoch as index arrays of batch_size * world_size.
 
-        A remainder that would leave a process less than two images joins the batch before it: BatchNorm needs two.
+        A remainder that would leave a process fewer than two images joins the batch before it:
+        BatchNorm needs two.
         """
-        require(_is_count(batch_size), f"batch_size must be >= 1, got {batch_size!r}")
-        longest = batch_size * world_size + _least(batch_size, world_size) - 1
-        batch_size *= world_size
+        _require_count("batch_size", batch_size)
+        whole_batch = batch_size * world_size
+        longest_last = whole_batch + _fewest(batch_size, world_size) - 1
         waiting = np.empty(0, dtype=np.int64)
-        for chunk in self._chunks(epoch):
-            waiting = np.concatenate([waiting, chunk])
-            whole = max(
-                0, -(-(len(waiting) - longest) // batch_size)
-            )  # batches after which enough waits for the last
-            yield from waiting[: whole * batch_size].reshape(whole, batch_size)
-            waiting = waiting[whole * batch_size :]
+        for drawn in self._draw(epoch):
+            waiting = np.concatenate([waiting, drawn])
+            # as many whole batches as leave enough for the last one
+            ready = max(0, -(-(len(waiting) - longest_last) // whole_batch))
+            yield from waiting[: ready * whole_batch].reshape(ready, whole_batch)
+            waiting = waiting[ready * whole_batch :]
         yield waiting
 
-    def _chunks(self, epoch):
+    def _draw(self, epoch):
+        """Yield the indices of an epoch, DRAWS_AT_ONCE at a time."""
         rng = stream(self.seed, self.purpose, epoch)
         if self.q == 1:
             order = rng.permutation(self.draws)
-            yield from (order[at : at + CHUNK] for at in range(0, self.draws, CHUNK))
+            for at in range(0, self.draws, DRAWS_AT_ONCE):
+                yield order[at : at + DRAWS_AT_ONCE]
             return
         cumulative = np.cumsum(self.probabilities(epoch))
         decks = None if self.replacement else _Decks(self.counts, rng)
-        for at in range(0, self.draws, CHUNK):
-            size = min(CHUNK, self.draws - at)
+        for at in range(0, self.draws, DRAWS_AT_ONCE):
+            size = min(DRAWS_AT_ONCE, self.draws - at)
             classes = _find_classes(cumulative, rng.random(size))
-            within = decks.deal(classes) if decks else rng.integers(0, self.counts[classes])
-            yield self.by_class[self.starts[classes] + within].astype(np.int64)
+            if decks:
+                within_class = decks.deal(classes)
+            else:
+                within_class = rng.integers(0, self.counts[classes])
+            yield self.by_class[self.starts[classes] + within_class].astype(np.int64)
 
 
 class BatchSampler:
-    """One epoch of an IndexStream as a torch `batch_sampler` (or any loop): yields lists of indices.
+    """One epoch of an IndexStream as a torch `batch_sampler`, or for any loop: lists of indices.
 
     rank, world_size : this process takes every world_size-th index of each global batch of
-                       batch_size * world_size, so that all ranks make the same number of steps, none with less than
-                       two images, and no image is lost or doubled. Call `set_epoch` before each epoch, as with
-                       torch's DistributedSampler.
+                       batch_size * world_size, so that all ranks make the same number of
+                       steps, none with fewer than two images, and no image is lost or doubled.
+                       Call `set_epoch` before each epoch, as with torch's DistributedSampler.
     """
 
     def __init__(self, stream, batch_size, *, rank=0, world_size=1):
-        require(_is_count(batch_size), f"batch_size must be >= 1, got {batch_size!r}")
-        require(0 <= rank < world_size, f"rank must lie in 0..{world_size - 1}, got {rank}")
-        whole = batch_size * world_size
-        require(len(stream) >= whole, f"batch_size must fit {len(stream)} images, got {whole}")
-        self.stream, self.batch_size, self.rank, self.world_size = (
-            stream,
-            batch_size,
-            rank,
-            world_size,
-        )
+        _require_count("batch_size", batch_size)
+        if not 0 <= rank < world_size:
+            raise BmixError(f"rank must lie in 0..{world_size - 1}, got {rank}")
+        whole_batch = batch_size * world_size
+        if len(stream) < whole_batch:
+            raise BmixError(f"batch_size must fit {len(stream)} images, got {whole_batch}")
+        self.stream = stream
+        self.batch_size = batch_size
+        self.rank = rank
+        self.world_size = world_size
         self.epoch = 1
 
     def set_epoch(self, epoch):
@@ -132,44 +139,53 @@ class BatchSampler:
 
 
 def count_batches(draws, batch_size, world_size=1):
-    """Steps in an epoch; a remainder of less than two images a process joins the step before it."""
-    whole = batch_size * world_size
-    return max(1, draws // whole + (draws % whole >= _least(batch_size, world_size)))
+    """Steps in an epoch; a remainder below two images per process joins the step before it."""
+    whole_batch = batch_size * world_size
+    steps, remainder = divmod(draws, whole_batch)
+    if remainder >= _fewest(batch_size, world_size):
+        steps += 1
+    return max(1, steps)
 
 
 def balanced_stream(labels, *, seed, draw="replacement", draws=None, num_classes=None):
-    """The class-balanced side of Balanced-MixUp: `draw` is "replacement" (as the authors) or "deck"."""
+    """The class-balanced stream; `draw` is "replacement", as in the authors' code, or "deck"."""
     require_choice("balanced_draw", draw, ("replacement", "deck"))
-    replacement = draw == "replacement"
     return IndexStream(
         labels,
         0,
         seed=seed,
         purpose="balanced",
-        replacement=replacement,
+        replacement=draw == "replacement",
         draws=draws,
         num_classes=num_classes,
     )
 
 
-def _least(batch_size, world_size):
-    """The images that a step of its own needs."""
+def _fewest(batch_size, world_size):
+    """The fewest images that make a step of their own."""
     return min(2, batch_size) * world_size
 
 
 def _find_classes(cumulative, draws):
-    """The class whose part of `cumulative` (C,) each of `draws` in [0, 1) falls into: `searchsorted`, but quicker.
+    """The class whose part of `cumulative` (C,) holds each of `draws`, (n,) in [0, 1).
 
-    Where the parts are alike the place is reckoned, and put right where rounding has moved it by one.
+    `searchsorted`, but faster where all parts are alike: there the class is estimated, and moved by
+    one where rounding has put it on the wrong side of an edge.
     """
-    places, count = draws * cumulative[-1], len(cumulative)
+    heights = draws * cumulative[-1]
+    count = len(cumulative)
     before = np.concatenate([[0], cumulative[:-1]])
     if np.ptp(cumulative - before) > 1e-9 / count:
-        return np.searchsorted(cumulative, places, side="right")
+        return np.searchsorted(cumulative, heights, side="right")
     classes = np.minimum((draws * count).astype(np.int64), count - 1)
-    classes += places >= cumulative[classes]
-    classes -= places < before[classes]
+    classes += heights >= cumulative[classes]
+    classes -= heights < before[classes]
     return classes
+
+
+def _require_count(name, value):
+    if not _is_count(value):
+        raise BmixError(f"{name} must be >= 1, got {value!r}")
 
 
 def _is_count(value):
@@ -177,18 +193,22 @@ def _is_count(value):
 
 
 class _Decks:
-    """Each class's images dealt without replacement from a deck that is reshuffled when it runs out."""
+    """Images of each class, dealt from a deck of its own that is reshuffled when it runs out."""
 
     def __init__(self, counts, rng):
-        self.counts, self.rng = counts, rng
+        self.counts = counts
+        self.rng = rng
         self.cards = [np.empty(0, dtype=np.int64) for _ in counts]
 
     def deal(self, classes):
-        within = np.empty(len(classes), dtype=np.int64)
+        """One image of each of `classes` (n,), by its number within the class."""
+        within_class = np.empty(len(classes), dtype=np.int64)
         for j, count in enumerate(self.counts):
-            places = np.flatnonzero(classes == j)
-            shuffles = -(-max(0, len(places) - len(self.cards[j])) // count)
+            wanted = np.flatnonzero(classes == j)
+            missing = max(0, len(wanted) - len(self.cards[j]))
+            shuffles = -(-missing // count)
             fresh = [self.rng.permutation(count) for _ in range(shuffles)]
             cards = np.concatenate([self.cards[j], *fresh])
-            within[places], self.cards[j] = cards[: len(places)], cards[len(places) :]
-        return within
+            within_class[wanted] = cards[: len(wanted)]
+            self.cards[j] = cards[len(wanted) :]
+        return within_class

@@ -202,7 +202,7 @@ def test_remix_refuses_soft_labels_and_counts_of_another_length():
     (x, y), order = make_batch(0), torch.arange(5)
     with pytest.raises(BmixError, match=r"Remix needs one-hot labels: .* soft labels have none"):
         remix((x, y * 0.5 + 0.5 / 3), 0.5, order, [3, 2, 1])
-    with pytest.raises(BmixError, match=r"counts must be \(3,\), one a class, got \(2,\)"):
+    with pytest.raises(BmixError, match=r"counts must be \(3,\), one per class, got \(2,\)"):
         remix((x, y), 0.5, order, [3, 2])
     with pytest.raises(BmixError, match=r"lam must lie in \[0, 1\], got 2"):
         remix((x, y), 2, order, [3, 2, 1])

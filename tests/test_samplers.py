@@ -143,7 +143,7 @@ def test_batches_are_the_epoch_cut_in_full_batches_and_never_end_with_one_image(
 ):
     stream = make(q, labels=np.arange(draws) % min(draws, 3), draws=draws)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(samplers, "CHUNK", 7 if short_chunks else samplers.CHUNK)
+        patch.setattr(samplers, "DRAWS_AT_ONCE", 7 if short_chunks else samplers.DRAWS_AT_ONCE)
         batches = list(stream.batches(2, batch_size))
         assert np.array_equal(np.concatenate(batches), stream.indices(2))
     sizes = [len(batch) for batch in batches]
