@@ -83,7 +83,7 @@ def resnext50(num_classes, weights="", side=None):
 
 
 def bit_m_r50x1(num_classes, weights="", side=None):
-    """BiT-M-R50x1 (Kolesnikov et al., ECCV 2020), the large network in the authors' logs; needs timm.
+    """BiT-M-R50x1 (Kolesnikov et al., ECCV 2020), the large network of the authors' logs; by timm.
 
     weights: "imagenet" is ImageNet-21k, as the M stands for; a file may be a state dict or the
     publisher's .npz.
