@@ -93,6 +93,7 @@ ORDER = [
     "player",
     "alpha_widget",
     "confusion_widget",
+    "complete",
     "runs",
     "export",
     "website",
