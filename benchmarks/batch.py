@@ -25,7 +25,7 @@ import nbformat
 import numpy as np
 from latency import describe_machine
 
-from bmix_lite.runs.folder import list_complete
+from bmix_lite.runs.complete import list_complete
 from bmix_lite.runs.ledger import append_ledger, read_endings, read_ledger
 from bmix_lite.sweeps.kernels import execute
 from bmix_lite.sweeps.tasks import Task, kernel_environment, run_task

@@ -11,8 +11,7 @@ import psutil
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json, sha256_of
-from bmix_lite.runs.folder import HASHED, list_complete
-from bmix_lite.sweeps.tasks import TASK
+from bmix_lite.runs.complete import HASHED, TASK, list_complete
 
 RESULTS = (*HASHED, "metrics.json", "model.pt", "notebook.ipynb")
 MARK = "BMIX_CHAOS"  # in the environment of all processes started here, and of their kernels

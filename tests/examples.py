@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 import torch
 
+from bmix_lite.base.files import read_json, sha256_of, write_json
 from bmix_lite.checkpoints import save_model
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.models import make_model
@@ -51,6 +52,14 @@ def run_in_folder(folder, recipe, data, model=None):
         for split in ("val", "test")
     }
     return save_run(folder, data, history, predictions)
+
+
+def rename_run(folder):
+    """Make what lies in a folder the whole result of the run for which the folder is named."""
+    write_json(folder / "recipe.json", read_json(folder / "recipe.json") | {"run_id": folder.name})
+    metrics = read_json(folder / "metrics.json")
+    metrics["sha256"]["recipe.json"] = sha256_of(folder / "recipe.json")
+    write_json(folder / "metrics.json", metrics)
 
 
 def without_seconds(history):

@@ -57,7 +57,7 @@ WAYS = {
 WRITES = """from bmix_lite.base.files import sha256_of, write_atomic, write_json
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.recipe import Recipe
-recipe = Recipe.make(method, alpha=alpha, lr=lr, epochs=epochs, seed=seed)
+recipe = Recipe.make(method, dataset=dataset, fold=fold, alpha=alpha, lr=lr, epochs=epochs, seed=seed)
 write_json(folder / "recipe.json", {"recipe": recipe.asdict(), "method": recipe.method})
 write_atomic(folder / "history.csv", f"epoch,val_accuracy\\n1,{1 / (seed + 3)}\\n")
 write_atomic(folder / "predictions.csv", "split,index,label,p_0,p_1\\nval,0,1,0.25,0.75\\n")

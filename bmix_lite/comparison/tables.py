@@ -8,8 +8,8 @@ import pandas as pd
 
 from bmix_lite.base.errors import require, require_choice
 from bmix_lite.comparison.intervals import metric_interval
+from bmix_lite.runs.complete import read_wall
 from bmix_lite.runs.ledger import read_ledger
-from bmix_lite.sweeps.tasks import read_wall
 
 NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bmix_lite.base.errors import require
-from bmix_lite.base.files import read_json, read_static, write_atomic
+from bmix_lite.base.files import read_static, write_atomic
 from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.tables import collect_recalls, summarise, tabulate, vary
 from bmix_lite.comparison.tuning import keep_tuned
@@ -15,11 +15,11 @@ from bmix_lite.comparison.verdicts import compare_pairs, explain_tests
 from bmix_lite.pages.export import POLICY, draw_script, figure_html, plotly_script
 from bmix_lite.plots.runs import plot_metric_dots, plot_recall_by_size
 from bmix_lite.plots.sweep_plots import plot_against
+from bmix_lite.runs.complete import RESULT, read_note, why_incomplete
 from bmix_lite.runs.folder import read_runs
 from bmix_lite.runs.ledger import now, read_endings
 from bmix_lite.sweeps.kernels import PARTIAL
 from bmix_lite.sweeps.plans import FOLDER, LIVE, read_plan
-from bmix_lite.sweeps.tasks import TASK
 
 CLASSES = 60  # more than that, and a figure of recall class by class shows nothing
 
@@ -66,8 +66,7 @@ def sort_runs(experiment):
         _place(run): run["fingerprint"] for run in runs if run["run_id"] in plan.get("runs", {})
     }
     for run in runs:
-        noted = experiment / run["run_id"] / TASK
-        notebook = read_json(noted)["notebook"] if noted.exists() else None
+        notebook = read_note(experiment / run["run_id"]).get("notebook")
         version = run["environment"]["bmix_lite"]
         if plan and notebook != plan["content"]:
             apart["made by another version of the notebook"].append(run["run_id"])
@@ -86,18 +85,19 @@ def sort_runs(experiment):
 def tabulate_all(runs, experiment):
     """results.csv: one row a run, those that did not end well included, with status and error instead of metrics."""
     table, plan = tabulate(runs, experiment), read_plan(experiment).get("runs", {})
-    known, last = set(table["run_id"]), read_endings(experiment)
+    endings = read_endings(experiment)
+    known = set(table["run_id"])
     bad = [
         line
-        for line in last.values()
+        for line in endings.values()
         if line["status"] != "complete" and line["run_id"] not in known
     ]
-    missing = [run_id for run_id in plan if run_id not in known and run_id not in last]
     rows = [
         {"run_id": line["run_id"], "status": line["status"], "error": line.get("error", "")}
         for line in bad
     ]
-    rows += [{"run_id": run_id, "status": "not run", "error": ""} for run_id in missing]
+    known |= {line["run_id"] for line in bad}
+    rows += _find_incomplete(experiment, plan, known, endings)
     for row in rows:
         given = {
             name: value for name, value in plan.get(row["run_id"], {}).items() if name in table
@@ -106,6 +106,19 @@ def tabulate_all(runs, experiment):
     if rows:
         table = pd.concat([table, pd.DataFrame(rows)], ignore_index=True)
     return table
+
+
+def _find_incomplete(experiment, plan, known, endings):
+    """A row for each run not in `known` that is planned or has a result, and is not complete."""
+    scored = [path.parent.name for path in sorted(experiment.glob(f"*/{RESULT}"))]
+    rows = []
+    for run_id in dict.fromkeys([*plan, *scored]):
+        fault = "" if run_id in known else why_incomplete(experiment / run_id, endings)
+        if fault and run_id in scored:
+            rows.append({"run_id": run_id, "status": "incomplete", "error": fault})
+        elif fault:
+            rows.append({"run_id": run_id, "status": "not run", "error": ""})
+    return rows
 
 
 def render(experiment, runs, apart, table, metric, tuned=False):

@@ -4,14 +4,13 @@ import hashlib
 import json
 import math
 import platform
-import re
 import shutil
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from bmix_lite import __version__
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.files import (
     append_line,
     read_json,
@@ -22,16 +21,21 @@ from bmix_lite.base.files import (
 )
 from bmix_lite.base.locks import drop_lock, take_lock
 from bmix_lite.recipe import METHODS
-from bmix_lite.runs.ledger import append_ledger, read_endings, read_ledger
+from bmix_lite.runs.complete import (
+    HASHED,
+    RESULT,
+    claimed_id,
+    describe_recipe,
+    is_named_for,
+    list_complete,
+    refuse_other_run,
+    why_incomplete,
+)
+from bmix_lite.runs.ledger import append_ledger, read_ledger
 
 PATIENCE = 10  # seconds; the kernel of a sweep that was killed notices it and ends within about two
 LOCKS = ".locks"  # in an experiment's folder, one file a run
 PROGRESS = "checkpoint.json"  # goes with the checkpoint when the run is complete
-HASHED = (
-    "recipe.json",
-    "history.csv",
-    "predictions.csv",
-)  # metrics.json is written last, with their hashes
 
 
 def make_run_id(recipe, fingerprint, notebook=""):
@@ -41,31 +45,34 @@ def make_run_id(recipe, fingerprint, notebook=""):
     """
     identity = [recipe.asdict(), fingerprint, notebook, __version__]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
-    alpha = f"-alpha{recipe.alpha:g}" if recipe.mixing != "none" else ""
-    dataset = re.sub(r"[^\w-]+", "_", Path(recipe.dataset).name)[
-        :60
-    ]  # a name of a file, whatever the folder is called
-    return f"{recipe.method}{alpha}-{dataset}-fold{recipe.fold}-seed{recipe.seed}-{digest}"
+    return f"{describe_recipe(recipe.method, recipe.asdict())}-{digest}"
 
 
 def open_run(folder, recipe, data, *, device="cpu"):
     """Create a run folder, or take up an interrupted one: writes recipe.json, refuses a folder of another run.
 
-    Until `save_run`, or its end, this process alone may write the run; another one that tries is refused.
+    A folder whose name is a run id must be that of this run. Until `save_run`, or its end, this
+    process alone may write the run; another one that tries is refused.
     """
     folder = Path(folder)
     require(not folder.is_symlink(), f"{folder} is a link: nothing is written through it")
     take_lock(_lock_of(folder), f"the run {folder}", wait=PATIENCE)
     about = {"recipe": recipe.asdict(), "fingerprint": data.fingerprint, "method": recipe.method}
     about |= {"class_names": list(data.class_names), "train_counts": data.counts().tolist()}
+    if not is_named_for(folder, about):
+        readable = describe_recipe(recipe.method, recipe.asdict())
+        raise BmixError(f"{folder} has the name of another run: this one is {readable}")
     if (folder / "recipe.json").exists():
         there = read_json(folder / "recipe.json")
         differing = [key for key in about if there.get(key) != about[key]]
         require(
             not differing, f"{folder} belongs to another run: its {', '.join(differing)} differ"
         )
+        refuse_other_run(folder)
     else:
-        write_json(folder / "recipe.json", about | {"environment": describe_environment(device)})
+        about["run_id"] = claimed_id(folder)
+        about["environment"] = describe_environment(device)
+        write_json(folder / "recipe.json", about)
     remove_leftovers(folder)
     return folder
 
@@ -98,27 +105,12 @@ def save_run(folder, data, history, predictions):
     metrics = {split: score(*read[split]) for split in predictions}
     names = [*HASHED, "model.pt"] if (folder / "model.pt").exists() else HASHED
     metrics["sha256"] = {name: sha256_of(folder / name) for name in names}
-    write_json(folder / "metrics.json", _nan_to_none(metrics))
+    write_json(folder / RESULT, _nan_to_none(metrics))
     for path in folder.glob("checkpoint.*"):
         path.unlink()
     append_ledger(folder.parent, folder.name, "complete", seconds=round(seconds, 3))
     drop_lock(_lock_of(folder))
     return metrics
-
-
-def is_complete(folder):
-    """True if the folder holds a whole result: every file there, and each with the content that was scored."""
-    folder = Path(folder)
-    try:
-        hashes = dict(read_json(folder / "metrics.json")["sha256"])
-        there = [
-            name for name in hashes if name in HASHED or (folder / name).exists()
-        ]  # model.pt may be deleted
-        return set(HASHED) <= set(there) and all(
-            sha256_of(folder / name) == hashes[name] for name in there
-        )
-    except (OSError, KeyError, TypeError, ValueError):  # ValueError: also JSON that is none
-        return False
 
 
 def read_predictions(folder):
@@ -134,7 +126,8 @@ def read_predictions(folder):
 def read_run(folder):
     """One complete run as a dict: run_id, recipe, method, class_names, train_counts, metrics, history (DataFrame)."""
     folder = Path(folder)
-    require(is_complete(folder), f"{folder} holds no complete run")
+    fault = why_incomplete(folder)
+    require(not fault, f"{folder} holds no complete run: {fault}")
     return _load_run(folder)
 
 
@@ -153,7 +146,7 @@ def read_score(folder):
         OSError, ValueError, LookupError, TypeError
     ):  # also of a notebook that writes other files than ours
         monitor = read_json(Path(folder) / "recipe.json")["recipe"]["monitor"]
-        score = read_json(Path(folder) / "metrics.json")["val"][monitor]
+        score = read_json(Path(folder) / RESULT)["val"][monitor]
         return score if isinstance(score, (int, float)) else None
     return None
 
@@ -163,11 +156,7 @@ def read_runs(experiment, chosen=None):
 
     Raises BmixError if there is none.
     """
-    folders = sorted(path.parent for path in Path(experiment).glob("*/recipe.json"))
-    last = read_endings(experiment)
-    wanted = [folder for folder in folders if chosen is None or folder.name in chosen]
-    wanted = [folder for folder in wanted if _ended_well(last, folder.name)]
-    runs = [_load_run(folder) for folder in wanted if is_complete(folder)]
+    runs = [_load_run(Path(experiment) / run_id) for run_id in list_complete(experiment, chosen)]
     require(
         bool(runs),
         f"{experiment} holds no complete run" + (" of those chosen" if chosen is not None else ""),
@@ -183,22 +172,12 @@ def copy_results(experiment, target, chosen=None):
     shutil.rmtree(target, ignore_errors=True)
     for name in names:
         (target / name).mkdir(parents=True)
-        for file in (*HASHED, "metrics.json"):
+        for file in (*HASHED, RESULT):
             shutil.copyfile(experiment / name / file, target / name / file)
     for line in read_ledger(experiment):
         if line["run_id"] in names and line["status"] == "complete":
             append_line(target / "ledger.jsonl", json.dumps(line))
     return names
-
-
-def list_complete(experiment, run_ids):
-    """Those of `run_ids` whose whole result lies in the experiment, unless the ledger tells of a later bad ending."""
-    last = read_endings(experiment)
-    return {
-        run_id
-        for run_id in run_ids
-        if _ended_well(last, run_id) and is_complete(Path(experiment) / run_id)
-    }
 
 
 def describe_environment(device="cpu"):
@@ -220,15 +199,11 @@ def _lock_of(folder):
     return folder.absolute().parent / LOCKS / folder.name
 
 
-def _ended_well(last, run_id):
-    return last.get(run_id, {}).get("status", "complete") == "complete"
-
-
 def _load_run(folder):
     import pandas as pd
 
     about = read_json(folder / "recipe.json")
-    history, metrics = pd.read_csv(folder / "history.csv"), read_json(folder / "metrics.json")
+    history, metrics = pd.read_csv(folder / "history.csv"), read_json(folder / RESULT)
     return about | {"run_id": folder.name, "metrics": metrics, "history": history}
 
 

@@ -13,10 +13,11 @@ from bmix_lite.base.ipynb import read_notebook
 from bmix_lite.base.registry import run_own
 from bmix_lite.data.datasets import load
 from bmix_lite.recipe import Recipe
+from bmix_lite.runs.complete import list_complete, read_wall
 from bmix_lite.runs.folder import LOCKS, make_run_id
 from bmix_lite.runs.ledger import now
 from bmix_lite.sweeps.parameters import read_parameters
-from bmix_lite.sweeps.tasks import Task, list_done, read_wall
+from bmix_lite.sweeps.tasks import Task
 
 FOLDER, LIVE = (
     "run_folder",
@@ -132,7 +133,7 @@ def plan_runs(notebook, grid, out, *, own=None):
         )  # nobody watches, and papermill would store the widgets
         parameters = quiet | parameters | {FOLDER: str(out / run_id)}
         plan.tasks[run_id] = Task(kept, out / run_id, parameters, os.getcwd(), plan.own_copy)
-    plan.complete = list_done(out, plan.tasks)
+    plan.complete = list_complete(out, plan.tasks)
     return plan
 
 

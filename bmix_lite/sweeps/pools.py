@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.files import read_json
-from bmix_lite.sweeps.tasks import TASK, kernel_environment, run_task
+from bmix_lite.runs.complete import TASK
+from bmix_lite.sweeps.tasks import kernel_environment, run_task
 
 
 class Threads:

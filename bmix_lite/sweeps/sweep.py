@@ -10,12 +10,13 @@ from contextlib import contextmanager, suppress
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.locks import locked
+from bmix_lite.runs.complete import is_complete, list_complete
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.sweeps.grids import expand_grid
 from bmix_lite.sweeps.plans import SWEEP, keep_plan, plan_runs
 from bmix_lite.sweeps.pools import Cluster, Threads
 from bmix_lite.sweeps.progress import Display
-from bmix_lite.sweeps.tasks import Ending, list_done
+from bmix_lite.sweeps.tasks import Ending
 
 DEVICE = r"\d+|(GPU|MIG)-[\w-]+"  # as nvidia-smi -L lists them
 __all__ = ["Ending", "describe_endings", "expand_grid", "plan_runs", "run_grid", "run_plan"]
@@ -57,7 +58,9 @@ def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=Non
     if not plan.waiting:  # nothing will be written, and who only reads needs no lock
         return [Ending(task.folder, "reused") for task in plan.tasks.values()]
     with locked(plan.out / SWEEP / "lock", f"the experiment {plan.out}"):
-        plan.complete = list_done(plan.out, plan.tasks)  # again, now that no other sweep adds to it
+        plan.complete = list_complete(
+            plan.out, plan.tasks
+        )  # again, now that no other sweep adds to it
         endings = {run_id: Ending(plan.out / run_id, "reused") for run_id in plan.complete}
         if plan.waiting:
             try:
@@ -124,7 +127,7 @@ def _ending_of(future, task):
             "killed" if name == "KilledWorker" else "failed",
             f"{name}: {problem}".splitlines()[0],
         )
-    if list_done(task.folder.parent, [task.folder.name]):
+    if is_complete(task.folder):
         return Ending(task.folder, "complete")  # its worker went on alone
     with suppress(OSError):
         append_ledger(task.folder.parent, task.folder.name, status, error=error)

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmix_lite.base.errors import require
-from bmix_lite.base.files import read_json, write_json
-from bmix_lite.runs.folder import is_complete, list_complete
+from bmix_lite.base.files import write_json
+from bmix_lite.runs.complete import (
+    RESULT,
+    TASK,
+    holds_result,
+    is_complete,
+    read_note,
+    refuse_other_run,
+)
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.sweeps.kernels import Watch, execute
 
-TASK = "task.json"  # in the run folder: what was asked for, by which sweep, how often it was tried
 RETRIED = (
     "killed",
     "out of memory",
@@ -59,18 +65,16 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
     A try goes on from the checkpoint of the one before. Raises nothing that a notebook can cause.
     """
     folder, watches, starts = task.folder, {} if watches is None else watches, 0
-    noted = _read(folder)
+    noted = read_note(folder)
     tried = noted.get("tries", 0) if noted.get("sweep") == sweep else 0
-    if is_complete(folder) and list_done(
-        folder.parent, [folder.name]
-    ):  # the ledger is long: read where it matters
+    if is_complete(folder):
         return Ending(folder, "complete")  # done by a worker that was lost before it could say so
     status, error = "killed", f"given up: the process that ran it died {tried} times"
     if tried > retries:
         _tell(folder, status, error=error, tries=tried)
     while tried <= retries:
         tried += 1
-        started, watch = time.monotonic(), Watch(timeout)
+        watch = Watch(timeout)
         status, error = "complete", ""
         watches[folder.name] = watch
         try:
@@ -83,34 +87,18 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
             watches.pop(folder.name, None)
         if status == "not started" and (starts := starts + 1) < STARTS:
             tried -= 1
-        if status == "complete":
-            with suppress(OSError):
-                _note(task, sweep, tried, wall=round(time.monotonic() - started, 1))
-        else:
+        if status != "complete":
             _tell(folder, status, error=error, tries=tried)
         if status not in RETRIED:
             break
     return Ending(folder, status, error)
 
 
-def list_done(experiment, run_ids):
-    """Those of `run_ids` that are complete and whose notebook, if a sweep ran it, came to its end.
-
-    A notebook that died between its result and its last cell is run again: what that cell checks is not known yet.
-    """
-    complete = list_complete(experiment, run_ids)
-    notes = {run_id: _read(Path(experiment) / run_id) for run_id in complete}
-    return {run_id for run_id, noted in notes.items() if not noted or "wall" in noted}
-
-
-def read_wall(folder):
-    """Seconds that the notebook of a complete run took, or None."""
-    return _read(folder).get("wall")
-
-
 def _try(task, watch, env, sweep, tried):
     require(not task.folder.is_symlink(), f"{task.folder} is a link: nothing is written through it")
-    (task.folder / "metrics.json").unlink(
+    refuse_other_run(task.folder)  # nothing of it is touched
+    started = time.monotonic()
+    (task.folder / RESULT).unlink(
         missing_ok=True
     )  # an old result must not stand for that of this try
     _note(task, sweep, tried)
@@ -122,12 +110,15 @@ def _try(task, watch, env, sweep, tried):
             task.notebook,
             notebook,
             task.parameters,
-            check=lambda: is_complete(task.folder),
+            check=lambda: holds_result(task.folder),
             **options,
         )
     except Exception:
         watch.oom = _count_oom_kills() > killed
         raise
+    _note(
+        task, sweep, tried, wall=round(time.monotonic() - started, 1)
+    )  # without it the run is not complete
 
 
 def _describe(problem, watch):
@@ -166,13 +157,6 @@ def _note(task, sweep, tries, **more):
     write_json(
         task.folder / TASK, {"notebook": task.notebook.stem, "sweep": sweep, "tries": tries} | more
     )
-
-
-def _read(folder):
-    try:
-        return dict(read_json(Path(folder) / TASK))
-    except (OSError, ValueError, TypeError):
-        return {}
 
 
 def _count_oom_kills(group="/sys/fs/cgroup/memory.events"):

@@ -23,8 +23,8 @@ from bmix_lite.comparison.tables import (
     vary,
 )
 from bmix_lite.recipe import Recipe
+from bmix_lite.runs.complete import TASK
 from bmix_lite.runs.ledger import append_ledger
-from bmix_lite.sweeps.tasks import TASK
 
 
 def make_run(

@@ -9,10 +9,12 @@ import pytest
 from axe import check_page
 from bmix_lite.base.errors import BmixError
 from bmix_lite.pages.demo import ROWS, run_demo
-from bmix_lite.runs.folder import is_complete, read_run
+from bmix_lite.runs.complete import is_complete
+from bmix_lite.runs.folder import read_run
 from bmix_lite.runs.ledger import read_ledger
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME
 from bmix_lite.widgets.frames import FRAMES_MIME
+from examples import rename_run
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]
 COLUMNS = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "fold", "seed", "mixing"]
@@ -117,7 +119,9 @@ def test_a_second_call_trains_nothing_and_leaves_runs_of_older_notebooks_out(
     first, summary = demo
     out = shutil.copytree(first, tmp_path / "demo")
     folder = next(path for path in (out / "runs").iterdir() if path.name.startswith("instance"))
-    shutil.copytree(folder, folder.with_name("instance-digits_lt-fold0-seed0-0123456789"))
+    rename_run(
+        shutil.copytree(folder, folder.with_name("instance-digits_lt-fold0-seed0-0123456789"))
+    )
     kernels, compared = [], nbformat.read(first / "06_compare.ipynb", as_version=4)
     monkeypatch.setattr(
         papermill, "execute_notebook", lambda path, *_, **__: kernels.append(path) or compared

@@ -14,10 +14,10 @@ from bmix_lite.base.files import write_json
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.pages.sweep_report import sort_runs, write_report
 from bmix_lite.recipe import Recipe
+from bmix_lite.runs.complete import TASK
 from bmix_lite.runs.folder import make_run_id, open_run, save_run
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.sweeps.plans import SWEEP
-from bmix_lite.sweeps.tasks import TASK
 from conftest import ROOT
 
 ATTACK = "<img src=x onerror=window.hit=1>"
@@ -49,7 +49,7 @@ def add_run(
     about = json.loads((folder / "recipe.json").read_text())
     about["environment"]["bmix_lite"] = version
     write_json(folder / "recipe.json", about)
-    write_json(folder / TASK, {"notebook": notebook, "sweep": "one", "tries": 1})
+    write_json(folder / TASK, {"notebook": notebook, "sweep": "one", "tries": 1, "wall": 2.5})
     labels = data.labels[data.rows("test")]
     place = np.tile(np.arange(EACH), 2)
     predictions = {

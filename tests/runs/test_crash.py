@@ -19,7 +19,7 @@ from bmix_lite import checkpoints, samplers, training
 from bmix_lite.base.errors import BmixError
 from bmix_lite.checkpoints import HEADER, load_checkpoint, save_checkpoint
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs.folder import is_complete
+from bmix_lite.runs.complete import is_complete
 
 SERVER = multiprocessing.get_context(
     "forkserver"

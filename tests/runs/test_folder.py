@@ -14,9 +14,9 @@ from bmix_lite.base.files import sha256_of
 from bmix_lite.comparison.tables import tabulate
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.runs import folder as runs
+from bmix_lite.runs.complete import is_complete
 from bmix_lite.runs.folder import (
     copy_results,
-    is_complete,
     make_run_id,
     open_run,
     read_ledger,

@@ -10,11 +10,11 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import sha256_of, write_atomic, write_json
 from bmix_lite.data.datasets import digits_lt
 from bmix_lite.data.prepared import save_prepared
+from bmix_lite.runs.complete import TASK
 from bmix_lite.sweeps.grids import expand_grid, read_assignments
 from bmix_lite.sweeps.parameters import read_parameters
 from bmix_lite.sweeps.plans import SWEEP, keep_plan, plan_runs, read_plan, say_seconds
 from bmix_lite.sweeps.sweep import run_grid
-from bmix_lite.sweeps.tasks import TASK
 from toy_sweeps import CELLS, PARAMETERS, contents, write_notebook
 
 OTHERS = '\nsteps = 3\nscale = 1.5\nnote = ""\nsteady = False\nlevels = [1, 2]\nanything = None'

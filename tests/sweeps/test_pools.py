@@ -17,12 +17,13 @@ import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import write_json
+from bmix_lite.runs.complete import TASK
 from bmix_lite.runs.folder import read_runs
 from bmix_lite.sweeps import pools
 from bmix_lite.sweeps.kernels import Watch
 from bmix_lite.sweeps.pools import Cluster, Threads
 from bmix_lite.sweeps.sweep import run_grid
-from bmix_lite.sweeps.tasks import TASK, Ending, Task
+from bmix_lite.sweeps.tasks import Ending, Task
 from conftest import miss
 from toy_sweeps import PATIENCE, is_alive, kernels, results, statuses, wait_until, write_light
 

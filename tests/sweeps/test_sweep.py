@@ -10,13 +10,14 @@ import pytest
 from nbformat.v4 import new_notebook
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.runs.folder import is_complete, list_complete, read_runs
+from bmix_lite.runs.complete import TASK, holds_result, is_complete, list_complete
+from bmix_lite.runs.folder import read_runs
 from bmix_lite.runs.ledger import read_endings, read_ledger
 from bmix_lite.sweeps import kernels as kernels_module
 from bmix_lite.sweeps import tasks
 from bmix_lite.sweeps.kernels import PARTIAL
 from bmix_lite.sweeps.sweep import describe_endings, expand_grid, plan_runs, run_grid
-from bmix_lite.sweeps.tasks import TASK, Ending
+from bmix_lite.sweeps.tasks import Ending
 from toy_sweeps import (
     CELL,
     CELLS,
@@ -248,7 +249,8 @@ def test_a_run_whose_last_cell_failed_after_the_result_is_not_complete(notebook,
         "failed",
         f"cell {LAST}: RuntimeError: after the result",
     )
-    assert is_complete(ending.folder)
+    assert holds_result(ending.folder)
+    assert not is_complete(ending.folder)
     assert plan_runs(notebook, [{"how": "late"}], tmp_path).complete == set()
 
 
@@ -348,10 +350,9 @@ def test_a_hundred_failing_runs_of_two_hundred_are_listed_and_harm_no_other(
             "method": "instance",
             "alpha": None,
         }
-        exec(
-            "\n".join([CELLS[0], CELLS[-2]]),
-            namespace | {"lr": 0.1, "epochs": 1, "seed": parameters["seed"]},
-        )
+        namespace |= {"dataset": f"{notebook.parent}/cells", "fold": 0, "lr": 0.1, "epochs": 1}
+        namespace["seed"] = parameters["seed"]
+        exec("\n".join([CELLS[0], CELLS[-2]]), namespace)
         return new_notebook()
 
     monkeypatch.setattr(papermill, "execute_notebook", execute_notebook)

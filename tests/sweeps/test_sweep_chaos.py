@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.runs.folder import is_complete, read_progress, read_runs
+from bmix_lite.runs.complete import is_complete, list_complete
+from bmix_lite.runs.folder import read_progress, read_runs
 from bmix_lite.sweeps.plans import SWEEP
 from bmix_lite.sweeps.sweep import expand_grid, plan_runs, run_grid
-from bmix_lite.sweeps.tasks import list_done
 from conftest import miss
 from toy_sweeps import (
     contents,
@@ -67,7 +67,7 @@ def test_a_runner_killed_at_random_moments_loses_nothing_and_the_table_is_the_un
         time.sleep(rng.uniform(0, 0.7))
         kills += process.poll() is None
         kill_group(process)
-        complete = list_done(tmp_path, plan_runs(notebook, grid, tmp_path).tasks)
+        complete = list_complete(tmp_path, plan_runs(notebook, grid, tmp_path).tasks)
         assert set(done) <= complete
         assert all(contents(tmp_path / run_id) == files for run_id, files in done.items())
         gone(tmp_path)

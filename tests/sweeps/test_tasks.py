@@ -6,18 +6,10 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from bmix_lite.base.files import read_json, sha256_of, write_atomic, write_json
-from bmix_lite.runs.folder import is_complete
+from bmix_lite.runs.complete import TASK, is_complete, read_wall
 from bmix_lite.runs.ledger import append_ledger, read_ledger
 from bmix_lite.sweeps import tasks
-from bmix_lite.sweeps.tasks import (
-    RETRIED,
-    STARTS,
-    TASK,
-    Task,
-    kernel_environment,
-    read_wall,
-    run_task,
-)
+from bmix_lite.sweeps.tasks import RETRIED, STARTS, Task, kernel_environment, run_task
 
 
 @pytest.fixture
