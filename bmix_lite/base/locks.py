@@ -9,7 +9,7 @@ from filelock import FileLock, Timeout
 
 from bmix_lite.base.errors import BmixError
 
-_held = {}  # path: (lock, handle), for this process; a lock is taken once however often it is asked for
+_held = {}  # path: (lock, handle), for this process; taken once however often it is asked for
 
 
 def take_lock(path, what, *, wait=0.0):
@@ -40,7 +40,7 @@ def locked(path, what, *, wait=0.0):
 
 
 def _take(path, what, wait):
-    """A lock of its own for each call, as one `FileLock` may be taken twice, and the descriptor of its file."""
+    """A lock of its own for each call, as one `FileLock` may be taken twice, and its file, open."""
     handles = []
     lock = FileLock(
         path,
@@ -53,9 +53,8 @@ def _take(path, what, wait):
     try:
         lock.acquire()
     except Timeout:
-        raise BmixError(
-            f"{what} is in use by {_read_owner(path)}: wait until it has ended"
-        ) from None
+        owner = _read_owner(path)
+        raise BmixError(f"{what} is in use by {owner}: wait until it has ended") from None
     except OSError as error:
         if error.filename is None:  # it is open: some network file systems have no locks
             raise BmixError(f"{what}: {path} cannot be locked ({error})") from error

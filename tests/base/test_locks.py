@@ -156,14 +156,13 @@ def test_who_may_read_a_lock_file_is_the_umask_to_say(tmp_path, mask, mode):
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
-def test_a_file_system_without_locks_is_told_in_words_and_no_other_kind_of_lock_is_taken(
+def test_a_file_system_without_locks_is_told_in_words_and_nothing_else_is_taken(
     tmp_path, monkeypatch, number
 ):
     def refuse(*arguments):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    with pytest.raises(
-        BmixError, match=rf"the run: {tmp_path}/lock cannot be locked \(.*{os.strerror(number)}"
-    ):
+    words = rf"the run: {tmp_path}/lock cannot be locked \(.*{os.strerror(number)}"
+    with pytest.raises(BmixError, match=words):
         take_lock(tmp_path / "lock", "the run")
