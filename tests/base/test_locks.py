@@ -156,9 +156,7 @@ def test_who_may_read_a_lock_file_is_the_umask_to_say(tmp_path, mask, mode):
 
 
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
-def test_a_file_system_without_locks_is_told_in_words_and_nothing_else_is_taken(
-    tmp_path, monkeypatch, number
-):
+def test_a_file_system_without_locks_is_told_in_words(tmp_path, monkeypatch, number):
     def refuse(*arguments):
         raise OSError(number, os.strerror(number))
 
