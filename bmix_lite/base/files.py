@@ -56,7 +56,7 @@ def read_json(path):
 
 def append_line(path, line):
     """Append one line and fsync it; a line cut short by a crash is ended first, so that it spoils only itself."""
-    import fcntl
+    from filelock import lock_descriptor
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def append_line(path, line):
         with contextlib.suppress(
             OSError
         ):  # a network file system appends for two machines only under a lock
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            lock_descriptor(handle, poll_interval=0.01)
         size = os.fstat(handle).st_size
         cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
         os.write(

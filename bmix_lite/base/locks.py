@@ -1,14 +1,15 @@
-"""Locks on files that the operating system drops when their owner dies, however it dies. Linux and macOS."""
+"""Locks on files that the operating system drops when their owner dies, however it dies."""
 
 import contextlib
 import os
 import platform
-import time
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from bmix_lite.base.errors import BmixError
 
-_held = {}  # path: handle, for this process; a lock is taken once however often it is asked for
+_held = {}  # path: (lock, handle), for this process; taken once however often it is asked for
 
 
 def take_lock(path, what, *, wait=0.0):
@@ -23,50 +24,61 @@ def take_lock(path, what, *, wait=0.0):
 
 def drop_lock(path):
     """Give back what `take_lock` took; nothing happens where it was not taken."""
-    handle = _held.pop(Path(path).absolute(), None)
-    if handle is not None:
-        _drop(handle)
+    taken = _held.pop(Path(path).absolute(), None)
+    if taken is not None:
+        _drop(*taken)
 
 
 @contextlib.contextmanager
 def locked(path, what, *, wait=0.0):
     """The lock for the length of a `with`; another thread of this process that asks for it is refused, too."""
-    handle = _take(Path(path).absolute(), what, wait)
+    taken = _take(Path(path).absolute(), what, wait)
     try:
         yield
     finally:
-        _drop(handle)
+        _drop(*taken)
 
 
 def _take(path, what, wait):
-    import fcntl
-
+    """A lock of its own for each call, as one `FileLock` may be taken twice, and its file, open."""
+    handles = []
+    lock = FileLock(
+        path,
+        timeout=wait,
+        thread_local=False,  # any thread of this process may drop it
+        fallback_to_soft=False,  # a file that merely exists would outlive its owner
+        preserve_lock_file=True,
+        on_acquired=handles.append,
+    )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        lock.acquire()
+    except Timeout:
+        owner = _read_owner(path)
+        raise BmixError(f"{what} is in use by {owner}: wait until it has ended") from None
     except OSError as error:
-        raise BmixError(f"{what}: its lock cannot be written ({error})") from error
-    patience = time.monotonic() + wait
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if time.monotonic() > patience:
-                owner = os.pread(handle, 200, 0).decode(errors="replace") or "another process"
-                os.close(handle)
-                raise BmixError(f"{what} is in use by {owner}: wait until it has ended") from None
-            time.sleep(0.1)
-        except OSError as error:  # some network file systems have no locks
-            os.close(handle)
+        if error.filename is None:  # it is open: some network file systems have no locks
             raise BmixError(f"{what}: {path} cannot be locked ({error})") from error
+        raise BmixError(f"{what}: its lock cannot be written ({error})") from error
+    _write_owner(handles[0], f"process {os.getpid()} on {platform.node()}")
+    return lock, handles[0]
+
+
+def _drop(lock, handle):
+    _write_owner(handle, "")
+    lock.release()
+
+
+def _write_owner(handle, name):
     with contextlib.suppress(OSError):  # a full disk; the name is for people only
         os.ftruncate(handle, 0)
-        os.pwrite(handle, f"process {os.getpid()} on {platform.node()}".encode(), 0)
-    return handle
+        os.lseek(handle, 0, os.SEEK_SET)
+        os.write(handle, name.encode())
 
 
-def _drop(handle):
-    with contextlib.suppress(OSError):
-        os.ftruncate(handle, 0)
-    os.close(handle)
+def _read_owner(path):
+    text = ""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        file.seek(1)  # Windows lets nobody read the first byte, which is what is locked
+        text = file.read(200).decode(errors="replace")
+    number_and_host = text.partition(" ")[2]
+    return f"process {number_and_host}" if number_and_host else "another process"

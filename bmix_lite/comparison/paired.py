@@ -39,23 +39,32 @@ def flip_signs(gaps, *, seed=0):
     Under the null p falls below a limit at most as often as the limit says. p is never below `lowest_p`.
     """
     gaps = _check(gaps)
-    count = gaps.shape[-1]
-    if 2**count <= PATTERNS:
-        signs = 1.0 - 2 * (np.arange(2**count)[:, None] >> np.arange(count) & 1)
-    else:
-        signs = 1.0 - 2 * stream(seed, "sign flips").integers(0, 2, (PATTERNS, count))
-        signs[0] = 1
-    sums, found = np.abs(gaps @ signs.T), np.abs(gaps.sum(axis=-1, keepdims=True))
-    slack = 1e-9 * np.abs(gaps).sum(
-        axis=-1, keepdims=True
-    )  # sums that are equal but for rounding count as equal
-    return np.where(_defined(gaps), np.mean(sums >= found - slack, axis=-1), np.nan)
+    pairs = gaps.shape[-1]
+    if pairs < 2:
+        return np.full(gaps.shape[:-1], np.nan)
+    distance = np.abs(gaps.sum(axis=-1))
+    slack = 1e-9 * np.abs(gaps).sum(axis=-1)  # sums that are equal but for rounding count as equal
+
+    def is_as_far(flipped, axis):
+        return np.abs(flipped.sum(axis=axis)) >= distance - slack
+
+    test = stats.permutation_test(
+        (gaps,),
+        is_as_far,
+        permutation_type="samples",  # of a single sample: its signs are flipped
+        alternative="greater",
+        n_resamples=PATTERNS if 2**pairs <= PATTERNS else PATTERNS - 1,  # SciPy adds the one found
+        axis=-1,
+        random_state=stream(seed, "sign flips"),  # named `rng` since SciPy 1.15
+    )
+    return np.where(_defined(gaps), test.pvalue, np.nan)
 
 
 def rank_signs(gaps, *, seed=0):
     """Two-sided p of Wilcoxon's signed-rank test (...), exact also with ties (as far as `flip_signs` is).
 
-    Differences of 0 keep no rank, as Wilcoxon left them out; equal ones share their mean rank.
+    Differences of 0 keep no rank, as Wilcoxon left them out; equal ones share their mean rank. SciPy's `wilcoxon` is
+    exact with ties only through a `PermutationMethod`, which ranks anew for every pattern: 1.7 seconds for 15 pairs.
     """
     size = np.abs(_check(gaps)).round(
         12

@@ -73,8 +73,10 @@ def deal_folds(data, chosen, folds, seed=0):
 
 
 def deal_groups(labels, groups, folds, state):
-    """The folds of scikit-learn's shuffled StratifiedGroupKFold, (n,), five times as fast: 100,000 images in 2 seconds.
+    """The folds of scikit-learn's shuffled StratifiedGroupKFold, (n,): 100,000 images of 50,000 groups in a second.
 
+    scikit-learn takes five times as long and, before version 1.8, deals shuffled groups to folds at random, so that
+    splits would depend on its version.
     Each group, the most uneven first, goes where the classes' shares (n_cf / n_c) then differ least between the folds.
     """
     _, members = np.unique(groups, return_inverse=True)

@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import os
 import re
 import shutil
@@ -12,6 +11,8 @@ import unicodedata
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
+
+from filelock import FileLock
 
 from bmix_lite.base.errors import BmixError, require
 
@@ -76,23 +77,13 @@ def extract(archive, folder, *, total=None):
 @contextlib.contextmanager
 def locked(path):
     """Hold `.NAME.lock` beside `path`; a second process or thread waits until the first is done or dead."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock, held = path.with_name(f".{path.name}.lock"), False
-    while not held:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    lock = path.with_name(f".{path.name}.lock")
+    with FileLock(lock, fallback_to_soft=False):
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            with contextlib.suppress(
-                FileNotFoundError
-            ):  # its last holder removed it: what was locked is no file
-                held = os.path.samestat(os.fstat(handle), lock.stat())
-            if held:
-                try:
-                    yield
-                finally:
-                    lock.unlink(missing_ok=True)
+            yield
         finally:
-            os.close(handle)
+            with contextlib.suppress(PermissionError):  # Windows: it goes when it is closed
+                lock.unlink(missing_ok=True)
 
 
 def no_room(path, needed):

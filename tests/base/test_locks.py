@@ -1,4 +1,6 @@
+import errno
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.locks import drop_lock, locked, take_lock
-from toy_sweeps import end, wait_until
+from toy_sweeps import end
 
 HOLDER = """import sys, time
 from bmix_lite.base.locks import take_lock
@@ -64,11 +66,11 @@ def test_a_frozen_owner_does_not_lose_its_lock_whatever_the_clock_says(tmp_path,
 
 def test_one_that_waits_gets_the_lock_when_it_is_free(tmp_path):
     with locked(tmp_path / "lock", "it"):
-        waiting = subprocess.Popen(
-            [sys.executable, "-c", HOLDER, str(tmp_path / "lock")],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        wait_until(lambda: len(os.listdir(f"/proc/{waiting.pid}/fd")) > 3, "it has opened the lock")
+        script = HOLDER.replace("take_lock(", 'print("asks", flush=True)\ntake_lock(')
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        waiting = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "lock")], **pipes)
+        assert waiting.stdout.readline() == "asks\n"
+        assert select.select([waiting.stdout], [], [], 0.3)[0] == []
         assert (tmp_path / "lock").read_text().startswith(f"process {os.getpid()} ")
     assert waiting.stdout.readline() == "held\n"
     assert end(waiting)[0] == 0
@@ -141,3 +143,24 @@ def test_a_place_where_no_lock_can_lie_is_told_in_words(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(BmixError, match=r"the run: its lock cannot be written \(.*Not a directory"):
         take_lock(tmp_path / "file" / "sub" / "lock", "the run")
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o002, 0o664)])
+def test_who_may_read_a_lock_file_is_the_umask_to_say(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        with locked(tmp_path / "lock", "it"):
+            assert (tmp_path / "lock").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS])
+def test_a_file_system_without_locks_is_told_in_words(tmp_path, monkeypatch, number):
+    def refuse(*arguments):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    words = rf"the run: {tmp_path}/lock cannot be locked \(.*{os.strerror(number)}"
+    with pytest.raises(BmixError, match=words):
+        take_lock(tmp_path / "lock", "the run")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import write_atomic
 from bmix_lite.base.ipynb import read_notebook
 
@@ -18,24 +18,19 @@ def write_student(source, folder):
     alone. Raises BmixError where no cell is tagged so: the solutions would be handed out.
     """
     import nbformat
+    from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor
 
     notebook = read_notebook(source)
-    cells = [cell for cell in notebook.cells if TAG not in cell.metadata.get("tags", [])]
-    require(
-        len(cells) < len(notebook.cells),
-        f"{source}: no cell is tagged {TAG!r}, so nothing can be left out",
-    )
     target = Path(folder) / Path(source).name
-    require(
-        target.resolve() != Path(source).resolve(),
-        f"{target}: the students' version would replace the solutions",
-    )
-    for cell in cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-        else:
+    before = len(notebook.cells)
+    TagRemovePreprocessor(remove_cell_tags={TAG}).preprocess(notebook, {})
+    if len(notebook.cells) == before:
+        raise BmixError(f"{source}: no cell is tagged {TAG!r}, so nothing can be left out")
+    if target.resolve() == Path(source).resolve():
+        raise BmixError(f"{target}: the students' version would replace the solutions")
+    ClearOutputPreprocessor().preprocess(notebook, {})
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
             cell.source = LINK.sub(r"\1", cell.source)
-    notebook.cells = cells
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(target, nbformat.writes(notebook) + "\n")
     return target
