@@ -25,11 +25,10 @@ ORDER = [
     "distribution",
     "known_counts",
     "published",
+    "recipe",
     "metrics",
     "intervals",
     "paired",
-    "defects",
-    "recipe",
     "posthoc",
     "grids",
     "samplers",
@@ -75,6 +74,7 @@ ORDER = [
     "schedules",
     "checkpoints",
     "training",
+    "defects",
     "classifier",
     "boundary",
     "theme",
@@ -125,7 +125,7 @@ TORCH = {
     "training",
     "classifier",
 }
-TORCH |= {"boundary"}
+TORCH |= {"boundary", "defects"}
 NO_TORCH = [name for name in NAMES if name not in TORCH]
 
 
