@@ -5,10 +5,12 @@ import itertools
 import torch
 
 from bmix_lite.augment import PIXELS_FROM, augment, augment_pixels
+from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
-from bmix_lite.course.defects import draw_lam_globally
+from bmix_lite.base.registry import add_own
 from bmix_lite.inference import hold_on_gpu, to_tensor
 from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
+from bmix_lite.recipe import CHOICES
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
 
 
@@ -33,9 +35,8 @@ class MixedBatches:
             BatchSampler(side, recipe.batch_size, **place) for side in (base, balanced)
         )
         self.own = f" rank {rank}" if rank else ""  # each process draws for its own images
-        halved = (
-            recipe.budget == "images" and recipe.mixing == "balanced"
-        )  # each step reads two images
+        _, reads_balanced = MIXINGS[recipe.mixing]
+        halved = recipe.budget == "images" and reads_balanced  # each step reads two images
         self.steps = -(-len(self.base) // 2) if halved else len(self.base)
 
     def epoch(self, epoch):
@@ -50,31 +51,12 @@ class MixedBatches:
             name: stream(recipe.seed, purpose + self.own * (purpose not in shared), epoch)
             for name, purpose in purposes.items()
         }
+        mix, _ = MIXINGS[recipe.mixing]
         for base, balanced in itertools.islice(
             zip(self.base, self.balanced, strict=True), self.steps
         ):
             batch = self.fetch(base, "base")
-            yield self.mix(batch, balanced) if recipe.alpha > 0 else batch
-
-    def mix(self, batch, balanced):
-        recipe, lam_rng = self.recipe, self.rng["lam"]
-        size = len(batch[0]) if recipe.lam_per == "image" else None
-        if recipe.mixing == "balanced":
-            if recipe.makes("global_lam"):
-                lam = draw_lam_globally(recipe.alpha, size)
-            else:
-                lam = draw_lam(recipe.alpha, size, rng=lam_rng)
-            return balanced_mixup(batch, self.fetch(balanced, "balanced"), lam)
-        lam = lam_rng.beta(recipe.alpha, recipe.alpha, size)
-        order = torch.as_tensor(
-            self.rng["mixup order"].permutation(len(batch[0])), device=self.device
-        )
-        if recipe.mixing == "mixup":
-            return mixup(batch, lam, order)
-        if recipe.mixing == "remix":
-            return remix(batch, lam, order, self.base.stream.counts)
-        centre = self.rng["cutmix box"].random(2 if size is None else (2, size))
-        return cutmix(batch, cut_box(lam, centre, batch[0].shape[2:]), order)
+            yield mix(batch, Draws(self, len(base), balanced)) if recipe.alpha > 0 else batch
 
     def fetch(self, places, side):
         """Augmented images and one-hot labels of places among the training rows."""
@@ -92,3 +74,100 @@ class MixedBatches:
         else:
             images = augment(to_tensor(pixels, self.device), **how)
         return images, self.eye[self.labels[places]]
+
+
+class Draws:
+    """What a mixing may draw in one step, each from a private generator of its purpose and epoch.
+
+    alpha: the recipe's; size: None where lam is one number for the batch, B where one per image
+    counts (C,): training images per class; lam_rng: the generator that lam is drawn from
+    """
+
+    def __init__(self, batches, length, balanced):
+        self._batches, self._length, self._balanced = batches, length, balanced
+        self.alpha = batches.recipe.alpha
+        self.size = length if batches.recipe.lam_per == "image" else None
+        self.counts = batches.base.stream.counts
+        self.lam_rng = batches.rng["lam"]
+
+    def balanced_batch(self):
+        """(x, y) of as many images, drawn from all classes equally often."""
+        return self._batches.fetch(self._balanced, "balanced")
+
+    def symmetric_lam(self):
+        """lam ~ Beta(alpha, alpha), a number or (B,)."""
+        return self.lam_rng.beta(self.alpha, self.alpha, self.size)
+
+    def order(self):
+        """A permutation (B,) of the batch: the partner of each image."""
+        order = self._batches.rng["mixup order"].permutation(self._length)
+        return torch.as_tensor(order, device=self._batches.device)
+
+    def centre(self):
+        """(row, column) in [0, 1] of a box, each a number or (B,)."""
+        return self._batches.rng["cutmix box"].random(2 if self.size is None else (2, self.size))
+
+
+def register_mixing(name, function, *, reads_balanced=False):
+    """Make `mixing=name` a mixing of recipes: function(batch, draws) returns the mixed (x, y).
+
+    batch: (x (B, channels, H, W) in [0, 1], y (B, C) soft labels), both keep their shapes; draws: see
+    `Draws`. It is called where alpha is above 0. reads_balanced: True where each step also reads
+    `draws.balanced_batch()`, for which budget="images" halves the number of steps. For example,
+    Balanced-MixUp whose lam is never above a half:
+
+        def gentle(batch, draws):
+            lam = draw_lam(draws.alpha, draws.size, rng=draws.lam_rng) / 2
+            return balanced_mixup(batch, draws.balanced_batch(), lam)
+
+        register_mixing("gentle", gentle, reads_balanced=True)
+        recipe = Recipe(mixing="gentle", alpha=0.2)
+
+    A recipe, a run id and a checkpoint hold the name alone: give a changed function a new name.
+    Raises BmixError for the name of a built-in mixing.
+    """
+    add_own(MIXINGS, BUILT_IN, "mixing", name, function)
+
+    def checked(batch, draws):
+        mixed = function(batch, draws)
+        wanted = [tuple(part.shape) for part in batch]
+        try:
+            found = [tuple(part.shape) for part in mixed]
+        except (TypeError, AttributeError):
+            found = repr(mixed)[:60]
+        if found != wanted:
+            words = f"must return (x, y) of shapes {wanted}, got {found}"
+            raise BmixError(f"the mixing {name!r} {words}")
+        return mixed
+
+    MIXINGS[name] = (checked, reads_balanced)
+    CHOICES["mixing"] = tuple(MIXINGS)
+
+
+def _mix_balanced(batch, draws):
+    lam = draw_lam(draws.alpha, draws.size, rng=draws.lam_rng)
+    return balanced_mixup(batch, draws.balanced_batch(), lam)
+
+
+def _mix_within(batch, draws):
+    return mixup(batch, draws.symmetric_lam(), draws.order())
+
+
+def _remix(batch, draws):
+    return remix(batch, draws.symmetric_lam(), draws.order(), draws.counts)
+
+
+def _cutmix(batch, draws):
+    box = cut_box(draws.symmetric_lam(), draws.centre(), batch[0].shape[2:])
+    return cutmix(batch, box, draws.order())
+
+
+# name: (function of (batch, draws) that gives the mixed batch, whether it reads a balanced one too)
+MIXINGS = {
+    "none": (lambda batch, draws: batch, False),
+    "mixup": (_mix_within, False),
+    "balanced": (_mix_balanced, True),
+    "cutmix": (_cutmix, False),
+    "remix": (_remix, False),
+}
+BUILT_IN = tuple(MIXINGS)

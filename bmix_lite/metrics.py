@@ -7,6 +7,7 @@ The predicted class is the most probable one, the lowest class number where prob
 import functools
 import warnings
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.registry import add_own
+from bmix_lite.recipe import CHOICES
 
 METRICS = (
     "accuracy",
@@ -69,7 +72,8 @@ def _explain_gaps(matrix, values):
         notes.append(f"class {listed} neither present nor predicted: left out of macro_f1")
     for name, value in values.items():
         if np.isnan(value):
-            notes.append(f"{name} is undefined: {_UNDEFINED[name]}")
+            reason = _UNDEFINED.get(name, "its function returned NaN")
+            notes.append(f"{name} is undefined: {reason}")
     return notes
 
 
@@ -224,5 +228,32 @@ _UNDEFINED = dict.fromkeys(METRICS, "no class can be scored") | {
 
 
 def require_metric(name):
-    """Raise BmixError unless `name` is a metric of this module."""
-    require_choice("metric", name, METRICS)
+    """Raise BmixError unless `name` is a metric of this module, or a registered one."""
+    require_choice("metric", name, tuple(VALUES))
+
+
+def register_metric(name, function):
+    """Make `name` a metric that `score` knows, and `monitor=name` one that chooses a recipe's epoch.
+
+    function(labels (N,), predicted classes (N,), probabilities (N, C)) returns a number, the higher
+    the better, or NaN where it is not defined. For example, the lowest recall of a class:
+
+        def worst_recall(labels, predicted, probabilities):
+            return min((predicted[labels == j] == j).mean() for j in set(labels))
+
+        register_metric("worst_recall", worst_recall)
+        recipe = Recipe(monitor="worst_recall")
+
+    A recipe, a run id and a checkpoint hold the name alone: give a changed function a new name.
+    Raises BmixError for the name of a built-in metric.
+    """
+    add_own(VALUES, METRICS, "metric", name, function)
+
+    def checked(labels, predicted, probabilities):
+        value = function(labels, predicted, probabilities)
+        if not isinstance(value, Real):
+            raise BmixError(f"the metric {name!r} must return a number, got {value!r}")
+        return float(value)
+
+    VALUES[name] = checked
+    CHOICES["monitor"] = tuple(dict.fromkeys((*CHOICES["monitor"], name)))

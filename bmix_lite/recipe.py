@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice, suggest
-from bmix_lite.course.defects import SWITCHES
 from bmix_lite.distribution import SAMPLINGS
 
-CHOICES = {
+CHOICES = {  # register_loss, register_mixing, register_schedule and register_metric add to them
     "mixing": ("none", "mixup", "balanced", "cutmix", "remix"),
     "lam_per": ("batch", "image"),
     "balanced_draw": ("replacement", "deck"),
     "budget": ("steps", "images"),
-    "loss": (  # `losses.register_loss` adds to them
+    "loss": (
         "cross_entropy",
         "weighted",
         "focal",
@@ -66,9 +65,6 @@ class Recipe:
     precision: str = "auto"  # bf16 on a GPU that has it, else fp32
     threads: int = 1  # CPU threads; another number changes rounding, and so the run
     seed: int = 0
-    defects: str = (
-        ""  # names of `defects.SWITCHES`, with spaces between: a known mistake, on purpose
-    )
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
@@ -89,21 +85,12 @@ class Recipe:
             require(value >= lowest, f"{name} must be at least {lowest}, got {value!r}")
         require(self.lr > 0, f"lr must be above 0, got {self.lr!r}")
         require(self.momentum < 1, f"momentum must be below 1, got {self.momentum!r}")
-        falls = self.schedule == "plateau"
+        falls = self.schedule not in ("cosine", "constant")  # plateau, or a schedule of one's own
         require(
             falls or self.min_lr == 0,
             f"min_lr must be 0 where schedule is not 'plateau', got {self.min_lr!r}",
         )
         require(self.min_lr < self.lr, f"min_lr must be below lr, got {self.min_lr!r}")
-        for name in self.defects.split():
-            require_choice("a name in defects", name, tuple(SWITCHES))
-        for name, (
-            field,
-            value,
-        ) in _NEEDED.items():  # a switch that changes nothing would be taken for harmless
-            found = getattr(self, field)
-            fits = found == value or not self.makes(name)
-            require(fits, f"defect {name!r} needs {field}={value!r}, got {found!r}")
         require(
             self.warmup_epochs < self.epochs,
             f"warmup_epochs must be below epochs, got {self.warmup_epochs}",
@@ -134,14 +121,10 @@ class Recipe:
         """The recipe of the authors' runs (Galdran et al., MICCAI 2021, section 3.2; rates and metrics: their logs).
 
         dataset: prepared with size=512 as theirs; its name decides the metric that chooses the epoch: kappa for
-        EyePACS, else MCC. fields override: model="resnext50", or defects="leading_plateau" for a mistake of theirs.
+        EyePACS, else MCC. fields override: model="resnext50".
         """
         monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
         return cls.make(method, **PAPER | {"dataset": dataset, "monitor": monitor} | fields)
-
-    def makes(self, defect):
-        """Whether this recipe asks for a mistake, a name of `defects.SWITCHES`."""
-        return defect in self.defects.split()
 
     @property
     def method(self):
@@ -199,11 +182,6 @@ def _defining(method):
     }
 
 
-_NEEDED = {
-    "leading_plateau": ("schedule", "plateau"),
-    "kappa_without_labels": ("monitor", "kappa"),
-    "global_lam": ("mixing", "balanced"),
-}
 _LOWEST = dict(
     fold=0,
     epochs=1,

@@ -1,13 +1,17 @@
 """Learning rates as a pure function of the recipe and the history, so that no scheduler state can be lost."""
 
 import math
+from numbers import Real
 
-from bmix_lite.course.defects import lower_rate_when_training_leads
+from bmix_lite.base.errors import BmixError, require_choice
+from bmix_lite.base.registry import add_own
+from bmix_lite.recipe import CHOICES
 
 PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.1  # Galdran et al., MICCAI 2021, section 3.2
 PLATEAU_METRIC = (
     "train_balanced_accuracy"  # on clean training images: the same number for every method
 )
+TRAIN_SCORES = ("clean", "mixed")  # what a schedule can ask training to score besides validation
 
 
 def lr_at(recipe, epoch, history):
@@ -18,30 +22,67 @@ def lr_at(recipe, epoch, history):
     """
     if epoch <= recipe.warmup_epochs:
         return recipe.lr * epoch / (recipe.warmup_epochs + 1)
-    if recipe.schedule == "cosine":
-        done = (epoch - 1 - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
-        return recipe.lr * (1 + math.cos(math.pi * done)) / 2
-    if recipe.schedule == "plateau":
-        rate = _lower_at_plateaus(recipe, history[recipe.warmup_epochs :])
-        return (
-            None if rate < recipe.min_lr * (1 - 1e-9) else rate
-        )  # 0.01 * 0.1 * 0.1 is not quite 1e-4
-    return recipe.lr
+    rate_of, _ = SCHEDULES[recipe.schedule]
+    rate = rate_of(recipe, epoch, history)
+    can_stop = len(history) > 0  # without one epoch there is no model to keep
+    if can_stop and rate < recipe.min_lr * (1 - 1e-9):  # 0.01 * 0.1 * 0.1 is not quite 1e-4
+        return None
+    return rate
+
+
+def train_score(recipe):
+    """The score on training images that the recipe's schedule needs: "clean", "mixed", or None."""
+    return SCHEDULES[recipe.schedule][1]
 
 
 def mixed_metric(recipe):
-    """The name of the score on mixed training images, which only the defect "leading_plateau" looks at."""
+    """The name, in the records, of the score on mixed training images."""
     return f"train_mixed_{recipe.monitor}"
 
 
-def _lower_at_plateaus(recipe, history):
-    if recipe.makes("leading_plateau"):
-        train, val = (
-            [record[name] for record in history]
-            for name in (mixed_metric(recipe), f"val_{recipe.monitor}")
-        )
-        return lower_rate_when_training_leads([*train, 0.0], [*val, 0.0], recipe.lr)[-1]
-    return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history)
+def register_schedule(name, function, train_score=None):
+    """Make `schedule=name` a schedule of recipes: function(recipe, epoch, history) returns a rate.
+
+    epoch: from 1, after the warm-up; history: the records of all epochs before it, as `train`
+    yields them. A rate below `recipe.min_lr` ends the training. For example, halved every ten epochs:
+
+        def halve(recipe, epoch, history):
+            return recipe.lr * 0.5 ** ((epoch - 1) // 10)
+
+        register_schedule("halve", halve)
+        recipe = Recipe(schedule="halve")
+
+    train_score: what training adds to each record: "clean", the balanced accuracy on the training
+    images as they are (PLATEAU_METRIC); "mixed", the recipe's monitor on the mixed images, as the
+    network answered while it learned (`mixed_metric(recipe)`).
+    A recipe, a run id and a checkpoint hold the name alone: give a changed function a new name.
+    Raises BmixError for the name of a built-in schedule.
+    """
+    if train_score is not None:
+        require_choice("train_score", train_score, TRAIN_SCORES)
+    add_own(SCHEDULES, BUILT_IN, "schedule", name, function)
+
+    def checked(recipe, epoch, history):
+        rate = function(recipe, epoch, history)
+        if not (isinstance(rate, Real) and math.isfinite(rate) and rate >= 0):
+            raise BmixError(f"the schedule {name!r} must return a rate of 0 or more, got {rate!r}")
+        return float(rate)
+
+    SCHEDULES[name] = (checked, train_score)
+    CHOICES["schedule"] = tuple(SCHEDULES)
+
+
+def _cosine(recipe, epoch, history):
+    done = (epoch - 1 - recipe.warmup_epochs) / (recipe.epochs - recipe.warmup_epochs)
+    return recipe.lr * (1 + math.cos(math.pi * done)) / 2
+
+
+def _constant(recipe, epoch, history):
+    return recipe.lr
+
+
+def _plateau(recipe, epoch, history):
+    return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history[recipe.warmup_epochs :])
 
 
 def _count_plateaus(history):
@@ -54,3 +95,12 @@ def _count_plateaus(history):
         if waited > PLATEAU_PATIENCE:
             plateaus, waited = plateaus + 1, 0
     return plateaus
+
+
+# name: (function of (recipe, epoch, history) that gives the rate, see `train_score`)
+SCHEDULES = {
+    "cosine": (_cosine, None),
+    "constant": (_constant, None),
+    "plateau": (_plateau, "clean"),
+}
+BUILT_IN = tuple(SCHEDULES)

@@ -12,13 +12,12 @@ from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoint
-from bmix_lite.course.defects import drop_last, kappa_without_labels
 from bmix_lite.inference import autocast, choose_device, choose_layout, predict, use_threads
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.models import seeded
 from bmix_lite.recipe import METHODS, Recipe
-from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric
+from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric, train_score
 
 __all__ = ["METHODS", "Recipe", "choose_device", "predict", "train"]
 
@@ -68,10 +67,7 @@ class _Epochs:
 
     def __init__(self, model, data, recipe, device):
         self.model, self.data, self.recipe, self.device = model, data, recipe, device
-        self.batches, self.val_rows = (
-            MixedBatches(data, recipe, device),
-            _rows_to_choose_on(data, recipe),
-        )
+        self.batches, self.val_rows = MixedBatches(data, recipe, device), data.rows("val")
         weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.optimizer, self.layout = (
             _make_optimizer(weights, recipe),
@@ -101,7 +97,7 @@ class _Epochs:
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self.optimizer.step()
-                if recipe.makes("leading_plateau"):
+                if train_score(recipe) == "mixed":
                     answers.append(
                         (labels.argmax(dim=1).cpu(), logits.detach().float().softmax(dim=1).cpu())
                     )
@@ -127,14 +123,10 @@ class _Epochs:
         broken = f"after epoch {record['epoch']}, at lr {record['lr']:g}, the model predicts NaN: lower lr"
         require(bool(np.isfinite(probabilities).all()), broken)
         scores = score(labels[self.val_rows], probabilities, shown)
-        if recipe.makes("kappa_without_labels"):
-            scores["kappa"] = kappa_without_labels(
-                labels[self.val_rows], probabilities.argmax(axis=1)
-            )
         picked = probabilities[np.arange(len(self.val_rows)), labels[self.val_rows]].astype(float)
         record |= {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
         record |= {f"val_{name}": scores[name] for name in shown}
-        if recipe.schedule == "plateau":
+        if train_score(recipe) == "clean":
             clean = score(
                 self.batches.labels, self.predict(self.batches.rows), ["balanced_accuracy"]
             )
@@ -148,8 +140,9 @@ class _Epochs:
     def restore(self, state, identity, path):
         """Put model and optimiser where the checkpoint left them; returns (history, best weights)."""
         theirs, ours = state["recipe"], identity["recipe"]
+        ours = dict.fromkeys(theirs, "") | ours  # a field of an older version is empty unless used
         differing = [
-            f"{k}: {theirs.get(k)!r} there, {ours.get(k)!r} here"
+            f"{k}: {theirs.get(k)!r} there, {ours[k]!r} here"
             for k in ours
             if theirs.get(k) != ours[k]
         ]
@@ -178,12 +171,6 @@ def _require_finite(losses, epoch, step, lr):
     return values
 
 
-def _rows_to_choose_on(data, recipe):
-    """The validation rows, unless the recipe asks for a mistake."""
-    rows = data.rows("test" if recipe.makes("chosen_on_test") else "val")
-    return drop_last(rows, recipe.batch_size) if recipe.makes("drop_last") else rows
-
-
 def _check_fit(model, data, recipe, device):
     rows, classes = data.rows("train"), len(data.class_names)
     require(data.images.size > 0, f"dataset {data.name!r} holds labels only, no images to train on")
@@ -191,8 +178,10 @@ def _check_fit(model, data, recipe, device):
         len(rows) >= recipe.batch_size,
         f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}",
     )
-    found = len(_rows_to_choose_on(data, recipe))
-    require(found > 0, f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
+    require(
+        len(data.rows("val")) > 0,
+        f"dataset {data.name!r} has no 'val' rows to choose an epoch with",
+    )
     require(
         any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter"
     )

@@ -76,6 +76,20 @@ def chromium():
     return path
 
 
+@pytest.fixture
+def own_names():
+    """Whatever a test registers ends with it; the tables stay the same objects, others hold them too."""
+    from bmix_lite import batches, distribution, losses, metrics, recipe, schedules
+
+    tables = [losses.LOSSES, distribution.SAMPLINGS, recipe.METHODS, recipe.CHOICES]
+    tables += [batches.MIXINGS, schedules.SCHEDULES, metrics.VALUES]
+    kept = [dict(table) for table in tables]
+    yield
+    for table, before in zip(tables, kept, strict=True):
+        table.clear()
+        table.update(before)
+
+
 @pytest.fixture(
     scope="module"
 )  # an open playwright leaves its event loop running, under all tests that follow

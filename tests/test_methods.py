@@ -10,16 +10,27 @@ import torch
 
 from bmix_lite import losses
 from bmix_lite.base.errors import BmixError
-from bmix_lite.batches import MixedBatches
-from bmix_lite.distribution import SAMPLINGS, effective_probabilities, register_sampling
-from bmix_lite.losses import LOSSES, make_loss, register_loss
-from bmix_lite.mixing import cutmix, remix
+from bmix_lite.batches import MIXINGS, MixedBatches, register_mixing
+from bmix_lite.distribution import effective_probabilities, register_sampling
+from bmix_lite.losses import make_loss, register_loss
+from bmix_lite.metrics import VALUES, register_metric, score
+from bmix_lite.mixing import balanced_mixup, cutmix, draw_lam, mixup, remix
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
-from bmix_lite.runs.folder import make_run_id
+from bmix_lite.runs.folder import make_run_id, read_score
+from bmix_lite.schedules import SCHEDULES, lr_at, register_schedule
 from bmix_lite.sweeps.grids import read_grid_file
 from bmix_lite.sweeps.parameters import read_parameters
 from bmix_lite.training import train
-from examples import COUNTS, QUICK, digest, make_images, make_net, run, without_seconds
+from examples import (
+    COUNTS,
+    QUICK,
+    digest,
+    make_images,
+    make_net,
+    run,
+    run_in_folder,
+    without_seconds,
+)
 
 ROWS = tuple(METHODS)
 CASES = [(method, lam_per) for method in ROWS for lam_per in ("batch", "image")]
@@ -31,17 +42,6 @@ CASES = [
 @pytest.fixture(scope="module")
 def data():
     return make_images()
-
-
-@pytest.fixture
-def own_names(monkeypatch):
-    """Whatever a test registers ends with it."""
-    monkeypatch.setitem(CHOICES, "loss", CHOICES["loss"])
-    tables = {id(table): (table, dict(table)) for table in (LOSSES, SAMPLINGS, METHODS)}
-    yield
-    for table, before in tables.values():
-        table.clear()
-        table.update(before)
 
 
 def stop_and_go_on(recipe, data, checkpoint):
@@ -168,11 +168,9 @@ def test_training_asks_for_the_loss_of_each_epoch(data, monkeypatch):
 # a method of one's own
 
 
-def how_to():
-    """The example in the docstring of register_loss, as a reader would paste it."""
-    text = re.search(
-        r"in a notebook:\n\n(.*?)\n\n    A recipe", losses.register_loss.__doc__, re.S
-    )[1]
+def how_to(register=losses.register_loss):
+    """The example in a docstring, as a reader would paste it."""
+    text = re.search(r":\n\n(        .*?)\n\n    \w", register.__doc__, re.S)[1]
     return "\n".join(line[8:] for line in text.splitlines())
 
 
@@ -227,3 +225,177 @@ def test_a_base_stream_of_ones_own_feeds_the_training(own_names, data):
     assert (
         effective_probabilities(COUNTS)[2] > 0.3
     )  # for comparison: the built-in stream is nearly balanced here
+
+
+def test_the_schedule_of_the_docstring_runs_and_goes_on_from_a_checkpoint(
+    own_names, data, tmp_path
+):
+    names = dict(register_schedule=register_schedule, Recipe=Recipe)
+    exec(how_to(register_schedule), names)
+    recipe = replace(names["recipe"], epochs=12, batch_size=16, warmup_epochs=1, lr=0.02)
+    model, history = run(recipe, data)
+    assert [record["lr"] for record in history] == [0.01, *[0.02] * 9, *[0.01] * 2]
+    assert set(history[0]) == set(run(replace(recipe, schedule="constant", epochs=2), data)[1][0])
+    resumed, records = stop_and_go_on(recipe, data, tmp_path / "checkpoint.pt")
+    assert digest(resumed) == digest(model)
+    assert without_seconds(records) == without_seconds(history)
+
+
+def test_a_schedule_is_given_the_records_of_all_epochs_before_and_the_training_score_it_asks_for(
+    own_names, data
+):
+    seen = []
+
+    def watch(recipe, epoch, history):
+        seen.append((epoch, len(history)))
+        return recipe.lr
+
+    for name, asked in (("plain", None), ("clean", "clean"), ("mixed", "mixed")):
+        register_schedule(f"watch_{name}", watch, asked)
+    records = {
+        name: run(Recipe(**QUICK, schedule=f"watch_{name}", monitor="mcc"), data)[1][0]
+        for name in ("plain", "clean", "mixed")
+    }
+    assert seen == [(1, 0), (2, 1), (3, 2)] * 3
+    assert set(records["clean"]) - set(records["plain"]) == {"train_balanced_accuracy"}
+    assert set(records["mixed"]) - set(records["plain"]) == {"train_mixed_mcc"}
+
+
+def test_a_schedule_ends_the_training_below_min_lr_but_never_before_its_first_epoch(
+    own_names, data
+):
+    register_schedule("falls", lambda recipe, epoch, history: recipe.lr / 4**epoch)
+    recipe = Recipe(**QUICK | {"epochs": 9}, schedule="falls", lr=0.1, min_lr=1e-3)
+    assert [record["lr"] for record in run(recipe, data)[1]] == [
+        0.1 / 4**epoch for epoch in (1, 2, 3)
+    ]
+    assert len(run(replace(recipe, min_lr=0.09), data)[1]) == 1
+
+
+def test_the_mixing_of_the_docstring_runs_and_goes_on_from_a_checkpoint(own_names, data, tmp_path):
+    names = dict(
+        register_mixing=register_mixing,
+        Recipe=Recipe,
+        draw_lam=draw_lam,
+        balanced_mixup=balanced_mixup,
+    )
+    exec(how_to(register_mixing), names)
+    recipe = replace(names["recipe"], epochs=2, batch_size=16)
+    model, history = run(recipe, data)
+    assert digest(model) != digest(run(replace(recipe, mixing="balanced"), data)[0])
+    resumed, records = stop_and_go_on(recipe, data, tmp_path / "checkpoint.pt")
+    assert digest(resumed) == digest(model)
+    assert without_seconds(records) == without_seconds(history)
+
+
+@pytest.mark.parametrize("lam_per", ["batch", "image"])
+def test_a_mixing_of_ones_own_with_the_lines_of_a_built_in_one_is_that_one(
+    own_names, data, lam_per
+):
+    def mine(batch, draws):
+        lam = draw_lam(draws.alpha, draws.size, rng=draws.lam_rng)
+        return balanced_mixup(batch, draws.balanced_batch(), lam)
+
+    register_mixing("mine", mine, reads_balanced=True)
+    register_mixing(
+        "inside", lambda batch, draws: mixup(batch, draws.symmetric_lam(), draws.order())
+    )
+    fields = dict(alpha=0.4, lam_per=lam_per, budget="images")
+    for own, built_in in (("mine", "balanced"), ("inside", "mixup")):
+        expected = batches_of(Recipe(**QUICK, **fields, mixing=built_in), data)
+        found = batches_of(Recipe(**QUICK, **fields, mixing=own), data)
+        assert len(found) == len(expected)
+        assert all(
+            torch.equal(a, b)
+            for pair in zip(found, expected, strict=True)
+            for a, b in zip(*pair, strict=True)
+        )
+
+
+@pytest.mark.parametrize(
+    "result", [None, 3.0, lambda x, y: x, lambda x, y: (x, y[:2]), lambda x, y: (x, y, x)]
+)
+def test_a_mixing_of_ones_own_that_returns_no_batch_is_refused_by_name(own_names, data, result):
+    register_mixing("mine", lambda batch, draws: result(*batch) if callable(result) else result)
+    with pytest.raises(BmixError, match=r"the mixing 'mine' must return \(x, y\) of shapes"):
+        batches_of(Recipe(**QUICK, mixing="mine", alpha=0.2), data)
+
+
+def test_the_monitor_of_the_docstring_chooses_the_epoch_and_is_in_the_metrics_of_the_run(
+    own_names, data, tmp_path
+):
+    names = dict(register_metric=register_metric, Recipe=Recipe)
+    exec(how_to(register_metric), names)
+    recipe = replace(names["recipe"], epochs=3, batch_size=16)
+    metrics = run_in_folder(tmp_path / "run", recipe, data)
+    _, history = run(recipe, data)
+    best = max(record["val_worst_recall"] for record in history)
+    assert (
+        metrics["val"]["worst_recall"]
+        == min(metrics["val"]["recall"])
+        == best
+        == read_score(tmp_path / "run")
+    )
+    assert set(score([0, 1], np.eye(2))) == set(metrics["test"]) - {"worst_recall"}
+
+
+def test_a_metric_of_ones_own_may_be_undefined_and_is_refused_where_it_returns_no_number(own_names):
+    register_metric("mine", lambda labels, predicted, probabilities: float("nan"))
+    found = score([0, 1], np.eye(2), ["mine"])
+    assert np.isnan(found["mine"])
+    assert found["notes"] == ["mine is undefined: its function returned NaN"]
+    register_metric("mine", lambda labels, predicted, probabilities: None)
+    with pytest.raises(BmixError, match="the metric 'mine' must return a number, got None"):
+        score([0, 1], np.eye(2), ["mine"])
+
+
+@pytest.mark.parametrize("rate", [None, -0.1, float("nan"), "slow"])
+def test_a_schedule_of_ones_own_that_returns_no_rate_is_refused_by_name(own_names, rate):
+    register_schedule("mine", lambda recipe, epoch, history: rate)
+    with pytest.raises(
+        BmixError, match=f"the schedule 'mine' must return a rate of 0 or more, got {rate!r}"
+    ):
+        lr_at(Recipe(schedule="mine"), 1, [])
+
+
+@pytest.mark.parametrize(
+    ("register", "arguments", "message"),
+    [
+        (
+            register_schedule,
+            ("cosine", abs),
+            "'cosine' is a schedule of bmix_lite: give yours another name",
+        ),
+        (
+            register_schedule,
+            ("my own", abs),
+            "the name of a schedule must be one word, got 'my own'",
+        ),
+        (register_schedule, ("mine", 0.1), "the schedule 'mine' must be a function, got 0.1"),
+        (
+            register_schedule,
+            ("mine", abs, "train"),
+            "train_score must be one of clean, mixed, got 'train'",
+        ),
+        (
+            register_mixing,
+            ("balanced", abs),
+            "'balanced' is a mixing of bmix_lite: give yours another name",
+        ),
+        (
+            register_mixing,
+            ("none", abs),
+            "'none' is a mixing of bmix_lite: give yours another name",
+        ),
+        (register_mixing, ("mine", 0.1), "the mixing 'mine' must be a function, got 0.1"),
+        (register_metric, ("ece", abs), "'ece' is a metric of bmix_lite: give yours another name"),
+        (register_metric, ("mine", 0.1), "the metric 'mine' must be a function, got 0.1"),
+    ],
+)
+def test_a_schedule_mixing_or_metric_of_ones_own_needs_a_new_name_and_a_function(
+    own_names, register, arguments, message
+):
+    before = dict(MIXINGS), dict(SCHEDULES), dict(VALUES), dict(CHOICES)
+    with pytest.raises(BmixError, match=message):
+        register(*arguments)
+    assert before == (MIXINGS, SCHEDULES, VALUES, CHOICES)

@@ -4,7 +4,7 @@ import json
 import pandas as pd
 import pytest
 
-from bmix_lite import augment, losses, metrics, models, recipe, schedules
+from bmix_lite import augment, batches, losses, metrics, models, recipe, schedules
 from bmix_lite.base.errors import BmixError
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
 from bmix_lite.sweeps.grids import read_grid_file
@@ -109,6 +109,8 @@ def test_the_choices_are_what_the_modules_offer():
     assert CHOICES["loss"] == tuple(losses.LOSSES)
     assert CHOICES["model"] == models.MODELS
     assert CHOICES["augment"] == tuple(augment.AUGMENTATIONS)
+    assert CHOICES["mixing"] == tuple(batches.MIXINGS)
+    assert CHOICES["schedule"] == tuple(schedules.SCHEDULES)
     assert set(CHOICES["monitor"]) <= set(metrics.METRICS)
 
 
@@ -232,22 +234,13 @@ def test_the_papers_recipe_is_what_the_authors_logged():
     )
     assert (eyes.optimizer, eyes.lr, eyes.momentum, eyes.weight_decay) == ("sgd", 0.01, 0, 0)
     assert (eyes.batch_size, eyes.epochs, eyes.schedule, eyes.min_lr) == (8, 30, "plateau", 1e-4)
-    assert (eyes.model, eyes.weights, eyes.augment, eyes.defects) == (
-        "mobilenet_v2",
-        "imagenet",
-        "medical",
-        "",
-    )
+    assert (eyes.model, eyes.weights, eyes.augment) == ("mobilenet_v2", "imagenet", "medical")
     assert Recipe.paper("data/hyper_kvasir").monitor == "mcc"
     assert Recipe.paper(
         "data/eyepacs", "focal", seed=3, weights=""
     ).asdict() == eyes.asdict() | dict(
         dataset="data/eyepacs", mixing="none", alpha=0.0, loss="focal", seed=3, weights=""
     )
-    wrong = Recipe.paper(
-        "data/eyepacs", defects="leading_plateau drop_last kappa_without_labels global_lam"
-    )
-    assert len(wrong.defects.split()) == 4
 
 
 def test_the_papers_recipe_agrees_with_the_published_runs():

@@ -17,7 +17,7 @@ from bmix_lite import schedules
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
 from bmix_lite.batches import MixedBatches
-from bmix_lite.checkpoints import load_checkpoint
+from bmix_lite.checkpoints import load_checkpoint, save_checkpoint
 from bmix_lite.data.datasets import load
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.distribution import draw_lam
@@ -629,6 +629,24 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_the_fields_that_differ(
     with pytest.raises(BmixError, match=rf"checkpoint\.pt belongs to another run \({words}\)"):
         run(replace(recipe, **changed), data, checkpoint=tmp_path / "checkpoint.pt")
     assert (tmp_path / "checkpoint.pt").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("used", "words"), [("", None), ("drop_last", "defects: 'drop_last' there, '' here")]
+)
+def test_a_checkpoint_with_a_field_of_an_older_version_is_the_same_run_unless_it_was_used(
+    data, tmp_path, used, words
+):
+    recipe, checkpoint = Recipe(**QUICK), tmp_path / "checkpoint.pt"
+    whole, _ = run(recipe, data)
+    stop_after(1, tmp_path, recipe, data)
+    state = load_checkpoint(checkpoint)
+    save_checkpoint(checkpoint, state | {"recipe": state["recipe"] | {"defects": used}})
+    if words is None:
+        assert digest(run(recipe, data, checkpoint=checkpoint)[0]) == digest(whole)
+    else:
+        with pytest.raises(BmixError, match=rf"checkpoint\.pt belongs to another run \({words}\)"):
+            run(recipe, data, checkpoint=checkpoint)
 
 
 def without_a_row(data):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import BmixError, require, require_choice
 from bmix_lite.comparison.intervals import metric_interval
 from bmix_lite.runs.complete import read_wall
 from bmix_lite.runs.ledger import read_ledger
@@ -91,6 +91,7 @@ def group_runs(runs):
         len({run["recipe"]["dataset"] for run in runs}) == 1,
         "runs on different datasets cannot be compared",
     )
+    _require_same_data(runs)
     groups = defaultdict(list)
     for name, run in zip(name_runs(runs), runs, strict=True):
         groups[name].append(run)
@@ -106,6 +107,17 @@ def group_runs(runs):
             f"runs of {name!r} stand twice, made by different notebooks or versions: {', '.join(twice)}",
         )
     return dict(groups)
+
+
+def _require_same_data(runs):
+    """Raise BmixError where two runs on one fold have seen other images, labels or splits."""
+    fingerprints = defaultdict(set)
+    for run in runs:
+        fingerprints[run["recipe"]["fold"]].add(run["fingerprint"])
+    for fold, found in fingerprints.items():
+        if len(found) > 1:
+            words = "were made with other images, labels or splits, and cannot be compared"
+            raise BmixError(f"runs on fold {fold} {words}")
 
 
 def sum_confusions(runs, split="test"):

@@ -1,20 +1,66 @@
-"""The wrong way, on purpose: what lesson 10 shows beside the right one, and what a recipe may ask for by name."""
+"""The wrong way, on purpose: what lesson 10 shows beside the right one, and puts back into a run.
+
+A mistake is a row, as every method is: a registered schedule, monitor or mixing; or other "val" rows.
+"""
 
 import random
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError
+from bmix_lite.base.files import hash_json
+from bmix_lite.batches import register_mixing
+from bmix_lite.data.imageset import ImageSet
+from bmix_lite.metrics import register_metric
+from bmix_lite.mixing import balanced_mixup
+from bmix_lite.recipe import METHODS
+from bmix_lite.schedules import mixed_metric, register_schedule
 
 FACTOR, PATIENCE = 0.1, 2  # of the plateau schedule, Galdran et al., MICCAI 2021, section 3.2
-# what `Recipe.defects` may name, so that the effect of each on a run can be seen; the "cube root" is q=0.875
-SWITCHES = {
-    "drop_last": "validation loses its last incomplete batch",
-    "leading_plateau": "the plateau schedule is asked only where mixed training images score above validation",
-    "chosen_on_test": "the epoch is chosen on the test images that then give the score",
-    "kappa_without_labels": "kappa on validation has no place for a class that does not occur there",
-    "global_lam": "lam comes from Python's one global generator: the same seed gives another run",
+# how each is put back into a run, to see its effect; the "cube root" is q=0.875
+MISTAKES = {
+    "drop_last_of_val(data, batch_size)": "validation loses its last incomplete batch",
+    "choose_on_test(data)": "the epoch is chosen on the test images that then give the score",
+    'schedule="leading_plateau"': "the rate can only fall where mixed training images score above validation",
+    'monitor="kappa_without_labels"': "kappa has no place for a class that does not occur in validation",
+    'mixing="global_lam"': "lam comes from Python's one global generator: the same seed gives another run",
 }
+
+
+def register_defects():
+    """Let recipes name the mistakes that are a schedule, a monitor, a mixing; the mixing is a method, too."""
+    register_schedule("leading_plateau", leading_plateau, train_score="mixed")
+    register_metric("kappa_without_labels", kappa_without_labels)
+    register_mixing("global_lam", mix_with_global_lam, reads_balanced=True)
+    METHODS["balanced_mixup_global_lam"] = {"mixing": "global_lam", "alpha": 0.2}
+
+
+@dataclass(frozen=True)
+class OtherVal(ImageSet):
+    """An ImageSet whose "val" rows are `val_rows` (n,), whatever its split says; the pixels are not copied.
+
+    Its fingerprint is another: no run or checkpoint on it is taken for one on the healthy set.
+    """
+
+    val_rows: np.ndarray | None = None
+
+    def rows(self, split):
+        return self.val_rows if split == "val" else super().rows(split)
+
+    @property
+    def fingerprint(self):
+        return hash_json([super().fingerprint, self.val_rows.tolist()])
+
+
+def drop_last_of_val(data, batch_size):
+    """Defect: `data` whose validation loses the images that a loader with drop_last=True loses."""
+    return _with_val_rows(data, drop_last(data.rows("val"), batch_size))
+
+
+def choose_on_test(data):
+    """Defect: `data` whose epoch is chosen on the test images, which then give the score, too."""
+    return _with_val_rows(data, data.rows("test"))
 
 
 def drop_last(rows, batch_size):
@@ -22,15 +68,21 @@ def drop_last(rows, batch_size):
     return rows[: len(rows) // batch_size * batch_size]
 
 
+def leading_plateau(recipe, epoch, history):
+    """Defect: the schedule of `lower_rate_when_training_leads`, on the scores by `recipe.monitor`."""
+    records = history[recipe.warmup_epochs :]
+    train = [record[mixed_metric(recipe)] for record in records]
+    val = [record[f"val_{recipe.monitor}"] for record in records]
+    return lower_rate_when_training_leads([*train, 0.0], [*val, 0.0], recipe.lr)[-1]
+
+
 def lower_rate_when_training_leads(train, val, lr):
     """Defect: rates (E,) of a plateau schedule on `val` that is only asked where the training score is the higher.
 
     train, val (E,) scores of each epoch. Scores on mixed images stay below those of validation: it is never asked.
     """
-    require(
-        len(train) == len(val),
-        f"train and val must be of one length, got {len(train)} and {len(val)}",
-    )
+    if len(train) != len(val):
+        raise BmixError(f"train and val must be of one length, got {len(train)} and {len(val)}")
     rates, best, waited = [], -np.inf, 0
     for on_train, on_val in zip(train, val, strict=True):
         rates.append(lr)
@@ -50,11 +102,17 @@ def cbrt_shares(counts):
     return mass / mass.sum()
 
 
-def kappa_without_labels(labels, predicted):
+def kappa_without_labels(labels, predicted, probabilities=None):
     """Defect: quadratic kappa in which classes that neither occurs nor is predicted have no place on the scale."""
     from sklearn.metrics import cohen_kappa_score
 
     return float(cohen_kappa_score(labels, predicted, weights="quadratic"))
+
+
+def mix_with_global_lam(batch, draws):
+    """Defect: Balanced-MixUp with the lam of `draw_lam_globally`."""
+    lam = draw_lam_globally(draws.alpha, draws.size)
+    return balanced_mixup(batch, draws.balanced_batch(), lam)
 
 
 def draw_lam_globally(alpha, size=None):
@@ -66,3 +124,8 @@ def draw_lam_globally(alpha, size=None):
 def counts_by_position(labels):
     """Defect: images of each class that occurs, (C or fewer,); entry j is class j only where no class is missing."""
     return np.unique(labels, return_counts=True)[1]
+
+
+def _with_val_rows(data, rows):
+    kept = {field.name: getattr(data, field.name) for field in fields(ImageSet)}
+    return OtherVal(**kept, val_rows=rows)

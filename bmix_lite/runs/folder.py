@@ -84,8 +84,9 @@ def save_run(folder, data, history, predictions):
     """
     import pandas as pd
 
-    from bmix_lite.metrics import (
-        score,  # brings in SciPy, whose import takes as long as planning a sweep
+    from bmix_lite.metrics import (  # brings in SciPy, whose import takes as long as planning a sweep
+        METRICS,
+        score,
     )
 
     folder = Path(folder)
@@ -102,7 +103,9 @@ def save_run(folder, data, history, predictions):
         folder / "predictions.csv", pd.concat(parts).to_csv(index=False, float_format="%.6g")
     )
     read = read_predictions(folder)
-    metrics = {split: score(*read[split]) for split in predictions}
+    monitor = read_json(folder / "recipe.json")["recipe"]["monitor"]  # may be one of the user's own
+    names = tuple(dict.fromkeys((*METRICS, monitor)))
+    metrics = {split: score(*read[split], names) for split in predictions}
     names = [*HASHED, "model.pt"] if (folder / "model.pt").exists() else HASHED
     metrics["sha256"] = {name: sha256_of(folder / name) for name in names}
     write_json(folder / RESULT, _nan_to_none(metrics))

@@ -15,15 +15,7 @@ TRAIN = ROOT / "notebooks/05_train.ipynb"
 GRID = expand_grid(method=["brier_cube_root"], epochs=[1])
 
 
-@pytest.fixture(autouse=True)
-def nothing_stays():
-    """Names that a test adds are gone after it; the tables stay the same objects, others hold them too."""
-    tables = losses.LOSSES, distribution.SAMPLINGS, recipe.METHODS, recipe.CHOICES
-    kept = [dict(table) for table in tables]
-    yield
-    for table, before in zip(tables, kept, strict=True):
-        table.clear()
-        table.update(before)
+pytestmark = pytest.mark.usefixtures("own_names")
 
 
 def test_the_example_adds_a_loss_a_base_stream_and_a_method():

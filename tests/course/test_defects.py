@@ -1,5 +1,7 @@
 import ast
 import random
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,82 +10,138 @@ from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
 
-from bmix_lite import batches, schedules, training
+from bmix_lite import batches
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
+from bmix_lite.comparison.tables import group_runs
 from bmix_lite.course import defects
 from bmix_lite.data.datasets import load
 from bmix_lite.distribution import class_probabilities, count_classes, draw_lam
 from bmix_lite.metrics import score
-from bmix_lite.recipe import Recipe
+from bmix_lite.recipe import CHOICES, Recipe
+from bmix_lite.runs.folder import make_run_id, open_run, read_runs
 from bmix_lite.schedules import lr_at
 from bmix_lite.training import predict, train
 from conftest import ROOT
-from examples import QUICK, digest, make_images, make_net, run
+from examples import QUICK, digest, make_images, make_net, run, run_in_folder
 
 MIXED = [0.2, 0.3, 0.4, 0.5, 0.5, 0.5, 0.5, 0.5]  # training score on mixed images
 VAL = [0.7, 0.8, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9]
 
 
-USERS = {  # a recipe asks for them by name, and only then
-    schedules: ["lower_rate_when_training_leads"],
-    batches: ["draw_lam_globally"],
-    training: ["drop_last", "kappa_without_labels"],
-}
+@pytest.fixture
+def registered(own_names):
+    defects.register_defects()
 
 
 def test_no_other_module_knows_the_wrong_ways():
     found = set()
-    for path in (ROOT / "bmix_lite").glob("*.py"):
-        nodes = [
-            node
-            for node in ast.walk(ast.parse(path.read_text()))
-            if isinstance(node, ast.ImportFrom)
-        ]
-        found |= {
-            (path.stem, name.name)
-            for node in nodes
-            if "defects" in node.module
-            for name in node.names
-        }
-    users = {
-        (module.__name__.split(".")[1], name) for module, names in USERS.items() for name in names
-    }
-    assert found == users | {("recipe", "SWITCHES")}
+    for path in (ROOT / "bmix_lite").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom):
+                names = {node.module, *(f"{node.module}.{name.name}" for name in node.names)}
+            elif isinstance(node, ast.Import):
+                names = {name.name for name in node.names}
+            else:
+                continue
+            found |= {path.stem for name in names if "defects" in name.split(".")}
+    assert found == set()
 
 
-def test_a_recipe_that_asks_for_none_uses_none(monkeypatch):
+CORE = sorted(path.name for path in (ROOT / "bmix_lite").glob("*.py"))
+
+
+@pytest.mark.parametrize("name", [*CORE, "data/imageset.py", "runs/folder.py"])
+def test_the_core_does_not_even_mention_defects(name):
+    assert "defect" not in (ROOT / "bmix_lite" / name).read_text()
+
+
+def test_a_recipe_that_asks_for_none_uses_none(registered, monkeypatch):
     def refuse(*arguments):
         raise AssertionError("a wrong way was taken")
 
-    for module, names in USERS.items():
-        for name in names:
-            monkeypatch.setattr(module, name, refuse)
+    names = "lower_rate_when_training_leads draw_lam_globally drop_last kappa_without_labels"
+    for name in names.split():
+        monkeypatch.setattr(defects, name, refuse)
     for fields in (dict(monitor="kappa"), dict(schedule="plateau", mixing="balanced", alpha=0.2)):
         run(Recipe(**QUICK, **fields))
 
 
 @pytest.mark.parametrize(
-    ("fields", "words"),
+    ("name", "value"),
     [
-        (
-            dict(defects="drop_lsat"),
-            "a name in defects must be one of drop_last, .*got 'drop_lsat'; .*'drop_last'",
-        ),
-        (
-            dict(defects="leading_plateau"),
-            "defect 'leading_plateau' needs schedule='plateau', got 'cosine'",
-        ),
-        (
-            dict(defects="global_lam drop_last"),
-            "defect 'global_lam' needs mixing='balanced', got 'none'",
-        ),
-        (dict(defects="kappa_without_labels"), "needs monitor='kappa', got 'balanced_accuracy'"),
+        ("schedule", "leading_plateau"),
+        ("monitor", "kappa_without_labels"),
+        ("mixing", "global_lam"),
     ],
 )
-def test_a_switch_that_is_misspelt_or_would_change_nothing_is_refused(fields, words):
-    with pytest.raises(BmixError, match=words):
+def test_a_mistake_is_a_choice_once_it_is_registered_and_refused_where_misspelt(
+    own_names, name, value
+):
+    fields = {name: value, "alpha": 0.2 if name == "mixing" else 0.0}
+    with pytest.raises(BmixError, match=f"{name} must be one of .*, got '{value}'"):
         Recipe(**fields)
+    defects.register_defects()
+    assert getattr(Recipe(**fields), name) == value
+    with pytest.raises(BmixError, match=f"{name} must be one of .*; did you mean '{value}'"):
+        Recipe(**fields | {name: value + "x"})
+
+
+def test_the_table_of_mistakes_names_what_can_be_put_back(registered):
+    written = {re.match(r"(\w+)(?:\(|=\"(\w+))", words).groups() for words in defects.MISTAKES}
+    assert written == {
+        ("drop_last_of_val", None),
+        ("choose_on_test", None),
+        ("schedule", "leading_plateau"),
+        ("monitor", "kappa_without_labels"),
+        ("mixing", "global_lam"),
+    }
+    for name, value in written:
+        assert value in CHOICES[name] if value else callable(getattr(defects, name))
+
+
+def test_the_global_lam_is_a_method_that_no_healthy_run_is_called_by(registered):
+    assert Recipe.make("balanced_mixup_global_lam").method == "balanced_mixup_global_lam"
+    assert Recipe.make("balanced_mixup").method == "balanced_mixup"
+
+
+def test_every_mistake_makes_another_run(registered):
+    data = make_images()
+    healthy = Recipe.paper("eyepacs", schedule="plateau")
+    wrong = [
+        replace(healthy, schedule="leading_plateau"),
+        replace(healthy, monitor="kappa_without_labels"),
+    ]
+    wrong += [replace(healthy, mixing="global_lam")]
+    changed = [defects.choose_on_test(data), defects.drop_last_of_val(data, 8)]
+    changed += [defects.drop_last_of_val(changed[0], 8)]
+    ids = [make_run_id(recipe, data.fingerprint) for recipe in (healthy, *wrong)]
+    ids += [make_run_id(healthy, other.fingerprint) for other in changed]
+    assert len(set(ids)) == 7
+
+
+@pytest.mark.parametrize(
+    "change", [defects.choose_on_test, lambda data: defects.drop_last_of_val(data, 8)]
+)
+def test_a_changed_split_is_never_taken_for_the_healthy_one(tmp_path, change):
+    data, recipe = make_images(), Recipe(**QUICK)
+    changed = change(data)
+    assert changed.images is data.images
+    for split in ("train", "test"):
+        assert changed.rows(split).tolist() == data.rows(split).tolist()
+    run_in_folder(tmp_path / "healthy", recipe, data)
+    with pytest.raises(BmixError, match="belongs to another run: its fingerprint differ"):
+        open_run(tmp_path / "healthy", recipe, changed)
+    run(recipe, data, checkpoint=tmp_path / "checkpoint.pt")
+    with pytest.raises(
+        BmixError, match="was made with other data than this 'stripes': fingerprints differ"
+    ):
+        run(recipe, changed, checkpoint=tmp_path / "checkpoint.pt")
+    run_in_folder(tmp_path / "changed", replace(recipe, seed=1), changed)
+    with pytest.raises(
+        BmixError, match="runs on fold 0 were made with other images, labels or splits"
+    ):
+        group_runs(read_runs(tmp_path))
 
 
 def scores_of(recipe, data, rows):
@@ -100,37 +158,38 @@ def scores_of(recipe, data, rows):
     ("names", "split", "size"), [("drop_last", "val", 8), ("chosen_on_test", "test", 15)]
 )
 def test_the_epoch_is_chosen_on_the_rows_of_the_mistake(names, split, size):
-    data, recipe = make_images(), Recipe(**QUICK | {"batch_size": 8}, defects=names)
-    found, expected = scores_of(recipe, data, data.rows(split)[:size])
+    data, recipe = make_images(), Recipe(**QUICK | {"batch_size": 8})
+    changed = (
+        defects.choose_on_test(data)
+        if names == "chosen_on_test"
+        else defects.drop_last_of_val(data, 8)
+    )
+    found, expected = scores_of(recipe, changed, data.rows(split)[:size])
     assert found == pytest.approx(expected, nan_ok=True)
-    clean = scores_of(Recipe(**QUICK | {"batch_size": 8}), data, data.rows(split)[:size])[0]
+    clean = scores_of(recipe, data, data.rows(split)[:size])[0]
     assert found.tolist() != clean.tolist()
 
 
 def test_both_mistakes_of_the_rows_can_be_made_at_once():
-    data, recipe = (
-        make_images(),
-        Recipe(**QUICK | {"batch_size": 8}, defects="chosen_on_test drop_last"),
-    )
-    found, expected = scores_of(recipe, data, data.rows("test")[:8])
+    data, recipe = make_images(), Recipe(**QUICK | {"batch_size": 8})
+    both = defects.drop_last_of_val(defects.choose_on_test(data), 8)
+    found, expected = scores_of(recipe, both, data.rows("test")[:8])
     assert found == pytest.approx(expected, nan_ok=True)
 
 
-def test_kappa_on_validation_is_scikit_learns_without_labels_where_that_is_asked_for():
+def test_kappa_on_validation_is_scikit_learns_without_labels_where_that_is_asked_for(registered):
     data = make_images(held_out=(5, 0, 5))
-    recipe = Recipe(**QUICK, monitor="kappa", defects="kappa_without_labels")
+    recipe = Recipe(**QUICK, monitor="kappa_without_labels")
     model, rows = make_net(recipe, data), data.rows("val")
     for record in train(model, data, recipe, device="cpu"):
         predicted = predict(model, data.images, rows, device="cpu").argmax(axis=1)
         expected = cohen_kappa_score(data.labels[rows], predicted, weights="quadratic")
-        assert record["val_kappa"] == pytest.approx(expected, nan_ok=True)
+        assert record["val_kappa_without_labels"] == pytest.approx(expected, nan_ok=True)
 
 
 @pytest.mark.parametrize("mixing", ["balanced", "none"])
-def test_the_leading_plateau_lowers_the_rate_of_a_run_as_its_records_say(mixing):
-    fields = QUICK | dict(
-        epochs=40, schedule="plateau", lr=0.05, augment="none", defects="leading_plateau"
-    )
+def test_the_leading_plateau_lowers_the_rate_of_a_run_as_its_records_say(registered, mixing):
+    fields = QUICK | dict(epochs=40, schedule="leading_plateau", lr=0.05, augment="none")
     _, history = run(Recipe(**fields, mixing=mixing, alpha=1.0 if mixing == "balanced" else 0.0))
     names = ("train_mixed_balanced_accuracy", "val_balanced_accuracy", "lr")
     mixed, val, rates = ([record[name] for record in history] for name in names)
@@ -139,10 +198,12 @@ def test_the_leading_plateau_lowers_the_rate_of_a_run_as_its_records_say(mixing)
         assert rates[-1] < 0.05
 
 
-def test_the_score_that_the_leading_plateau_looks_at_is_that_of_the_mixed_batches(monkeypatch):
+def test_the_score_that_the_leading_plateau_looks_at_is_that_of_the_mixed_batches(
+    registered, monkeypatch
+):
     data, recipe = (
         make_images(),
-        Recipe(**QUICK | {"epochs": 1}, schedule="plateau", defects="leading_plateau", lr=1e-9),
+        Recipe(**QUICK | {"epochs": 1}, schedule="leading_plateau", lr=1e-9),
     )
     model, batches_seen = make_net(recipe, data), []
     whole = batches.MixedBatches.epoch
@@ -168,11 +229,8 @@ def keep(kept):
     return add
 
 
-def test_with_the_global_lam_the_same_seed_gives_another_run():
-    data, recipe = (
-        make_images(),
-        Recipe(**QUICK, mixing="balanced", alpha=0.5, defects="global_lam"),
-    )
+def test_with_the_global_lam_the_same_seed_gives_another_run(registered):
+    data, recipe = make_images(), Recipe(**QUICK, mixing="global_lam", alpha=0.5)
     state = random.getstate()
     try:
         digests = [digest(run(recipe, data)[0]) for _ in range(2)]

@@ -81,7 +81,6 @@ CHANGED = dict(
     precision="fp32",
     threads=2,
     seed=1,
-    defects="drop_last",
 )
 
 
