@@ -1,6 +1,10 @@
-"""What training feeds the network: batches drawn, augmented and mixed, as a pure function of recipe and epoch."""
+"""What training feeds the network: batches drawn, augmented and mixed.
+
+A pure function of recipe and epoch.
+"""
 
 import itertools
+import math
 
 import torch
 
@@ -13,67 +17,82 @@ from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, r
 from bmix_lite.recipe import CHOICES
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
 
+PURPOSES = {
+    "base": "augment base",
+    "balanced": "augment balanced",
+    "mixup order": "mixup order",
+    "cutmix box": "cutmix box",
+    "lam": "lam",
+}
+
 
 class MixedBatches:
-    """The "train" rows of an ImageSet as a Recipe samples, augments and mixes them; `epoch(n)` yields the batches.
+    """The "train" rows of an ImageSet as a Recipe samples, augments and mixes them.
 
-    rank, world_size : where several processes train one network, the share of this one of each step's images (see
-                       `samplers.BatchSampler`), batch_size each; a lam for the batch is the same for all of them.
+    rank, world_size : where several processes train one network, this one's share of each step's
+                       images (see `samplers.BatchSampler`), batch_size each; a lam for the batch is
+                       the same for all of them.
     """
 
     def __init__(self, data, recipe, device, rank=0, world_size=1):
-        self.data, self.recipe, self.device = data, recipe, torch.device(device)
+        self.data = data
+        self.recipe = recipe
+        self.device = torch.device(device)
+        self.rank = rank
         self.rows = data.rows("train")
-        self.labels, self.held = data.labels[self.rows], hold_on_gpu(data.images, self.device)
-        self.eye = torch.eye(len(data.class_names), device=device)
-        base = IndexStream(
-            self.labels, recipe.q, seed=recipe.seed, purpose="base", epochs=recipe.epochs
-        )
-        balanced = balanced_stream(self.labels, seed=recipe.seed, draw=recipe.balanced_draw)
-        place = {"rank": rank, "world_size": world_size}
-        self.base, self.balanced = (
-            BatchSampler(side, recipe.batch_size, **place) for side in (base, balanced)
-        )
-        self.own = f" rank {rank}" if rank else ""  # each process draws for its own images
+        self.labels = data.labels[self.rows]
+        self.images_on_gpu = hold_on_gpu(data.images, self.device)
+        self.one_hot = torch.eye(len(data.class_names), device=device)
+        seed = recipe.seed
+        base = IndexStream(self.labels, recipe.q, seed=seed, purpose="base", epochs=recipe.epochs)
+        balanced = balanced_stream(self.labels, seed=seed, draw=recipe.balanced_draw)
+        share = {"rank": rank, "world_size": world_size}
+        self.base = BatchSampler(base, recipe.batch_size, **share)
+        self.balanced = BatchSampler(balanced, recipe.batch_size, **share)
+        self.steps = len(self.base)
         _, reads_balanced = MIXINGS[recipe.mixing]
-        halved = recipe.budget == "images" and reads_balanced  # each step reads two images
-        self.steps = -(-len(self.base) // 2) if halved else len(self.base)
+        if recipe.budget == "images" and reads_balanced:
+            self.steps = math.ceil(self.steps / 2)  # each step reads two images
 
     def epoch(self, epoch):
-        """Yield (images (B, C, H, W) in [0, 1], soft labels (B, num_classes)) of one epoch, counted from 1."""
-        recipe = self.recipe
+        """Yield (images (B, C, H, W) in [0, 1], soft labels (B, classes)); epochs count from 1."""
         self.base.set_epoch(epoch)
         self.balanced.set_epoch(epoch)
-        purposes = {"base": "augment base", "balanced": "augment balanced"}
-        purposes |= {purpose: purpose for purpose in ("mixup order", "cutmix box", "lam")}
-        shared = () if recipe.lam_per == "image" else ("lam", "cutmix box")
-        self.rng = {
-            name: stream(recipe.seed, purpose + self.own * (purpose not in shared), epoch)
-            for name, purpose in purposes.items()
-        }
-        mix, _ = MIXINGS[recipe.mixing]
-        for base, balanced in itertools.islice(
-            zip(self.base, self.balanced, strict=True), self.steps
-        ):
+        self.rng = self._make_streams(epoch)
+        mix, _ = MIXINGS[self.recipe.mixing]
+        pairs = zip(self.base, self.balanced, strict=True)
+        for base, balanced in itertools.islice(pairs, self.steps):
             batch = self.fetch(base, "base")
-            yield mix(batch, Draws(self, len(base), balanced)) if recipe.alpha > 0 else batch
+            if self.recipe.alpha > 0:
+                batch = mix(batch, Draws(self, len(base), balanced))
+            yield batch
 
-    def fetch(self, places, side):
-        """Augmented images and one-hot labels of places among the training rows."""
-        rows, how = self.rows[places], {"name": self.recipe.augment, "rng": self.rng[side]}
-        held = self.held is not None
-        pixels = (
-            self.held[torch.as_tensor(rows, device=self.device)] if held else self.data.images[rows]
-        )
-        if (
-            self.device.type == "cpu"
-            and min(pixels.shape[1:3]) >= PIXELS_FROM
-            and how["name"] != "none"
-        ):
-            images = augment_pixels(pixels, **how)
+    def fetch(self, positions, side):
+        """Augmented images and one-hot labels of positions among the training rows."""
+        rows = self.rows[positions]
+        rng = self.rng[side]
+        name = self.recipe.augment
+        if self.images_on_gpu is None:
+            pixels = self.data.images[rows]
         else:
-            images = augment(to_tensor(pixels, self.device), **how)
-        return images, self.eye[self.labels[places]]
+            pixels = self.images_on_gpu[torch.as_tensor(rows, device=self.device)]
+        large = min(pixels.shape[1:3]) >= PIXELS_FROM
+        if self.device.type == "cpu" and large and name != "none":
+            images = augment_pixels(pixels, name, rng=rng)
+        else:
+            images = augment(to_tensor(pixels, self.device), name, rng=rng)
+        return images, self.one_hot[self.labels[positions]]
+
+    def _make_streams(self, epoch):
+        """{what is drawn: a private generator}; each process draws for its images, lam for all."""
+        recipe = self.recipe
+        drawn_for_all = () if recipe.lam_per == "image" else ("lam", "cutmix box")
+        streams = {}
+        for name, purpose in PURPOSES.items():
+            if self.rank and purpose not in drawn_for_all:
+                purpose = f"{purpose} rank {self.rank}"
+            streams[name] = stream(recipe.seed, purpose, epoch)
+        return streams
 
 
 class Draws:
@@ -111,8 +130,8 @@ class Draws:
 def register_mixing(name, function, *, reads_balanced=False):
     """Make `mixing=name` a mixing of recipes: function(batch, draws) returns the mixed (x, y).
 
-    batch: (x (B, channels, H, W) in [0, 1], y (B, C) soft labels), both keep their shapes; draws: see
-    `Draws`. It is called where alpha is above 0. reads_balanced: True where each step also reads
+    batch: (x (B, channels, H, W) in [0, 1], y (B, C) soft labels), both keep their shapes; draws:
+    see `Draws`. It is called where alpha is above 0. reads_balanced: True where each step also reads
     `draws.balanced_batch()`, for which budget="images" halves the number of steps. For example,
     Balanced-MixUp whose lam is never above a half:
 

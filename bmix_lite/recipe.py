@@ -4,8 +4,9 @@ import dataclasses
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice, suggest
+from bmix_lite.base.errors import BmixError, require_alpha, require_choice, suggest
 from bmix_lite.distribution import SAMPLINGS
 
 CHOICES = {  # register_loss, register_mixing, register_schedule and register_metric add to them
@@ -32,22 +33,21 @@ CHOICES = {  # register_loss, register_mixing, register_schedule and register_me
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recipe:
     """One run, completely. Wrong names, types and values raise BmixError when it is made."""
 
     dataset: str = "digits_lt"  # a built-in name or a prepared folder
     fold: int = 0
-    q: float | str = (
-        1.0  # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or a name of SAMPLINGS
-    )
+    # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or a name of SAMPLINGS
+    q: float | str = 1.0
     mixing: str = "none"
-    alpha: float = (
-        0.0  # balanced: lam ~ Beta(alpha, 1); all others: Beta(alpha, alpha); 0 never mixes
-    )
+    # balanced: lam ~ Beta(alpha, 1); all others: Beta(alpha, alpha); 0 never mixes
+    alpha: float = 0.0
     lam_per: str = "batch"
     balanced_draw: str = "replacement"
-    budget: str = "steps"  # equal for all methods: steps; or images read, of which a Balanced-MixUp step takes twice
+    # what is equal for all methods: steps, or images read (two per image of a Balanced-MixUp step)
+    budget: str = "steps"
     loss: str = "cross_entropy"
     model: str = "small_cnn"
     weights: str = ""
@@ -71,75 +71,86 @@ class Recipe:
             object.__setattr__(self, field.name, _checked_type(field, getattr(self, field.name)))
         for name, choices in CHOICES.items():
             require_choice(name, getattr(self, name), choices)
-        named, names = isinstance(self.q, str), tuple(SAMPLINGS)
-        rule = f"q must lie in [0, 1] or be one of {', '.join(names)}"
-        in_range = self.q in names if named else 0 <= self.q <= 1
-        require(in_range, f"{rule}, got {self.q!r}{suggest(self.q, names) if named else ''}")
-        require_alpha(self.alpha)
-        mixes = self.mixing != "none"
-        require(
-            mixes or self.alpha == 0, f"alpha must be 0 where mixing is 'none', got {self.alpha!r}"
-        )
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
-            require(value >= lowest, f"{name} must be at least {lowest}, got {value!r}")
-        require(self.lr > 0, f"lr must be above 0, got {self.lr!r}")
-        require(self.momentum < 1, f"momentum must be below 1, got {self.momentum!r}")
-        falls = self.schedule not in ("cosine", "constant")  # plateau, or a schedule of one's own
-        require(
-            falls or self.min_lr == 0,
-            f"min_lr must be 0 where schedule is not 'plateau', got {self.min_lr!r}",
-        )
-        require(self.min_lr < self.lr, f"min_lr must be below lr, got {self.min_lr!r}")
-        require(
-            self.warmup_epochs < self.epochs,
-            f"warmup_epochs must be below epochs, got {self.warmup_epochs}",
-        )
+            if value < lowest:
+                raise BmixError(f"{name} must be at least {lowest}, got {value!r}")
+        require_alpha(self.alpha)
+        _require_sampling(self.q)
+        if self.mixing == "none" and self.alpha != 0:
+            raise BmixError(f"alpha must be 0 where mixing is 'none', got {self.alpha!r}")
+        self._check_rates()
+
+    def _check_rates(self):
+        if self.lr <= 0:
+            raise BmixError(f"lr must be above 0, got {self.lr!r}")
+        if self.momentum >= 1:
+            raise BmixError(f"momentum must be below 1, got {self.momentum!r}")
+        if self.schedule in ("cosine", "constant") and self.min_lr != 0:
+            words = f"min_lr must be 0 where schedule is not 'plateau', got {self.min_lr!r}"
+            raise BmixError(words)
+        if self.min_lr >= self.lr:
+            raise BmixError(f"min_lr must be below lr, got {self.min_lr!r}")
+        if self.warmup_epochs >= self.epochs:
+            raise BmixError(f"warmup_epochs must be below epochs, got {self.warmup_epochs}")
 
     @classmethod
-    def make(cls, method, **fields):
-        """The recipe of a row of METHODS with other fields set: Recipe.make("balanced_mixup", alpha=0.1, seed=3).
+    def make(cls, method: str, **fields: Any) -> "Recipe":
+        """The recipe of a row of METHODS with other fields set.
 
-        Fields that are None keep the method's value or the default. Contradicting the method raises BmixError.
+            Recipe.make("balanced_mixup", alpha=0.1, seed=3)
+
+        Fields that are None keep the method's value or the default. Raises BmixError for a field
+        that contradicts the method.
         """
         require_choice("method", method, tuple(METHODS))  # a list in its place is refused, too
         known = [field.name for field in dataclasses.fields(cls)]
-        unknown = [name for name in METHODS[method] | fields if name not in known]
-        for name in unknown:
-            raise BmixError(f"{name!r} is not a field of Recipe{suggest(name, known)}")
-        recipe = cls(
-            **METHODS[method] | {name: value for name, value in fields.items() if value is not None}
-        )
-        found = {name: getattr(recipe, name) for name in _defining(method)}
-        require(
-            found == _defining(method), f"method {method!r} means {_defining(method)}, got {found}"
-        )
+        for name in METHODS[method] | fields:
+            if name not in known:
+                raise BmixError(f"{name!r} is not a field of Recipe{suggest(name, known)}")
+        given = {name: value for name, value in fields.items() if value is not None}
+        recipe = cls(**METHODS[method] | given)
+        meaning = _defining(method)
+        got = {name: getattr(recipe, name) for name in meaning}
+        if got != meaning:
+            raise BmixError(f"method {method!r} means {meaning}, got {got}")
         return recipe
 
     @classmethod
-    def paper(cls, dataset, method="balanced_mixup", **fields):
-        """The recipe of the authors' runs (Galdran et al., MICCAI 2021, section 3.2; rates and metrics: their logs).
+    def paper(cls, dataset: str, method: str = "balanced_mixup", **fields: Any) -> "Recipe":
+        """The recipe of the authors' runs (Galdran et al., MICCAI 2021, section 3.2, and their logs).
 
-        dataset: prepared with size=512 as theirs; its name decides the metric that chooses the epoch: kappa for
-        EyePACS, else MCC. fields override: model="resnext50".
+        dataset: prepared with size=512 as theirs; its name decides the metric that chooses the
+        epoch, kappa for EyePACS, else MCC. fields override: model="resnext50".
         """
         monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
         return cls.make(method, **PAPER | {"dataset": dataset, "monitor": monitor} | fields)
 
     @property
-    def method(self):
-        """The row of METHODS that this recipe belongs to, the one that says most of it; or "custom"."""
+    def method(self) -> str:
+        """The row of METHODS that says most of this recipe, or "custom"."""
         fields = self.asdict()
         rows = [name for name in METHODS if _defining(name).items() <= fields.items()]
         return max(rows, key=lambda name: len(_defining(name)), default="custom")
 
-    def asdict(self):
+    def asdict(self) -> dict[str, Any]:
         """All fields as plain values."""
         return dataclasses.asdict(self)
 
+    def __repr__(self):
+        """The call that makes it, with the fields that are not the method's or the default."""
+        method = self.method
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        usual |= METHODS.get(method, {})
+        changed = {name: value for name, value in self.asdict().items() if value != usual[name]}
+        arguments = [f"{name}={value!r}" for name, value in changed.items()]
+        if method == "custom":
+            return f"Recipe({', '.join(arguments)})"
+        return f"Recipe.make({', '.join([repr(method), *arguments])})"
 
-# alpha is that of the papers where they name one value; the losses and streams are described where they are made
-METHODS = {
+
+# alpha is the papers' where they name one; losses and streams are described where they are made
+METHODS: dict[str, dict[str, Any]] = {
     "instance": dict(q=1.0),
     "class_balanced": dict(q=0.0),
     "square_root": dict(q=0.5),
@@ -159,7 +170,7 @@ METHODS = {
 }
 
 
-# weights of ImageNet; SGD without momentum or weight decay; the rate falls tenfold when the score stalls, and the run
+# SGD without momentum or weight decay; the rate falls tenfold when the score stalls, and the run
 # ends where it would fall below 1e-4, as 75 of the 114 published runs did
 PAPER = dict(
     model="mobilenet_v2",
@@ -168,18 +179,22 @@ PAPER = dict(
     epochs=30,
     batch_size=8,
     optimizer="sgd",
+    lr=0.01,
+    momentum=0.0,
+    weight_decay=0.0,
+    schedule="plateau",
+    min_lr=1e-4,
 )
-PAPER |= dict(lr=0.01, momentum=0.0, weight_decay=0.0, schedule="plateau", min_lr=1e-4)
 
 
 def _defining(method):
-    """What makes a recipe this method: base stream, mixing and loss; methods that mix leave the base stream free."""
+    """What makes a recipe this method: mixing, loss and, unless it mixes, the base stream."""
     row = dict(q=1.0, mixing="none", loss="cross_entropy") | METHODS[method]
-    return {
-        name: row[name]
-        for name in row
-        if name != "alpha" and (name != "q" or row["mixing"] == "none")
-    }
+    mixes = row["mixing"] != "none"
+    row.pop("alpha", None)
+    if mixes:
+        row.pop("q")
+    return row
 
 
 _LOWEST = dict(
@@ -195,19 +210,27 @@ _LOWEST = dict(
 )
 
 
+_TYPES = {"float": (float, int), "int": (int,), "str": (str,), "float | str": (float, int, str)}
+
+
+def _require_sampling(q):
+    names = tuple(SAMPLINGS)
+    rule = f"q must lie in [0, 1] or be one of {', '.join(names)}"
+    if isinstance(q, str):
+        if q not in names:
+            raise BmixError(f"{rule}, got {q!r}{suggest(q, names)}")
+    elif not 0 <= q <= 1:
+        raise BmixError(f"{rule}, got {q!r}")
+
+
 def _checked_type(field, value):
-    """The value in its field's type: an integer may stand for a float, nothing else is converted."""
-    wanted = {"float": (float, int), "int": (int,), "str": (str,), "float | str": (float, int, str)}
-    name = (
-        field.type
-        if isinstance(field.type, str)
-        else getattr(field.type, "__name__", str(field.type))
-    )
-    if isinstance(value, bool) or not isinstance(value, wanted[name]):
-        raise BmixError(
-            f"{field.name} must be of type {name}, got {value!r} ({type(value).__name__})"
-        )
+    """The value in its field's type: an integer may stand for a float, and nothing else."""
+    name = getattr(field.type, "__name__", str(field.type))  # of float | str it is the text
+    if isinstance(value, bool) or not isinstance(value, _TYPES[name]):
+        found = f"{value!r} ({type(value).__name__})"
+        raise BmixError(f"{field.name} must be of type {name}, got {found}")
     if isinstance(value, (int, float)) and "float" in name:
-        require(math.isfinite(value), f"{field.name} must be finite, got {value!r}")
+        if not math.isfinite(value):
+            raise BmixError(f"{field.name} must be finite, got {value!r}")
         return float(value)
     return value

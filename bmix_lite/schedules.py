@@ -1,4 +1,4 @@
-"""Learning rates as a pure function of the recipe and the history, so that no scheduler state can be lost."""
+"""Learning rates as a pure function of recipe and history: no scheduler state can be lost."""
 
 import math
 from numbers import Real
@@ -7,18 +7,19 @@ from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.registry import add_own
 from bmix_lite.recipe import CHOICES
 
-PLATEAU_PATIENCE, PLATEAU_FACTOR = 2, 0.1  # Galdran et al., MICCAI 2021, section 3.2
-PLATEAU_METRIC = (
-    "train_balanced_accuracy"  # on clean training images: the same number for every method
-)
+PLATEAU_PATIENCE = 2  # epochs; Galdran et al., MICCAI 2021, section 3.2, like the factor
+PLATEAU_FACTOR = 0.1
+# on clean training images: the same number for every method
+PLATEAU_METRIC = "train_balanced_accuracy"
 TRAIN_SCORES = ("clean", "mixed")  # what a schedule can ask training to score besides validation
 
 
 def lr_at(recipe, epoch, history):
     """Learning rate of `epoch` (from 1), given the records of the epochs before it.
 
-    cosine: from lr to nearly 0 over the epochs; constant; plateau: times 0.1 after 2 epochs without a better
-    clean training score. `warmup_epochs` rise linearly to lr first. None: the rate would lie below min_lr, stop.
+    cosine: from lr to nearly 0 over the epochs; constant; plateau: times 0.1 after 2 epochs without
+    a better clean training score. `warmup_epochs` rise linearly to lr first.
+    None: the rate would lie below min_lr, so training ends.
     """
     if epoch <= recipe.warmup_epochs:
         return recipe.lr * epoch / (recipe.warmup_epochs + 1)
@@ -44,7 +45,8 @@ def register_schedule(name, function, train_score=None):
     """Make `schedule=name` a schedule of recipes: function(recipe, epoch, history) returns a rate.
 
     epoch: from 1, after the warm-up; history: the records of all epochs before it, as `train`
-    yields them. A rate below `recipe.min_lr` ends the training. For example, halved every ten epochs:
+    yields them. A rate below `recipe.min_lr` ends the training. For example, halved every ten
+    epochs:
 
         def halve(recipe, epoch, history):
             return recipe.lr * 0.5 ** ((epoch - 1) // 10)
@@ -86,18 +88,22 @@ def _plateau(recipe, epoch, history):
 
 
 def _count_plateaus(history):
-    best, waited, plateaus = -math.inf, 0, 0
+    best = -math.inf
+    waited = 0
+    plateaus = 0
     for record in history:
         if record[PLATEAU_METRIC] > best:
-            best, waited = record[PLATEAU_METRIC], 0
+            best = record[PLATEAU_METRIC]
+            waited = 0
         else:
             waited += 1
         if waited > PLATEAU_PATIENCE:
-            plateaus, waited = plateaus + 1, 0
+            plateaus += 1
+            waited = 0
     return plateaus
 
 
-# name: (function of (recipe, epoch, history) that gives the rate, see `train_score`)
+# name: (function of (recipe, epoch, history) that gives the rate, what `train_score` returns)
 SCHEDULES = {
     "cosine": (_cosine, None),
     "constant": (_constant, None),

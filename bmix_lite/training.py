@@ -1,17 +1,22 @@
-"""Training as a generator: a notebook draws between epochs, a widget stops by not asking for more."""
+"""Training as a generator: a notebook draws between epochs, a widget just stops asking for more."""
 
 import contextlib
 import inspect
 import math
 import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoint
+from bmix_lite.data.imageset import ImageSet
 from bmix_lite.inference import autocast, choose_device, choose_layout, predict, use_threads
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
@@ -21,69 +26,80 @@ from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric, train_score
 
 __all__ = ["METHODS", "Recipe", "choose_device", "predict", "train"]
 
+STEPS_BETWEEN_LOOKS = 100  # at the loss on a GPU, which has to wait for each look
 
-def train(model, data, recipe, *, checkpoint=None, device=None, progress=False):
-    """Train `model` in place on the "train" rows of an ImageSet; yield one record (dict) after each epoch.
 
-    With `checkpoint` (a path) the state is saved after each epoch, and a later call goes on from there: it yields
-    the old records again, then the new ones, and ends bit for bit where an uninterrupted run ends (same machine).
-    Once exhausted, `model` holds the epoch that scored best on the "val" rows by `recipe.monitor`.
-    Raises BmixError, before the first step, if model, data and recipe do not fit; and at the step whose loss is
-    not finite (on a GPU up to 100 later, but naming it), with the last checkpoint untouched.
+def train(
+    model: nn.Module,
+    data: ImageSet,
+    recipe: Recipe,
+    *,
+    checkpoint: str | Path | None = None,
+    device: str | torch.device | None = None,
+    progress: bool = False,
+) -> Iterator[dict[str, Any]]:
+    """Train `model` in place on the "train" rows of an ImageSet; yield one record per epoch.
+
+    With `checkpoint` (a path) the state is saved after each epoch, and a later call goes on from
+    there: it yields the old records again, then the new ones, and ends bit for bit where an
+    uninterrupted run ends (same machine). Once exhausted, `model` holds the epoch that scored best
+    on the "val" rows by `recipe.monitor`.
+    Raises BmixError, before the first step, if model, data and recipe do not fit; and at the step
+    whose loss is not finite (on a GPU up to 100 later, but naming it), with the last checkpoint
+    untouched.
     """
     device = choose_device(device)
     model.to(device, memory_format=choose_layout(device, data.images.shape))
     _check_fit(model, data, recipe, device)
     run = _Epochs(model, data, recipe, device)
-    identity = {"recipe": recipe.asdict(), "fingerprint": data.fingerprint}
-    state = checkpoint and load_checkpoint(checkpoint)
-    history, best = run.restore(state, identity, checkpoint) if state else ([], None)
-    yield from map(dict, history)
-    epochs = range(len(history) + 1, recipe.epochs + 1)
+    if checkpoint:
+        run.resume(checkpoint)
+    yield from map(dict, run.history)
+    epochs = range(len(run.history) + 1, recipe.epochs + 1)
     for epoch in _with_progress(epochs, recipe, progress):
         started = time.perf_counter()
-        lr = lr_at(recipe, epoch, history)
+        lr = lr_at(recipe, epoch, run.history)
         if lr is None:  # the plateau schedule has come to its end
             break
         with _arithmetic(recipe):
             record = run.train_epoch(epoch, lr)
             run.validate(record)
-        name = f"val_{recipe.monitor}"
-        if best is None or record[name] > max(
-            (r[name] for r in history if not math.isnan(r[name])), default=-math.inf
-        ):
-            best = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-        history.append(record | {"seconds": time.perf_counter() - started})
+        run.keep_if_best(record)
+        record["seconds"] = time.perf_counter() - started
+        run.history.append(record)
         if checkpoint:
-            state = {"model": model.state_dict(), "optimizer": run.optimizer.state_dict()}
-            save_checkpoint(checkpoint, identity | state | {"best": best, "history": history})
-            note_progress(checkpoint, recipe, history)
-        yield dict(history[-1])
-    model.load_state_dict(best)
+            run.save(checkpoint)
+        yield dict(record)
+    model.load_state_dict(run.best)
 
 
 class _Epochs:
-    """What stays the same from epoch to epoch: the streams and the optimiser."""
+    """A training between two epochs: streams, optimiser, records and the best weights so far."""
 
     def __init__(self, model, data, recipe, device):
-        self.model, self.data, self.recipe, self.device = model, data, recipe, device
-        self.batches, self.val_rows = MixedBatches(data, recipe, device), data.rows("val")
-        weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        self.optimizer, self.layout = (
-            _make_optimizer(weights, recipe),
-            choose_layout(device, data.images.shape),
-        )
-        self.look = (
-            1 if device.type == "cpu" else 100
-        )  # steps between looks at the loss, for which a GPU waits
+        self.model = model
+        self.data = data
+        self.recipe = recipe
+        self.device = device
+        self.batches = MixedBatches(data, recipe, device)
+        self.val_rows = data.rows("val")
+        self.layout = choose_layout(device, data.images.shape)
+        trainable = [weights for weights in model.parameters() if weights.requires_grad]
+        self.optimizer = _make_optimizer(trainable, recipe)
+        self.look_every = 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS
+        self.history = []
+        self.best = None
 
     def train_epoch(self, epoch, lr):
-        recipe, losses, sizes, answers = self.recipe, [], [], []
-        loss_of = make_loss(
-            recipe.loss, self.data.counts(), self.device, epoch=epoch, epochs=recipe.epochs
-        )
+        """One epoch of steps; returns its record."""
+        recipe = self.recipe
+        counts = self.data.counts()
+        loss_of = make_loss(recipe.loss, counts, self.device, epoch=epoch, epochs=recipe.epochs)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
+        losses = []
+        sizes = []
+        answers = []
         self.model.train()
         with seeded(derive_seed(recipe.seed, "dropout", epoch), self.device):
             for step, (images, labels) in enumerate(self.batches.epoch(epoch), start=1):
@@ -92,126 +108,162 @@ class _Epochs:
                 loss = loss_of(logits.float(), labels)
                 losses.append(loss.detach())
                 sizes.append(len(labels))
-                if step % self.look == 0:
-                    _require_finite(losses[-self.look :], f"epoch {epoch}", step, lr)
+                if step % self.look_every == 0:
+                    _require_finite(losses[-self.look_every :], epoch, step, lr)
                 self.optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 self.optimizer.step()
                 if train_score(recipe) == "mixed":
-                    answers.append(
-                        (labels.argmax(dim=1).cpu(), logits.detach().float().softmax(dim=1).cpu())
-                    )
-        values = _require_finite(losses, f"epoch {epoch}", step, lr)
-        mean = math.fsum(value * size for value, size in zip(values, sizes, strict=True)) / sum(
-            sizes
-        )
-        record = {"epoch": epoch, "lr": lr, "train_loss": mean}
+                    answers.append((labels, logits.detach()))
+        values = _require_finite(losses, epoch, step, lr)
+        total = math.fsum(value * size for value, size in zip(values, sizes, strict=True))
+        record = {"epoch": epoch, "lr": lr, "train_loss": total / sum(sizes)}
         if answers:
-            mixed, probabilities = (
-                torch.cat(parts).numpy() for parts in zip(*answers, strict=True)
-            )
-            record[mixed_metric(recipe)] = score(mixed, probabilities, [recipe.monitor])[
-                recipe.monitor
-            ]
+            record[mixed_metric(recipe)] = _score_answers(answers, recipe.monitor)
         return record
 
     def validate(self, record):
-        """Add scores on the whole validation split and, where the schedule asks, on the clean training images."""
-        recipe, labels = self.recipe, self.data.labels
-        shown = dict.fromkeys(["accuracy", "balanced_accuracy", recipe.monitor])
+        """Add scores on all validation images and, if the schedule asks, on training images."""
+        labels = self.data.labels[self.val_rows]
         probabilities = self.predict(self.val_rows)
-        broken = f"after epoch {record['epoch']}, at lr {record['lr']:g}, the model predicts NaN: lower lr"
-        require(bool(np.isfinite(probabilities).all()), broken)
-        scores = score(labels[self.val_rows], probabilities, shown)
-        picked = probabilities[np.arange(len(self.val_rows)), labels[self.val_rows]].astype(float)
-        record |= {"val_loss": float(-np.log(np.maximum(picked, 1e-12)).mean())}
-        record |= {f"val_{name}": scores[name] for name in shown}
-        if train_score(recipe) == "clean":
-            clean = score(
-                self.batches.labels, self.predict(self.batches.rows), ["balanced_accuracy"]
-            )
-            record[PLATEAU_METRIC] = clean["balanced_accuracy"]
+        if not np.isfinite(probabilities).all():
+            when = f"after epoch {record['epoch']}, at lr {record['lr']:g}"
+            raise BmixError(f"{when}, the model predicts NaN: lower lr")
+        names = dict.fromkeys(["accuracy", "balanced_accuracy", self.recipe.monitor])
+        scores = score(labels, probabilities, names)
+        of_true_class = probabilities[np.arange(len(labels)), labels].astype(float)
+        record["val_loss"] = float(-np.log(np.maximum(of_true_class, 1e-12)).mean())
+        for name in names:
+            record[f"val_{name}"] = scores[name]
+        if train_score(self.recipe) == "clean":
+            clean = self.predict(self.batches.rows)
+            scores = score(self.batches.labels, clean, ["balanced_accuracy"])
+            record[PLATEAU_METRIC] = scores["balanced_accuracy"]
 
     def predict(self, rows):
-        recipe = self.recipe
-        settings = dict(device=self.device, precision=recipe.precision, threads=recipe.threads)
-        return predict(self.model, self.data.images, rows, **settings)
-
-    def restore(self, state, identity, path):
-        """Put model and optimiser where the checkpoint left them; returns (history, best weights)."""
-        theirs, ours = state["recipe"], identity["recipe"]
-        ours = dict.fromkeys(theirs, "") | ours  # a field of an older version is empty unless used
-        differing = [
-            f"{k}: {theirs.get(k)!r} there, {ours[k]!r} here"
-            for k in ours
-            if theirs.get(k) != ours[k]
-        ]
-        require(not differing, f"{path} belongs to another run ({'; '.join(differing)})")
-        same = state["fingerprint"] == identity["fingerprint"]
-        require(
-            same,
-            f"{path} was made with other data than this {self.data.name!r}: fingerprints differ",
+        """Probabilities (n, C) of rows, with the recipe's arithmetic."""
+        return predict(
+            self.model,
+            self.data.images,
+            rows,
+            device=self.device,
+            precision=self.recipe.precision,
+            threads=self.recipe.threads,
         )
+
+    def keep_if_best(self, record):
+        """Copy the weights if the record has the best validation score so far, or is the first."""
+        name = f"val_{self.recipe.monitor}"
+        earlier = [past[name] for past in self.history if not math.isnan(past[name])]
+        if self.best is None or record[name] > max(earlier, default=-math.inf):
+            weights = self.model.state_dict()
+            self.best = {key: value.detach().cpu().clone() for key, value in weights.items()}
+
+    def save(self, path):
+        """Write the checkpoint, and beside it how far the training is."""
+        state = {
+            "recipe": self.recipe.asdict(),
+            "fingerprint": self.data.fingerprint,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "history": self.history,
+        }
+        save_checkpoint(path, state)
+        note_progress(path, self.recipe, self.history)
+
+    def resume(self, path):
+        """Go back to where the checkpoint at `path`, if there is one, left the training."""
+        state = load_checkpoint(path)
+        if state is None:
+            return
+        _require_same_run(state, self.recipe.asdict(), self.data, path)
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise BmixError(
-                f"{path} was made with another network than this one: {error}"
-            ) from error
-        return state["history"], state["best"]
+            rule = f"{path} was made with another network than this one"
+            raise BmixError(f"{rule}: {error}") from error
+        self.history = state["history"]
+        self.best = state["best"]
 
 
-def _require_finite(losses, epoch, step, lr):
-    """The losses as numbers; `step` is that of the last one."""
+def _require_same_run(state, recipe, data, path):
+    theirs = state["recipe"]
+    ours = dict.fromkeys(theirs, "") | recipe  # a field of an older version is empty unless used
+    differences = []
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            differences.append(f"{name}: {theirs.get(name)!r} there, {value!r} here")
+    if differences:
+        raise BmixError(f"{path} belongs to another run ({'; '.join(differences)})")
+    if state["fingerprint"] != data.fingerprint:
+        words = f"{path} was made with other data than this {data.name!r}: fingerprints differ"
+        raise BmixError(words)
+
+
+def _require_finite(losses, epoch, last_step, lr):
+    """The losses as numbers; BmixError names the first step of these whose loss is not finite."""
     values = torch.stack(losses).tolist()
-    for number, value in enumerate(values, start=step - len(values) + 1):
+    for step, value in enumerate(values, start=last_step - len(values) + 1):
         if not math.isfinite(value):
-            raise BmixError(f"loss is {value} in {epoch}, step {number}, at lr {lr:g}: lower lr")
+            raise BmixError(
+                f"loss is {value} in epoch {epoch}, step {step}, at lr {lr:g}: lower lr"
+            )
     return values
 
 
+def _score_answers(answers, metric):
+    """The metric of what the network answered to mixed images while it learned."""
+    labels = [soft.argmax(dim=1).cpu() for soft, _ in answers]
+    probabilities = [logits.float().softmax(dim=1).cpu() for _, logits in answers]
+    scores = score(torch.cat(labels).numpy(), torch.cat(probabilities).numpy(), [metric])
+    return scores[metric]
+
+
 def _check_fit(model, data, recipe, device):
-    rows, classes = data.rows("train"), len(data.class_names)
     require(data.images.size > 0, f"dataset {data.name!r} holds labels only, no images to train on")
-    require(
-        len(rows) >= recipe.batch_size,
-        f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}",
-    )
-    require(
-        len(data.rows("val")) > 0,
-        f"dataset {data.name!r} has no 'val' rows to choose an epoch with",
-    )
-    require(
-        any(p.requires_grad for p in model.parameters()), "the model has no trainable parameter"
-    )
+    rows = data.rows("train")
+    if len(rows) < recipe.batch_size:
+        words = f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}"
+        raise BmixError(words)
+    if len(data.rows("val")) == 0:
+        raise BmixError(f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
+    if not any(weights.requires_grad for weights in model.parameters()):
+        raise BmixError("the model has no trainable parameter")
+    classes = len(data.class_names)
+    outputs = _count_outputs(model, data, rows[:1], device)
+    if outputs != classes:
+        raise BmixError(f"the model must have {classes} outputs, one for each class, got {outputs}")
+
+
+def _count_outputs(model, data, rows, device):
     try:
-        found = predict(model, data.images, rows[:1], device=device).shape[1]
+        return predict(model, data.images, rows, device=device).shape[1]
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
         shape = " x ".join(map(str, data.images.shape[1:]))
         words = f"the model cannot read images of {shape} (height, width, channels)"
         raise BmixError(f"{words}: {str(error).splitlines()[0]}") from error
-    require(
-        found == classes, f"the model must have {classes} outputs, one for each class, got {found}"
-    )
 
 
 def _make_optimizer(weights, recipe):
     if recipe.optimizer == "adamw":
-        return _plain(torch.optim.AdamW)(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    nesterov = recipe.momentum > 0
-    settings = {
-        "momentum": recipe.momentum,
-        "weight_decay": recipe.weight_decay,
-        "nesterov": nesterov,
-    }
-    return _plain(torch.optim.SGD)(weights, recipe.lr, **settings)
+        adamw = _plain(torch.optim.AdamW)
+        return adamw(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    sgd = _plain(torch.optim.SGD)
+    return sgd(
+        weights,
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
 
 
 def _plain(optimizer):
-    """The class without the wrappers that import torch._dynamo: 3 of the 7 seconds of a run on digits_lt."""
+    """The class without the wrappers that import torch._dynamo: 3 of 7 seconds of a short run."""
     names = ("add_param_group", "state_dict", "load_state_dict", "zero_grad", "step")
     methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
     methods["step"] = torch.no_grad()(methods["step"])  # what the wrapper of `step` is for
@@ -221,10 +273,8 @@ def _plain(optimizer):
 @contextlib.contextmanager
 def _arithmetic(recipe):
     """The recipe's number of threads, and cuDNN's repeatable kernels; both put back afterwards."""
-    with (
-        use_threads(recipe.threads),
-        torch.backends.cudnn.flags(deterministic=True, benchmark=False),
-    ):
+    repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
+    with use_threads(recipe.threads), repeatable:
         yield
 
 

@@ -275,3 +275,20 @@ def test_the_grid_of_the_papers_runs_is_the_papers_recipe():
         fields = {name: value for name, value in row.items() if name not in ("method", "dataset")}
         assert Recipe.make(**row) == Recipe.paper(row["dataset"], row["method"], **fields)
         assert {name: row[name] for name in recipe.PAPER} == recipe.PAPER
+
+
+@pytest.mark.parametrize(
+    "recipe, call",
+    [
+        (Recipe(), "Recipe.make('instance')"),
+        (Recipe.make("balanced_mixup", alpha=0.2), "Recipe.make('balanced_mixup')"),
+        (
+            Recipe.make("balanced_mixup", alpha=0.1, seed=3),
+            "Recipe.make('balanced_mixup', alpha=0.1, seed=3)",
+        ),
+        (Recipe(q=0.3, dataset="data/clinic"), "Recipe(dataset='data/clinic', q=0.3)"),
+    ],
+)
+def test_a_recipe_is_shown_as_the_short_call_that_makes_it(recipe, call):
+    assert repr(recipe) == call
+    assert eval(call) == recipe
