@@ -45,8 +45,7 @@ def register_schedule(name, function, train_score=None):
     """Make `schedule=name` a schedule of recipes: function(recipe, epoch, history) returns a rate.
 
     epoch: from 1, after the warm-up; history: the records of all epochs before it, as `train`
-    yields them. A rate below `recipe.min_lr` ends the training. For example, halved every ten
-    epochs:
+    yields them. A rate below `recipe.min_lr` ends the training. Halved every ten epochs:
 
         def halve(recipe, epoch, history):
             return recipe.lr * 0.5 ** ((epoch - 1) // 10)

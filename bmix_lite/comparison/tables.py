@@ -84,8 +84,8 @@ def summarise(runs, metric="balanced_accuracy", split="test"):
 def group_runs(runs):
     """{name: runs} in the order in which the names come.
 
-    Runs of one name differ in seed and fold only. Raises BmixError where they differ in their dataset, or where a
-    fold and seed of one name stands twice: such runs must not be pooled.
+    Runs of one name differ in seed and fold only. Raises BmixError where they differ in their data,
+    or where a fold and seed of one name stands twice: such runs must not be pooled.
     """
     require(
         len({run["recipe"]["dataset"] for run in runs}) == 1,

@@ -1,6 +1,6 @@
 """The wrong way, on purpose: what lesson 10 shows beside the right one, and puts back into a run.
 
-A mistake is a row, as every method is: a registered schedule, monitor or mixing; or other "val" rows.
+A mistake is a row, as a method is: a registered schedule, monitor or mixing; or other "val" rows.
 """
 
 import random
@@ -22,14 +22,14 @@ FACTOR, PATIENCE = 0.1, 2  # of the plateau schedule, Galdran et al., MICCAI 202
 MISTAKES = {
     "drop_last_of_val(data, batch_size)": "validation loses its last incomplete batch",
     "choose_on_test(data)": "the epoch is chosen on the test images that then give the score",
-    'schedule="leading_plateau"': "the rate can only fall where mixed training images score above validation",
+    'schedule="leading_plateau"': "the rate falls only where mixed training images lead validation",
     'monitor="kappa_without_labels"': "kappa has no place for a class that does not occur in validation",
-    'mixing="global_lam"': "lam comes from Python's one global generator: the same seed gives another run",
+    'mixing="global_lam"': "lam from Python's one global generator: a seed fixes no run",
 }
 
 
 def register_defects():
-    """Let recipes name the mistakes that are a schedule, a monitor, a mixing; the mixing is a method, too."""
+    """Let recipes name the schedule, the monitor and the mixing of MISTAKES."""
     register_schedule("leading_plateau", leading_plateau, train_score="mixed")
     register_metric("kappa_without_labels", kappa_without_labels)
     register_mixing("global_lam", mix_with_global_lam, reads_balanced=True)
@@ -38,7 +38,7 @@ def register_defects():
 
 @dataclass(frozen=True)
 class OtherVal(ImageSet):
-    """An ImageSet whose "val" rows are `val_rows` (n,), whatever its split says; the pixels are not copied.
+    """An ImageSet whose "val" rows are `val_rows` (n,), whatever its split says; shares the pixels.
 
     Its fingerprint is another: no run or checkpoint on it is taken for one on the healthy set.
     """

@@ -28,6 +28,7 @@ def make_run(method="instance", *, test=0.5, val=None, images=40, **fields):
     }
     return {
         "recipe": recipe.asdict(),
+        "fingerprint": f"digits, fold {recipe.fold}",
         "method": recipe.method,
         "metrics": metrics,
         "train_counts": [100, 60],

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 from bmix_lite import batches
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
+from bmix_lite.base.registry import run_own
 from bmix_lite.comparison.tables import group_runs
 from bmix_lite.course import defects
 from bmix_lite.data.datasets import load
@@ -98,6 +99,11 @@ def test_the_table_of_mistakes_names_what_can_be_put_back(registered):
     }
     for name, value in written:
         assert value in CHOICES[name] if value else callable(getattr(defects, name))
+
+
+def test_a_sweep_can_take_the_mistakes_from_a_file(own_names):
+    run_own(ROOT / "notebooks/mistakes.py")
+    assert Recipe(schedule="leading_plateau").schedule == "leading_plateau"
 
 
 def test_the_global_lam_is_a_method_that_no_healthy_run_is_called_by(registered):
