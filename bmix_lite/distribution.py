@@ -139,14 +139,6 @@ def lam_density(lam, alpha):
     return alpha * lam ** (alpha - 1)
 
 
-def lam_cdf(lam, alpha):
-    """P(lambda <= lam) = lam**alpha for lam in [0, 1]; all mass at 0 when alpha = 0."""
-    require_alpha(alpha)
-    lam = np.asarray(lam, dtype=float)
-    require(bool(np.all((lam >= 0) & (lam <= 1))), "lam must lie in [0, 1]")
-    return lam**alpha  # numpy has 0**0 = 1, which is the right value for alpha = 0
-
-
 def draw_lam(alpha, size=None, *, rng):
     """Weights lam ~ Beta(alpha, 1) of the balanced batch, by inverse CDF: P(lam < t) = t**alpha.
 

@@ -1,4 +1,4 @@
-"""Figures of the lessons: distributions, lam and mixed images. Numbers in, plotly Figure out; nothing is shown."""
+"""Figures of the lessons: class shares and mixed images. Numbers in, plotly Figure out; nothing is shown."""
 
 import base64
 import io
@@ -7,13 +7,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from bmix_lite.base.errors import require
-from bmix_lite.distribution import (
-    class_probabilities,
-    lam_density,
-    mean_lam,
-    median_lam,
-    mixed_class_probabilities,
-)
+from bmix_lite.distribution import class_probabilities, mixed_class_probabilities
 from bmix_lite.plots.theme import (
     BLUE,
     CROSS,
@@ -68,32 +62,6 @@ def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, hi
         xaxis={"tickvals": places, "ticktext": names, "zeroline": False},
     )
     return stand_names(figure, names)
-
-
-def plot_lam_density(alpha):
-    """Density of the weight lam ~ Beta(alpha, 1) of the balanced batch, with its mean and median."""
-    grid = np.geomspace(1e-4, 1, 200)
-    density = lam_density(grid, alpha) if alpha > 0 else np.zeros_like(grid)
-    mean, median = mean_lam(alpha), median_lam(alpha)
-    curve = go.Scatter(
-        x=grid, y=density, mode="lines", name="density", line={"color": BLUE, "width": 3}
-    )
-    figure = make_figure(
-        [curve.update(fill="tozeroy", fillcolor="rgba(0, 114, 178, 0.15)")],
-        title=f"Weight of the balanced batch, alpha = {alpha:g}",
-        xaxis={"title": "lam", "range": [0, 1]},
-        yaxis={"title": "density of Beta(alpha, 1)", "range": [0, 4]},
-        showlegend=True,
-    )
-    for name, value, colour, dash in (
-        ("mean", mean, VERMILLION, "dash"),
-        ("median", median, GREEN, "dot"),
-    ):
-        line = {"color": colour, "dash": dash, "width": 3}
-        figure.add_scatter(
-            x=[value, value], y=[0, 4], mode="lines", name=f"{name} {value:.3g}", line=line
-        )
-    return figure
 
 
 def plot_mixed_strip(base, balanced, mixed, lams, captions, **layout):

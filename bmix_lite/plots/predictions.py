@@ -10,9 +10,8 @@ import plotly.graph_objects as go
 from sklearn.metrics import auc, roc_curve
 
 from bmix_lite.base.errors import require, require_choice
-from bmix_lite.metrics import confusion_matrix, per_class_auc
+from bmix_lite.metrics import confusion_matrix
 from bmix_lite.plots.images import to_data_uri
-from bmix_lite.plots.runs import plot_recall_by_size
 from bmix_lite.plots.theme import (
     COLOURS,
     DASHES,
@@ -231,30 +230,6 @@ def plot_roc(predictions_by_method, class_names, which):
         figure.add_annotation(x=0.5, y=0.5, text=words, showarrow=False, bgcolor="white")
     return figure.update_layout(
         title_subtitle={"text": "below: AUC, mean and range over runs"} | SMALL
-    )
-
-
-def collect_aucs(predictions):
-    """One-against-rest AUC of every class in every run, (runs, C); NaN where a class is absent from the split."""
-    return np.array(
-        [per_class_auc(labels, probabilities) for labels, probabilities in split_runs(predictions)]
-    )
-
-
-def plot_auc_by_size(predictions_by_method, counts, class_names):
-    """One-against-rest AUC of each class against its number of training images, counts (C,)."""
-    _require_methods(predictions_by_method)
-    aucs = {
-        as_text(name): collect_aucs(predictions)
-        for name, predictions in predictions_by_method.items()
-    }
-    figure = plot_recall_by_size(aucs, counts, class_names)
-    figure.update_layout(
-        title_text="AUC against class size: mean over runs, bars from lowest to highest run"
-    )
-    low = min(0.95, *(np.min(values[~np.isnan(values)], initial=1) for values in aucs.values()))
-    return figure.update_yaxes(
-        title="AUC of the class against the rest", range=[low - 0.005, 1.005]
     )
 
 

@@ -5,16 +5,9 @@ import io
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import stats
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.plots.images import (
-    make_mosaic,
-    plot_class_shares,
-    plot_lam_density,
-    plot_mixed_strip,
-    to_data_uri,
-)
+from bmix_lite.plots.images import make_mosaic, plot_class_shares, plot_mixed_strip, to_data_uri
 
 COUNTS = [900, 90, 10]
 HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
@@ -92,28 +85,6 @@ def test_every_class_has_its_own_tick_with_its_name_and_n(class_names):
         assert html.unescape(shown).startswith(name[:37] or "(no name)")
 
 
-@pytest.mark.parametrize("alpha", [0.1, 0.2, 1, 4])
-def test_the_density_of_lam_and_its_mean_and_median_are_those_of_the_beta_distribution(alpha):
-    curve, mean, median = plot_lam_density(alpha).data
-    beta = stats.beta(alpha, 1)
-    assert curve.y == pytest.approx(beta.pdf(curve.x), rel=1e-9)
-    assert (curve.x[0], curve.x[-1]) == (pytest.approx(1e-4), 1)
-    assert list(mean.x) == [pytest.approx(beta.mean())] * 2
-    assert list(median.x) == [pytest.approx(beta.median())] * 2
-    names, numbers = zip(*(line.name.split() for line in (mean, median)), strict=True)
-    assert names == ("mean", "median")
-    assert [float(number) for number in numbers] == pytest.approx(
-        [beta.mean(), beta.median()], rel=5e-3
-    )
-    assert len({mean.line.dash, median.line.dash, "solid"}) == 3
-
-
-def test_without_mixing_lam_is_zero_and_has_no_density():
-    curve, mean, median = plot_lam_density(0).data
-    assert not curve.y.any()
-    assert list(mean.x) == list(median.x) == [0, 0]
-
-
 def test_a_mosaic_enlarges_whole_pixels_and_keeps_the_order_of_rows_and_columns():
     rows = [
         np.arange(2 * 48 * 48, dtype=np.uint8).reshape(2, 48, 48, 1) + shift for shift in (0, 7)
@@ -173,9 +144,7 @@ def test_images_of_unequal_shape_are_refused():
 
 
 def test_every_figure_says_what_it_shows():
-    for figure in (plot_class_shares(COUNTS), plot_lam_density(0.2)):
-        layout = figure.layout
-        assert layout.title.text
-        assert layout.yaxis.title.text
-    assert plot_lam_density(0.2).layout.xaxis.title.text == "lam"
+    layout = plot_class_shares(COUNTS).layout
+    assert layout.title.text
+    assert layout.yaxis.title.text
     assert "(1 - lam) · base + lam · balanced" in strip().layout.title.text

@@ -3,6 +3,7 @@ import html
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.course.simulate import draw_mixed_images
@@ -28,6 +29,8 @@ def test_the_three_views_show_the_closed_forms(alpha):
     assert np.asarray(traces["balanced stream"].y) == pytest.approx(
         [mean * 100 / (3 * n) for n in COUNTS]
     )
+    density = stats.beta(alpha, 1).pdf(traces["density"].x) if alpha else [0] * 120
+    assert np.asarray(traces["density"].y) == pytest.approx(density, rel=1e-9)
     shares = (np.array([0.9, 0.09, 0.01]) + alpha / 3) / (1 + alpha)
     assert np.asarray(traces["after mixing"].y) == pytest.approx(shares)
 

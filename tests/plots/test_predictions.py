@@ -13,13 +13,13 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.tables import group_runs, sum_confusions
 from bmix_lite.data.datasets import load
 from bmix_lite.data.imageset import ImageSet
+from bmix_lite.metrics import per_class_auc
 from bmix_lite.plots.predictions import (
-    collect_aucs,
     collect_predictions,
-    plot_auc_by_size,
     plot_cell,
     plot_cell_matrix,
     plot_roc,
+    split_runs,
 )
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.folder import open_run, read_predictions, read_runs, save_run
@@ -128,7 +128,8 @@ def test_the_example_runs_have_the_confusions_and_areas_of_their_metrics(example
         confusion = draw_matrix(table, data.class_names, 0, 0).data[0].z
         assert (confusion == sum_confusions(runs)[name]).all()
         expected = [run["metrics"]["test"]["macro_auc"] for run in groups[name]]
-        assert collect_aucs(table).mean(axis=1) == pytest.approx(expected, abs=1e-12)
+        found = [per_class_auc(*pair).mean() for pair in split_runs(table)]
+        assert found == pytest.approx(expected, abs=1e-12)
 
 
 def test_runs_on_other_images_are_refused_by_their_name(experiment):
@@ -385,33 +386,8 @@ def test_ten_methods_all_differ_in_colour_and_dash_and_none_is_refused():
     tables = {f"method {j}": random_predictions(2, n=10) for j in range(10)}
     curves = plot_roc(tables, "ab", 0).data[1:]
     assert len({(curve.line.dash, curve.line.color) for curve in curves}) == 10
-    for call in (lambda of: plot_roc(of, "ab", 0), lambda of: plot_auc_by_size(of, [1, 1], "ab")):
-        with pytest.raises(BmixError, match="at least one method"):
-            call({})
-
-
-def test_areas_by_class_and_run_are_scikit_learns_and_nan_for_an_absent_class():
-    predictions = random_predictions(4, absent=[2])
-    found = collect_aucs(predictions)
-    assert found.shape == (3, 4)
-    for values, (labels, probabilities) in zip(found, split(predictions), strict=True):
-        for j in (0, 1, 3):
-            assert values[j] == pytest.approx(sk.roc_auc_score(labels == j, probabilities[:, j]))
-    assert np.isnan(found[:, 2]).all()
-
-
-def test_areas_against_size_are_means_over_runs_within_the_axis():
-    predictions = random_predictions(4, absent=[2])
-    figure = plot_auc_by_size({"<b>m</b>": predictions}, [100, 50, 20, 5], "abcd")
-    line, values = figure.data[0], collect_aucs(predictions)
-    assert line.y == pytest.approx(values.mean(axis=0), nan_ok=True)
-    assert (line.error_y.array, line.error_y.arrayminus) == (
-        pytest.approx(values.max(axis=0) - line.y, nan_ok=True),
-        pytest.approx(line.y - values.min(axis=0), nan_ok=True),
-    )
-    assert figure.layout.yaxis.range[0] < np.nanmin(values)
-    assert figure.layout.yaxis.title.text.startswith("AUC")
-    assert line.name == "&lt;b&gt;m&lt;/b&gt;"
+    with pytest.raises(BmixError, match="at least one method"):
+        plot_roc({}, "ab", 0)
 
 
 @pytest.mark.parametrize("seeds", [1, 3])
@@ -430,7 +406,6 @@ def test_class_and_method_names_appear_as_text_and_every_figure_says_what_it_sho
         draw_cell(predictions, data, 0, 1, name),
     ]
     figures += [plot_roc({name: predictions}, class_names, which) for which in range(classes)]
-    figures.append(plot_auc_by_size({name: predictions}, [9] * classes, class_names))
     for figure in figures:
         assert figure.layout.title.text
         written = figure.to_json()
