@@ -13,8 +13,8 @@ from bmix_lite.comparison.tables import collect_recalls, summarise, tabulate, va
 from bmix_lite.comparison.tuning import keep_tuned
 from bmix_lite.comparison.verdicts import compare_pairs, explain_tests
 from bmix_lite.pages.export import POLICY, draw_script, figure_html, plotly_script
+from bmix_lite.plots.comparison import plot_against
 from bmix_lite.plots.runs import plot_metric_dots, plot_recall_by_size
-from bmix_lite.plots.sweep_plots import plot_against
 from bmix_lite.runs.folder import read_runs
 from bmix_lite.runs.ledger import now, read_endings
 from bmix_lite.sweeps.kernels import PARTIAL

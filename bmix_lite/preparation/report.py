@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.base.files import read_static, write_atomic, write_json
-from bmix_lite.base.spreadsheets import guard
+from bmix_lite.base.files import guard, read_static, write_atomic, write_json
 from bmix_lite.preparation.faults import KINDS, LEVELS
 
 FORMAT = 1
