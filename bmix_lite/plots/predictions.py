@@ -2,14 +2,13 @@
 
 import base64
 import io
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from sklearn.metrics import auc, roc_curve
 
 from bmix_lite.base.errors import require, require_choice
+from bmix_lite.comparison.predictions import read_probabilities, require_methods, split_runs
 from bmix_lite.metrics import confusion_matrix
 from bmix_lite.plots.images import to_data_uri
 from bmix_lite.plots.theme import (
@@ -37,41 +36,6 @@ DIAGONAL = {
     "line": {"color": GREY, "dash": "dash", "width": 1.5},
 }
 RATES = np.linspace(0, 1, 201)  # false positive rates at which ROC curves are averaged
-
-
-def collect_predictions(experiment, groups, data, split="test"):
-    """{name: DataFrame} of all predictions of its runs, one row for each image and seed.
-
-    experiment: the folder of the runs; groups: {name: runs} as `comparison.group_runs` gives them; data: their ImageSet
-    Columns: seed, index (row of `data`), label, predicted (the most probable class), p_0 ... p_(C-1).
-    Raises BmixError where a run was made on other data, or its predictions are not those of the split.
-    """
-    rows, pooled = data.rows(split), {}
-    for name, runs in groups.items():
-        pooled[name] = []
-        for run in runs:
-            path, recipe = Path(experiment) / run["run_id"] / "predictions.csv", run["recipe"]
-            made_on = f"{recipe['dataset']!r}, fold {recipe['fold']}: other images, labels or split than data has"
-            require(
-                run["fingerprint"] == data.fingerprint, f"{run['run_id']} was made on {made_on}"
-            )
-            table = pd.read_csv(path)
-            table = (
-                table[table["split"] == split]
-                .sort_values("index", ignore_index=True)
-                .drop(columns="split")
-            )
-            same = np.array_equal(table["index"], rows) and np.array_equal(
-                table["label"], data.labels[rows]
-            )
-            require(
-                same,
-                f"{path}: its {len(table)} {split} predictions are not of the {len(rows)} images of data",
-            )
-            table.insert(0, "seed", recipe["seed"])
-            table.insert(3, "predicted", read_probabilities(table).argmax(axis=1))
-            pooled[name].append(table)
-    return {name: pd.concat(tables, ignore_index=True) for name, tables in pooled.items()}
 
 
 def plot_cell_matrix(predictions_by_method, class_names, true, predicted, name=""):
@@ -200,7 +164,7 @@ def plot_roc(predictions_by_method, class_names, which):
 
     Runs are not pooled: scores of different networks are not on one scale. Legend: mean AUC and its range over runs.
     """
-    _require_methods(predictions_by_method)
+    require_methods(predictions_by_method)
     (which,) = _require_classes(len(class_names), which=which)
     traces = [go.Scatter(name="chance: 0.500", **DIAGONAL)]
     for j, (name, predictions) in enumerate(predictions_by_method.items()):
@@ -215,7 +179,7 @@ def plot_roc(predictions_by_method, class_names, which):
             "line": {"color": COLOURS[j % 5], "dash": DASHES[(j + j // 5) % 5], "width": 2},
             "mode": "lines",
         }
-        style["name"] = f"{as_text(name)}: {_mean_and_range([auc(*curve) for curve in curves])}"
+        style["name"] = f"{as_text(name)}: {mean_and_range([auc(*curve) for curve in curves])}"
         traces.append(go.Scatter(x=np.append(0, RATES), y=np.append(0, mean), **style))
     title = f"ROC curves of {name_classes(class_names)[which]} against the rest"
     figure = make_figure(
@@ -266,21 +230,10 @@ def _draw_tiles(images):
     return uri
 
 
-def read_probabilities(predictions):
-    """Probabilities (n, C) of a DataFrame of `collect_predictions`."""
-    return predictions[[name for name in predictions if name.startswith("p_")]].to_numpy()
-
-
-def split_runs(predictions):
-    """(labels (n,), probabilities (n, C)) of each run."""
-    labels, seeds = predictions["label"].to_numpy(), predictions["seed"].to_numpy()
-    values = read_probabilities(predictions)
-    return [(labels[seeds == seed], values[seeds == seed]) for seed in np.unique(seeds)]
-
-
-def _mean_and_range(values):
+def mean_and_range(values):
+    """A number of every run in words: "0.875 (0.750 to 1.000)"."""
     spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}" if values else "not defined"
+    return f"{np.mean(values):.3f}{spread}" if len(values) else "not defined"
 
 
 def _require_classes(classes, **numbers):
@@ -288,7 +241,3 @@ def _require_classes(classes, **numbers):
     for name, number in numbers.items():
         require_choice(name, number, range(classes))
     return [int(number) for number in numbers.values()]
-
-
-def _require_methods(found):
-    require(len(found) >= 1, "predictions_by_method needs at least one method")

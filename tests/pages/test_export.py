@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.pages.export import WIDGET_MIME, export_html, math_to_mathml
-from bmix_lite.plots.images import plot_class_shares
+from bmix_lite.plots.mixing import plot_class_shares
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME, explore, precomputing
 
 ATTACK = "<img src=x onerror=window.hit=1>"
@@ -451,7 +451,7 @@ def test_a_notebook_can_be_run_for_its_page_and_stays_as_it_is(tmp_path):
     path = tmp_path / "lesson.ipynb"
     lines = [
         "import ipywidgets as w",
-        "from bmix_lite.plots.images import plot_class_shares",
+        "from bmix_lite.plots.mixing import plot_class_shares",
         "from bmix_lite.widgets.explore import explore",
         "explore(plot_class_shares, counts=[9, 1], alpha=w.FloatSlider(0.2, min=0.1, max=1))",
     ]

@@ -11,11 +11,11 @@ from plotly import graph_objects
 from bmix_lite.base.errors import BmixError
 from bmix_lite.pages.export import WIDGET_MIME
 from bmix_lite.pages.refresh import clean, refresh
-from bmix_lite.plots.images import plot_class_shares
+from bmix_lite.plots.mixing import plot_class_shares
 from bmix_lite.widgets.explore import PLOTLY_MIME
 
 LESSON = (
-    "import sys\nimport ipywidgets\nfrom bmix_lite.plots.images import plot_class_shares\n"
+    "import sys\nimport ipywidgets\nfrom bmix_lite.plots.mixing import plot_class_shares\n"
     "from bmix_lite.widgets.explore import explore\nprint(6 * 7)\nprint('a bar', file=sys.stderr)",
     "explore(plot_class_shares, counts=[9, 1], alpha=ipywidgets.FloatSlider(0.2))",
     "plot_class_shares([90, 9, 1], q=0.5, alpha=0.2)",

@@ -73,6 +73,7 @@ ORDER = [
     "training",
     "posthoc",
     "boundary",
+    "run_predictions",
     "theme",
     "plots",
     "imbalance_plots",

@@ -10,7 +10,7 @@ import pytest
 from plotly.callbacks import Points
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.plots.images import plot_class_shares
+from bmix_lite.plots.mixing import plot_class_shares
 from bmix_lite.widgets.explore import (
     PLOTLY_MIME,
     Figure,
