@@ -65,9 +65,18 @@ def effective_probabilities(counts, beta=EFFECTIVE_BETA):
     Source: Cui et al., CVPR 2019, equation 2; as weights of a sampler in the code of Cao et al., NeurIPS 2019.
     """
     counts = _checked_counts(counts)
-    require(0 <= beta < 1, f"beta must lie in [0, 1), got {beta!r}")
-    weights = counts * (1 - beta) / (1 - beta**counts)
+    weights = per_effective_number(counts, counts, beta)
     return weights / weights.sum()
+
+
+def per_effective_number(values, counts, beta):
+    """`values` divided by the effective numbers (1 - beta**n) / (1 - beta) of the classes (Cui et al., equation 2).
+
+    values: a number, or (C,) like the counts; counts (C,), a NumPy array or a torch tensor, and so is what returns.
+    """
+    if not 0 <= beta < 1:
+        raise BmixError(f"beta must lie in [0, 1), got {beta!r}")
+    return values * (1 - beta) / (1 - beta**counts)
 
 
 # base streams that go by a name, as `q`: functions of (counts, epoch, epochs) that return class shares
