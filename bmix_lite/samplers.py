@@ -5,7 +5,7 @@ A stream is a pure function of (labels, q, seed, purpose, epoch): it has no stat
 
 import numpy as np
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import require, require_choice, require_integer
 from bmix_lite.base.randomness import stream
 from bmix_lite.distribution import count_classes, sampling_probabilities
 
@@ -42,7 +42,7 @@ class IndexStream:
         self.draws = len(labels) if draws is None else draws
         self.replacement = replacement
         sampling_probabilities(self.counts, q, 1, epochs)
-        require(_is_count(self.draws), f"draws must be an integer >= 1, got {draws!r}")
+        require_integer("draws", self.draws, 1)
         require(replacement or q == 0, f"replacement=False needs q=0, got q={q!r}")
         require(
             q != 1 or self.draws == len(labels), "q=1 is a shuffle: its epoch has exactly N draws"
@@ -69,7 +69,7 @@ class IndexStream:
 
         A remainder that would leave a process less than two images joins the batch before it: BatchNorm needs two.
         """
-        require(_is_count(batch_size), f"batch_size must be >= 1, got {batch_size!r}")
+        require_integer("batch_size", batch_size, 1)
         longest = batch_size * world_size + _least(batch_size, world_size) - 1
         batch_size *= world_size
         waiting = np.empty(0, dtype=np.int64)
@@ -107,7 +107,7 @@ class BatchSampler:
     """
 
     def __init__(self, stream, batch_size, *, rank=0, world_size=1):
-        require(_is_count(batch_size), f"batch_size must be >= 1, got {batch_size!r}")
+        require_integer("batch_size", batch_size, 1)
         require(0 <= rank < world_size, f"rank must lie in 0..{world_size - 1}, got {rank}")
         whole = batch_size * world_size
         require(len(stream) >= whole, f"batch_size must fit {len(stream)} images, got {whole}")
@@ -170,10 +170,6 @@ def _find_classes(cumulative, draws):
     classes += places >= cumulative[classes]
     classes -= places < before[classes]
     return classes
-
-
-def _is_count(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
 
 
 class _Decks:
