@@ -30,13 +30,13 @@ GRID = np.geomspace(1e-4, 1, 120)  # of lam: dense where the density is steep
 DENSEST = 4  # top of the density's axis; the curve goes to infinity at lam = 0 for alpha < 1
 
 
-def compute_alpha_view(counts, alpha, q, lams):
-    """The numbers behind the three views of one alpha, by name; density at `lams`, 0 where alpha is 0."""
+def compute_alpha_view(counts, alpha, q):
+    """The numbers behind the three views of one alpha, by name; density at GRID, 0 where alpha is 0."""
     draws, weight = int(np.sum(counts)), mean_lam(alpha)
     return {
         "mean": weight,
         "median": median_lam(alpha),
-        "density": lam_density(lams, alpha) if alpha > 0 else np.zeros_like(lams),
+        "density": lam_density(GRID, alpha) if alpha > 0 else np.zeros_like(GRID),
         "base": (1 - weight) * expected_draws(counts, q, draws),
         "balanced": weight * expected_draws(counts, 0, draws),
         "shares": mixed_class_probabilities(counts, q, alpha),
@@ -58,7 +58,7 @@ def plot_alpha_views(counts, alpha, q=1.0, class_names=None, drawn=None):
     figure = make_panels(
         2, 2, specs=specs, subplot_titles=titles, vertical_spacing=0.17, horizontal_spacing=0.1
     )
-    view = compute_alpha_view(counts, alpha, q, GRID)
+    view = compute_alpha_view(counts, alpha, q)
     curve = go.Scatter(
         x=GRID, y=view["density"], mode="lines", line={"color": BLUE, "width": 3}, fill="tozeroy"
     )
