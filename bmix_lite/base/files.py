@@ -86,6 +86,16 @@ def read_static(name):
     return (resources.files("bmix_lite") / "static" / name).read_text(encoding="utf-8")
 
 
+def fill_static(name, /, **values):
+    """A page of the package's folder `static` with its places filled in; every value is escaped."""
+    from jinja2 import Environment
+
+    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+        read_static(name)
+    )
+    return page.render(**values)
+
+
 def guard(text):
     """The text with a quote before what a spreadsheet would compute; `unguard` takes it off again, exactly."""
     return f"'{text}" if FORMULA.match(text) else text

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from bmix_lite.base.errors import require
-from bmix_lite.base.files import read_json, read_static, write_atomic
+from bmix_lite.base.files import fill_static, read_json, read_static, write_atomic
 from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.tables import collect_recalls, summarise, tabulate, vary
 from bmix_lite.comparison.tuning import keep_tuned
@@ -110,8 +110,6 @@ def tabulate_all(runs, experiment):
 
 def render(experiment, runs, apart, table, metric, tuned=False):
     """The page: it holds all that it shows and asks no other machine for anything; names are escaped."""
-    from jinja2 import Environment
-
     plan = read_plan(experiment)
     by_dataset = defaultdict(list)
     for run in runs:
@@ -126,10 +124,8 @@ def render(experiment, runs, apart, table, metric, tuned=False):
         key: sorted({str(run["environment"].get(key)) for run in runs})
         for key in runs[0]["environment"]
     }
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        read_static("sweep.html")
-    )
-    return page.render(
+    return fill_static(
+        "sweep.html",
         name=experiment.resolve().name,
         policy=POLICY,
         when=now(),

@@ -1,13 +1,11 @@
 """Figures of images: a pair, a strip and a gallery of mixed ones. Numbers in, plotly Figure out; nothing is shown."""
 
-import base64
-import io
-
 import numpy as np
 import plotly.graph_objects as go
 
 from bmix_lite.base.errors import require, require_choice
-from bmix_lite.plots.theme import BLUE, as_text, make_figure, name_classes
+from bmix_lite.data.imageset import to_data_uri, to_picture
+from bmix_lite.plots.theme import BLUE, as_text, clip, make_figure, name_classes
 
 
 def plot_pair(data, first, second, lam):
@@ -20,7 +18,7 @@ def plot_pair(data, first, second, lam):
     one, other = (data.images[rows[data.labels[rows] == label][0]] for label in (first, second))
     mixed = np.round((1 - lam) * one.astype(float) + lam * other).astype(np.uint8)
     mosaic = make_mosaic([np.stack([one, other, mixed])])
-    pixels = go.Image(source=to_data_uri(mosaic), hoverinfo="skip")
+    pixels = go.Image(source=to_data_uri(to_picture(mosaic)), hoverinfo="skip")
     step, over = mosaic.shape[1] / 3, {"yanchor": "bottom", "showarrow": False, "y": -4}
     words = ("base", "balanced", f"mixed, lam {lam:.2f}")
     label = np.zeros(classes)
@@ -64,11 +62,11 @@ def plot_gallery(parts, class_names):
     captions = []
     for k, lam in enumerate(parts.lam):
         lines = [
-            f"{1 - lam:.2f} {_short(class_names[parts.base_labels[k]])}",
+            f"{1 - lam:.2f} {clip(class_names[parts.base_labels[k]], 15)}",
             f"row {parts.base_rows[k]}",
         ]
         lines += [
-            f"{lam:.2f} {_short(class_names[parts.balanced_labels[k]])}",
+            f"{lam:.2f} {clip(class_names[parts.balanced_labels[k]], 15)}",
             f"row {parts.balanced_rows[k]}",
         ]
         captions.append("\n".join([*lines, f"used {parts.uses[k]} times"]))
@@ -107,7 +105,7 @@ def plot_mixed_strip(base, balanced, mixed, lams, captions, **layout):
         place = {"x": (column + 0.5) * step_x, "y": 3 * step_y, "yanchor": "top"}
         notes.append(common | place | {"text": text, "font": {"size": 12}})
     return make_figure(
-        [go.Image(source=to_data_uri(mosaic), hoverinfo="skip")],
+        [go.Image(source=to_data_uri(to_picture(mosaic)), hoverinfo="skip")],
         annotations=notes,
         xaxis={"visible": False},
         yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "top"},
@@ -132,18 +130,5 @@ def make_mosaic(rows):
     return np.concatenate([np.concatenate(list(row), axis=1) for row in tiles])
 
 
-def to_data_uri(image):
-    """One picture (H, W, 1 or 3) uint8 as a PNG that a page can hold."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
 def _zoom(width):
     return max(1, 96 // width)
-
-
-def _short(name):
-    return name if len(str(name)) <= 14 else f"{str(name)[:12]}..."

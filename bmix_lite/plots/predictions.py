@@ -1,22 +1,20 @@
 """What lies behind a confusion matrix: the images of a cell, and curves without a threshold."""
 
-import base64
-import io
-
 import numpy as np
 import plotly.graph_objects as go
 from sklearn.metrics import auc, roc_curve
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import require_choice, require_integer
 from bmix_lite.comparison.predictions import read_probabilities, require_methods, split_runs
+from bmix_lite.data.imageset import to_data_uri, to_picture
 from bmix_lite.metrics import confusion_matrix
-from bmix_lite.plots.images import to_data_uri
 from bmix_lite.plots.theme import (
     COLOURS,
     DASHES,
     GREY,
     VERMILLION,
     as_text,
+    clip,
     make_figure,
     name_classes,
 )
@@ -103,7 +101,7 @@ def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
     require_choice("name", name, tuple(predictions_by_method))
     predictions = predictions_by_method[name]
     true, predicted = _require_classes(len(data.class_names), true=true, predicted=predicted)
-    require(isinstance(limit, int) and limit >= 1, f"limit must be an integer >= 1, got {limit!r}")
+    require_integer("limit", limit, 1)
     inside = predictions[(predictions["label"] == true) & (predictions["predicted"] == predicted)]
     runs, height = predictions["seed"].nunique(), -(-limit // COLUMNS) * (TILE + CAPTION)
     cell = inside.groupby("index")[[f"p_{predicted}", f"p_{true}"]].mean()
@@ -115,9 +113,7 @@ def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
     for row, (sure, *right) in zip(shown, cell.to_numpy()[:limit], strict=True):
         lines = [f"predicted {sure:.2f}", *(f"true {share:.2f}" for share in right), f"row {row}"]
         captions.append("<br>".join(lines + [f"{times[row]} of {runs} runs"] * (runs > 1)))
-    names = name_classes(
-        [text if len(text) <= 26 else f"{text[:24]}..." for text in data.class_names]
-    )
+    names = name_classes([clip(text, 27) for text in data.class_names])
     found = f"images {len(cell)}" + (
         f", predictions {len(inside)} in {runs} runs" if runs > 1 else ""
     )
@@ -199,8 +195,6 @@ def plot_roc(predictions_by_method, class_names, which):
 
 def _draw_tiles(images):
     """Images (K, H, W, C) as one picture, COLUMNS in a line with room for captions below; a data URI."""
-    from PIL import Image
-
     channels = images.shape[3]
     tiles = np.full(
         (-(-len(images) // COLUMNS) or 1, COLUMNS, TILE + CAPTION, TILE + GAP, channels),
@@ -208,7 +202,7 @@ def _draw_tiles(images):
         np.uint8,
     )
     for place, image in enumerate(images):
-        tile = Image.fromarray(image.squeeze(-1) if channels == 1 else image)
+        tile = to_picture(image)
         tile.thumbnail((TILE, TILE))
         zoom = TILE // max(tile.size)
         pixels = (
@@ -219,14 +213,11 @@ def _draw_tiles(images):
         )
         top, left = TILE - len(pixels), (TILE - pixels.shape[1]) // 2
         tiles[place // COLUMNS, place % COLUMNS, top:TILE, left : left + pixels.shape[1]] = pixels
-    picture = tiles.swapaxes(1, 2).reshape(-1, COLUMNS * (TILE + GAP), channels)
+    picture = to_picture(tiles.swapaxes(1, 2).reshape(-1, COLUMNS * (TILE + GAP), channels))
     uri, quality = to_data_uri(picture), 90
     while len(uri) > MOST_BYTES and quality > 5:
-        quality, buffer = quality // 2, io.BytesIO()
-        Image.fromarray(picture.squeeze(-1) if channels == 1 else picture).save(
-            buffer, "JPEG", quality=quality
-        )
-        uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        quality = quality // 2
+        uri = to_data_uri(picture, "JPEG", quality=quality)
     return uri
 
 

@@ -10,13 +10,7 @@ from PIL import Image
 from bmix_lite.base.errors import BmixError
 from bmix_lite.course.simulate import draw_mixed_images
 from bmix_lite.data.datasets import load
-from bmix_lite.plots.images import (
-    make_mosaic,
-    plot_gallery,
-    plot_mixed_strip,
-    plot_pair,
-    to_data_uri,
-)
+from bmix_lite.plots.images import make_mosaic, plot_gallery, plot_mixed_strip, plot_pair
 from examples import make_images
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
@@ -52,12 +46,6 @@ def test_a_mosaic_enlarges_whole_pixels_and_keeps_the_order_of_rows_and_columns(
 
 def test_large_images_are_not_enlarged():
     assert make_mosaic([np.zeros((1, 200, 200, 3), np.uint8)]).shape == (206, 206, 3)
-
-
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_survives_its_way_into_the_page(channels):
-    image = np.random.default_rng(0).integers(0, 256, (5, 4, channels), dtype=np.uint8)
-    assert np.array_equal(read_picture(to_data_uri(image)).reshape(image.shape), image)
 
 
 def test_the_strip_shows_base_balanced_and_mix_from_top_to_bottom():
