@@ -70,9 +70,10 @@ def effective_probabilities(counts, beta=EFFECTIVE_BETA):
 
 
 def per_effective_number(values, counts, beta):
-    """`values` divided by the effective numbers (1 - beta**n) / (1 - beta) of the classes (Cui et al., equation 2).
+    """`values` over the effective numbers of the classes, (1 - beta**n) / (1 - beta).
 
-    values: a number, or (C,) like the counts; counts (C,), a NumPy array or a torch tensor, and so is what returns.
+    values: a number or (C,); counts (C,): a NumPy array or a torch tensor, as is the result.
+    Source: Cui et al., CVPR 2019, equation 2. Raises BmixError unless beta lies in [0, 1).
     """
     if not 0 <= beta < 1:
         raise BmixError(f"beta must lie in [0, 1), got {beta!r}")

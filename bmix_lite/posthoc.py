@@ -1,4 +1,4 @@
-"""A finished run balanced afterwards: its probabilities corrected, or its last layer rescaled or trained again."""
+"""A finished run balanced: its probabilities corrected, its last layer rescaled or retrained."""
 
 import copy
 import math
@@ -19,7 +19,7 @@ TAUS = tuple(
     round(0.1 * step, 1) for step in range(21)
 )  # 0 to 2; Menon et al., ICLR 2021, figure 3, vary it likewise
 RETRAINING_EPOCHS = (
-    10  # Kang et al., ICLR 2020, section 5.1: after 90 epochs of the whole network on ImageNet-LT
+    10  # Kang et al., section 5.1: after 90 epochs of the whole network on ImageNet-LT
 )
 
 

@@ -19,7 +19,7 @@ def require_choice(name, value, choices):
 
 
 def require_integer(name, value, lowest, highest=None):
-    """`value` as an int, or BmixError unless it is an integer within these limits; True and False are none."""
+    """`value` as an int. Raises BmixError unless it is an integer (no bool) within the limits."""
     from numbers import Integral
 
     whole = isinstance(value, Integral) and not isinstance(value, bool)

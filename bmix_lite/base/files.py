@@ -90,10 +90,8 @@ def fill_static(name, /, **values):
     """A page of the package's folder `static` with its places filled in; every value is escaped."""
     from jinja2 import Environment
 
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        read_static(name)
-    )
-    return page.render(**values)
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(read_static(name)).render(**values)
 
 
 def guard(text):

@@ -1,4 +1,4 @@
-"""The stored predictions of runs as tables, method by method, and how far their probabilities can be believed."""
+"""The stored predictions of runs as tables, method by method, and their calibration."""
 
 from pathlib import Path
 

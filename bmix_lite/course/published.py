@@ -1,4 +1,4 @@
-"""What the authors of Balanced-MixUp logged in 2021: one small table and its source, not the logs; and its figures."""
+"""What the authors of Balanced-MixUp logged in 2021: a small table, its source, its figures."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Splits into training, validation and test images: stratified, groups together; and what a split can tell."""
+"""Splits into train, val and test: stratified, groups together; and what a split can tell."""
 
 from dataclasses import replace
 from statistics import NormalDist

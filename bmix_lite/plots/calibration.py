@@ -23,9 +23,8 @@ def plot_reliability(predictions_by_method):
     titles = []
     for name, row in table.iterrows():
         errors = row.drop(["mean", "by chance"]).dropna()
-        titles.append(
-            f"{as_text(name)}<br>ECE {mean_and_range(errors)}<br>by chance {row['by chance']:.3f}"
-        )
+        chance = f"by chance {row['by chance']:.3f}"
+        titles.append(f"{as_text(name)}<br>ECE {mean_and_range(errors)}<br>{chance}")
     space = {"horizontal_spacing": 0.06, "vertical_spacing": 0.45 / lines}
     figure = make_panels(
         lines, COLUMNS, subplot_titles=titles, shared_xaxes="all", shared_yaxes="all", **space

@@ -1,4 +1,4 @@
-"""What a comparison comes to: differences to a baseline with the verdicts in words; a metric against a swept number."""
+"""Figures of comparisons: differences to a baseline, and metrics against a swept number."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Figures of images: a pair, a strip and a gallery of mixed ones. Numbers in, plotly Figure out; nothing is shown."""
+"""Figures of images: a pair, a strip and a gallery of mixed ones."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -61,14 +61,10 @@ def plot_gallery(parts, class_names):
     """Mixed images with provenance: both parents with class and row, lam, and how often the balanced one was used."""
     captions = []
     for k, lam in enumerate(parts.lam):
-        lines = [
-            f"{1 - lam:.2f} {clip(class_names[parts.base_labels[k]], 15)}",
-            f"row {parts.base_rows[k]}",
-        ]
-        lines += [
-            f"{lam:.2f} {clip(class_names[parts.balanced_labels[k]], 15)}",
-            f"row {parts.balanced_rows[k]}",
-        ]
+        base = clip(class_names[parts.base_labels[k]], 15)
+        balanced = clip(class_names[parts.balanced_labels[k]], 15)
+        lines = [f"{1 - lam:.2f} {base}", f"row {parts.base_rows[k]}"]
+        lines += [f"{lam:.2f} {balanced}", f"row {parts.balanced_rows[k]}"]
         captions.append("\n".join([*lines, f"used {parts.uses[k]} times"]))
     layout = {
         "title": "Mixed images with their parents",

@@ -1,4 +1,4 @@
-"""Figures of what mixing does to numbers: alpha at work, and the classes before and after. Numbers in, Figure out."""
+"""Figures of what mixing does to numbers: alpha at work, and the classes before and after."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -31,7 +31,7 @@ DENSEST = 4  # top of the density's axis; the curve goes to infinity at lam = 0 
 
 
 def compute_alpha_view(counts, alpha, q):
-    """The numbers behind the three views of one alpha, by name; density at GRID, 0 where alpha is 0."""
+    """The numbers behind the three views of one alpha; density at GRID, 0 where alpha is 0."""
     draws, weight = int(np.sum(counts)), mean_lam(alpha)
     return {
         "mean": weight,

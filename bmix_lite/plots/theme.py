@@ -27,7 +27,7 @@ def as_text(value):
 
 
 def clip(text, most):
-    """The text, or as much of its beginning as leaves room for three dots within `most` characters."""
+    """The text, cut to `most` characters with three dots at its end where it is longer."""
     text = str(text)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 

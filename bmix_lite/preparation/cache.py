@@ -142,9 +142,8 @@ def _read_shape(file, box):
 def _make_grey(image):
     from PIL import Image
 
-    return np.asarray(
-        to_picture(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
-    ).ravel()
+    picture = to_picture(image).convert("L")
+    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
 
 
 def _load(path, *names):

@@ -55,7 +55,7 @@ def order_classes(labels):
 
 
 def strip_labels(listed):
-    """A Counter of labels without the blanks around them, from a Counter of labels as they are written."""
+    """The Counter of labels without the blanks around them. listed: a Counter of labels."""
     counts = Counter()
     for label, count in listed.items():
         counts[label.strip()] += count

@@ -44,13 +44,12 @@ class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
         self._draw = draw or (lambda alpha: None)
         self.set_trait("alphas", steps)
         self.set_trait("views", [compute_view(counts, q, step, self._draw(step)) for step in steps])
-        fixed = {
-            "names": names,
-            "counts": [int(n) for n in counts],
-            "colours": COLOURS,
+        fixed = {"names": names, "counts": [int(n) for n in counts], "colours": COLOURS}
+        fixed |= {
             "densest": DENSEST,
+            "lams": _round(GRID),
+            "data": _round(class_probabilities(counts, 1)),
         }
-        fixed |= {"lams": _round(GRID), "data": _round(class_probabilities(counts, 1))}
         self.set_trait("fixed", fixed)
         super().__init__(alpha=float(alpha))
 
