@@ -65,9 +65,19 @@ def effective_probabilities(counts, beta=EFFECTIVE_BETA):
     Source: Cui et al., CVPR 2019, equation 2; as weights of a sampler in the code of Cao et al., NeurIPS 2019.
     """
     counts = _checked_counts(counts)
-    require(0 <= beta < 1, f"beta must lie in [0, 1), got {beta!r}")
-    weights = counts * (1 - beta) / (1 - beta**counts)
+    weights = per_effective_number(counts, counts, beta)
     return weights / weights.sum()
+
+
+def per_effective_number(values, counts, beta):
+    """`values` over the effective numbers of the classes, (1 - beta**n) / (1 - beta).
+
+    values: a number or (C,); counts (C,): a NumPy array or a torch tensor, as is the result.
+    Source: Cui et al., CVPR 2019, equation 2. Raises BmixError unless beta lies in [0, 1).
+    """
+    if not 0 <= beta < 1:
+        raise BmixError(f"beta must lie in [0, 1), got {beta!r}")
+    return values * (1 - beta) / (1 - beta**counts)
 
 
 # base streams that go by a name, as `q`: functions of (counts, epoch, epochs) that return class shares
@@ -137,14 +147,6 @@ def lam_density(lam, alpha):
     )
     require(bool(np.all((lam > 0) & (lam <= 1))), "lam must lie in (0, 1]")
     return alpha * lam ** (alpha - 1)
-
-
-def lam_cdf(lam, alpha):
-    """P(lambda <= lam) = lam**alpha for lam in [0, 1]; all mass at 0 when alpha = 0."""
-    require_alpha(alpha)
-    lam = np.asarray(lam, dtype=float)
-    require(bool(np.all((lam >= 0) & (lam <= 1))), "lam must lie in [0, 1]")
-    return lam**alpha  # numpy has 0**0 = 1, which is the right value for alpha = 0
 
 
 def draw_lam(alpha, size=None, *, rng):

@@ -10,12 +10,10 @@ import torch.nn.functional as F
 
 from bmix_lite.base.errors import require, require_choice
 from bmix_lite.base.registry import add_own
+from bmix_lite.distribution import EFFECTIVE_BETA, per_effective_number
 from bmix_lite.recipe import CHOICES
 
 FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017: best in their table 1b
-CLASS_BALANCED_BETA = (
-    0.9999  # Cui et al., CVPR 2019: their choice for long-tailed data, section 5.2
-)
 SMOOTHING = 0.1  # Szegedy et al., CVPR 2016, section 7
 LARGEST_MARGIN = (
     0.5  # Cao et al., NeurIPS 2019, section 4: the constant of the margins is chosen so
@@ -83,11 +81,9 @@ def inverse_weights(counts):
     return _scaled(1 / _checked(counts))
 
 
-def class_balanced_weights(counts, beta=CLASS_BALANCED_BETA):
+def class_balanced_weights(counts, beta=EFFECTIVE_BETA):
     """(C,) weights (1 - beta) / (1 - beta**n_c), scaled to sum to C (Cui et al., CVPR 2019, equation 9)."""
-    counts = _checked(counts)
-    require(0 <= beta < 1, f"beta must lie in [0, 1), got {beta!r}")
-    return _scaled((1 - beta) / (1 - beta**counts))
+    return _scaled(per_effective_number(1, _checked(counts), beta))
 
 
 def ldam_margins(counts, largest=LARGEST_MARGIN):

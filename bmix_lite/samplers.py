@@ -5,7 +5,7 @@ A stream is a pure function of (labels, q, seed, purpose, epoch): it has no stat
 
 import numpy as np
 
-from bmix_lite.base.errors import BmixError, require_choice
+from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.randomness import stream
 from bmix_lite.distribution import count_classes, sampling_probabilities
 
@@ -44,8 +44,7 @@ class IndexStream:
         self.draws = len(labels) if draws is None else draws
         self.replacement = replacement
         sampling_probabilities(self.counts, q, 1, epochs)  # refuses a wrong q
-        if not _is_count(self.draws):
-            raise BmixError(f"draws must be an integer >= 1, got {draws!r}")
+        require_integer("draws", self.draws, 1)
         if not replacement and q != 0:
             raise BmixError(f"replacement=False needs q=0, got q={q!r}")
         if q == 1 and self.draws != len(labels):
@@ -72,7 +71,7 @@ class IndexStream:
         A remainder that would leave a process fewer than two images joins the batch before it:
         BatchNorm needs two.
         """
-        _require_count("batch_size", batch_size)
+        require_integer("batch_size", batch_size, 1)
         whole_batch = batch_size * world_size
         longest_last = whole_batch + _fewest(batch_size, world_size) - 1
         waiting = np.empty(0, dtype=np.int64)
@@ -114,7 +113,7 @@ class BatchSampler:
     """
 
     def __init__(self, stream, batch_size, *, rank=0, world_size=1):
-        _require_count("batch_size", batch_size)
+        require_integer("batch_size", batch_size, 1)
         if not 0 <= rank < world_size:
             raise BmixError(f"rank must lie in 0..{world_size - 1}, got {rank}")
         whole_batch = batch_size * world_size
@@ -181,15 +180,6 @@ def _find_classes(cumulative, draws):
     classes += heights >= cumulative[classes]
     classes -= heights < before[classes]
     return classes
-
-
-def _require_count(name, value):
-    if not _is_count(value):
-        raise BmixError(f"{name} must be >= 1, got {value!r}")
-
-
-def _is_count(value):
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
 
 
 class _Decks:

@@ -19,7 +19,6 @@ from bmix_lite.distribution import (
     expected_distinct,
     expected_draws,
     imbalance_ratio,
-    lam_cdf,
     lam_density,
     lorenz_curve,
     mean_lam,
@@ -233,13 +232,11 @@ def test_imbalance_ratio_is_largest_over_smallest():
 
 
 @pytest.mark.parametrize("alpha", ALPHAS)
-def test_lam_has_the_mean_median_density_and_cdf_of_a_beta_alpha_1(alpha):
+def test_lam_has_the_mean_median_and_density_of_a_beta_alpha_1(alpha):
     beta, lam = stats.beta(alpha, 1), np.linspace(0.001, 1, 50)
     assert mean_lam(alpha) == pytest.approx(beta.mean(), rel=1e-12)
     assert median_lam(alpha) == pytest.approx(beta.median(), rel=1e-9)
     assert lam_density(lam, alpha) == pytest.approx(beta.pdf(lam), rel=1e-9)
-    assert lam_cdf(lam, alpha) == pytest.approx(beta.cdf(lam), rel=1e-9)
-    assert lam_cdf([0, 1], alpha).tolist() == [0, 1]
 
 
 def test_half_of_all_weights_lie_below_a_thousandth_at_alpha_one_tenth():
@@ -248,7 +245,6 @@ def test_half_of_all_weights_lie_below_a_thousandth_at_alpha_one_tenth():
 
 def test_without_alpha_all_mass_of_lam_sits_at_zero():
     assert mean_lam(0) == median_lam(0) == 0
-    assert lam_cdf([0, 0.5, 1], 0).tolist() == [1, 1, 1]
     with pytest.raises(BmixError, match="alpha must be above 0"):
         lam_density(0.5, 0)
 
@@ -261,9 +257,7 @@ def test_extreme_alpha_gives_shares_not_nan(alpha):
 
 
 @pytest.mark.parametrize("alpha", [-0.2, float("nan"), float("inf"), "0.5", None, True])
-@pytest.mark.parametrize(
-    "function", [mean_lam, median_lam, lambda a: lam_density(0.5, a), lambda a: lam_cdf(0.5, a)]
-)
+@pytest.mark.parametrize("function", [mean_lam, median_lam, lambda a: lam_density(0.5, a)])
 def test_alpha_that_is_no_finite_number_from_zero_is_refused_with_its_value(function, alpha):
     with pytest.raises(BmixError, match="alpha must be a finite number >= 0, got ") as caught:
         function(alpha)
@@ -271,10 +265,9 @@ def test_alpha_that_is_no_finite_number_from_zero_is_refused_with_its_value(func
 
 
 @pytest.mark.parametrize("lam", [-0.1, 1.1, float("nan"), [0.5, 2]])
-@pytest.mark.parametrize("function", [lam_density, lam_cdf])
-def test_lam_outside_its_range_is_refused(function, lam):
+def test_lam_outside_its_range_is_refused(lam):
     with pytest.raises(BmixError, match="lam must lie in"):
-        function(lam, 0.2)
+        lam_density(lam, 0.2)
 
 
 @pytest.mark.parametrize("alpha", [0.1, 0.2, 1.0])

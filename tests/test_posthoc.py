@@ -1,15 +1,31 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
+from torch import nn
 
 from bmix_lite.base.errors import BmixError
+from bmix_lite.batches import MixedBatches
+from bmix_lite.checkpoints import load_checkpoint
 from bmix_lite.metrics import score
-from bmix_lite.posthoc import TAUS, adjust_predictions, adjust_probabilities, choose_tau
+from bmix_lite.models import make_model
+from bmix_lite.posthoc import (
+    TAUS,
+    adjust_predictions,
+    adjust_probabilities,
+    choose_tau,
+    last_layer,
+    normalise_classifier,
+    retrain_classifier,
+)
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.folder import read_predictions
-from examples import QUICK, make_images, run_in_folder
+from bmix_lite.training import predict, train
+from examples import QUICK, digest, make_images, make_net, run, run_in_folder, without_seconds
 
 COUNTS = [900, 90, 10]
 
@@ -132,3 +148,195 @@ def test_the_predictions_of_a_finished_run_are_adjusted_from_its_folder(tmp_path
     assert (
         best >= score(*predictions["val"], ["balanced_accuracy"])["balanced_accuracy"]
     )  # tau = 0 is among them
+
+
+RECIPE = Recipe(**QUICK, mixing="balanced", alpha=0.2, seed=5)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_images()
+
+
+@pytest.fixture(scope="module")
+def finished(data):
+    return {name: tensor.clone() for name, tensor in run(RECIPE, data)[0].state_dict().items()}
+
+
+@pytest.fixture
+def model(data, finished):
+    model = make_net(RECIPE, data)
+    model.load_state_dict(finished)
+    return model
+
+
+def retrain(model, data, **options):
+    return list(retrain_classifier(model, data, RECIPE, **dict(epochs=3, device="cpu") | options))
+
+
+@pytest.mark.parametrize("name", ["small_cnn", "mobilenet_v2", "mlp"])
+def test_the_classifier_of_every_network_is_found(name):
+    model = make_model(name, 4, 3, seed=0)
+    layer = last_layer(model)
+    assert layer.weight.shape[0] == 4
+    with torch.no_grad():
+        layer.weight.zero_()
+        layer.bias.copy_(torch.arange(4.0))
+        assert (
+            model.eval()(
+                torch.rand(2, 3, 8 if name != "mlp" else 1, 8 if name != "mlp" else 1)
+            ).tolist()
+            == [[0, 1, 2, 3]] * 2
+        )
+
+
+def test_a_model_without_a_classifier_is_refused():
+    with pytest.raises(BmixError, match="no linear or convolutional layer"):
+        last_layer(nn.Sequential(nn.Flatten(), nn.ReLU()))
+
+
+# tau-normalisation
+
+
+@pytest.mark.parametrize("tau", [0.0, 0.3, 1.0, 2.0])
+def test_class_weights_are_divided_by_the_power_tau_of_their_length(model, data, tau):
+    was, bias = (
+        last_layer(model).weight.detach().double().numpy(),
+        last_layer(model).bias.detach().clone(),
+    )
+    before = digest(model)
+    changed = normalise_classifier(model, tau)
+    expected = np.stack([row / np.sqrt((row**2).sum()) ** tau for row in was])
+    assert last_layer(changed).weight.detach().numpy() == pytest.approx(expected, rel=1e-5)
+    assert last_layer(changed).bias.equal(bias)
+    assert digest(model) == before  # a copy
+
+
+def test_tau_of_zero_is_the_model_and_tau_of_one_gives_all_classes_the_same_length(model):
+    assert digest(normalise_classifier(model, 0)) == digest(model)
+    lengths = last_layer(normalise_classifier(model, 1)).weight.norm(dim=1)
+    assert lengths.tolist() == pytest.approx([1, 1, 1], rel=1e-5)
+
+
+def test_a_convolution_as_classifier_is_normalised_by_output_and_a_weight_of_zero_stays_zero():
+    model = nn.Conv2d(5, 3, 1)
+    with torch.no_grad():
+        model.weight[1] = 0
+    weight = normalise_classifier(model, 1).weight
+    assert weight.flatten(1).norm(dim=1).tolist() == pytest.approx([1, 0, 1], rel=1e-5)
+
+
+def test_tau_of_the_classifier_is_chosen_on_validation_by_the_same_helper(model, data):
+    rows = data.rows("val")
+
+    def predict_with(tau):
+        return predict(normalise_classifier(model, tau), data.images, rows, device="cpu")
+
+    tau, scores = choose_tau(data.labels[rows], predict_with, (0, 0.5, 1))
+    assert scores[tau] == max(scores.values())
+    with pytest.raises(BmixError, match="tau must be finite, got nan"):
+        normalise_classifier(model, float("nan"))
+
+
+# cRT
+
+
+def test_retraining_changes_the_last_layer_and_nothing_else_statistics_of_batchnorm_included(
+    model, data, finished
+):
+    history = retrain(model, data)
+    changed = {
+        name for name, tensor in model.state_dict().items() if not tensor.equal(finished[name])
+    }
+    assert changed == {"14.weight", "14.bias"}
+    assert [record["epoch"] for record in history] == [1, 2, 3]
+    assert all(weight.requires_grad for weight in model.parameters())
+
+
+def test_retraining_is_logistic_regression_on_fixed_features_of_class_balanced_draws(
+    model, data, tmp_path
+):
+    """The same written out: features once by the network in evaluation mode, then SGD on a linear layer."""
+    recipe = replace(RECIPE, augment="none", schedule="constant", lr=0.05)
+    body = nn.Sequential(*list(model)[:-1]).eval()
+    checkpoint = tmp_path / "crt.pt"
+    options = dict(epochs=2, device="cpu", checkpoint=checkpoint)
+    history = list(retrain_classifier(model, data, recipe, **options))
+    layer = last_layer(fresh_model(model, data))
+    settings = dict(momentum=0.9, weight_decay=5e-4, nesterov=True)
+    optimizer = torch.optim.SGD(layer.parameters(), 0.05, **settings)
+    plain = Recipe(q=0.0, epochs=2, batch_size=16, augment="none", seed=5)
+    for epoch in (1, 2):
+        losses = []
+        for images, labels in MixedBatches(data, plain, torch.device("cpu")).epoch(epoch):
+            loss = nn.functional.cross_entropy(layer(body(images).detach()), labels.argmax(dim=1))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item() * len(labels))
+        assert history[epoch - 1]["train_loss"] == pytest.approx(sum(losses) / 61, rel=1e-4)
+    state = load_checkpoint(checkpoint)["model"]
+    torch.testing.assert_close(
+        state["model.14.weight"], layer.weight.detach(), rtol=1e-4, atol=1e-5
+    )
+
+
+def fresh_model(model, data):
+    """A copy of `model` whose last layer is what retraining begins with: one with lr of nearly 0 shows it."""
+    other = make_net(RECIPE, data)
+    other.load_state_dict(model.state_dict())
+    recipe = replace(RECIPE, lr=1e-30, weight_decay=0.0)
+    list(retrain_classifier(other, data, recipe, epochs=1, device="cpu"))
+    return other
+
+
+def test_the_new_layer_depends_on_the_seed_and_not_on_the_old_one(model, data):
+    first = last_layer(fresh_model(model, data)).weight
+    with torch.no_grad():
+        last_layer(model).weight.zero_()
+    assert last_layer(fresh_model(model, data)).weight.equal(first)
+    assert first.abs().max() > 0
+    state = torch.get_rng_state()
+    fresh_model(model, data)
+    assert torch.get_rng_state().equal(state)
+
+
+def test_retraining_is_repeatable_and_an_interrupted_one_ends_as_an_uninterrupted_one(
+    model, data, finished, tmp_path
+):
+    history = retrain(model, data)
+    expected = digest(model)
+    for stop in (1, 2):
+        other, checkpoint = make_net(RECIPE, data), tmp_path / f"{stop}.pt"
+        other.load_state_dict(finished)
+        generator = retrain_classifier(
+            other, data, RECIPE, epochs=3, checkpoint=checkpoint, device="cpu"
+        )
+        for _ in range(stop):
+            next(generator)
+        generator.close()
+        assert all(weight.requires_grad for weight in other.parameters())
+        again = make_net(RECIPE, data)
+        again.load_state_dict(finished)
+        resumed = retrain(again, data, checkpoint=checkpoint)
+        assert digest(again) == expected
+        assert without_seconds(resumed) == without_seconds(history)
+
+
+def test_weights_frozen_before_stay_frozen_and_a_checkpoint_of_the_run_itself_is_refused(
+    model, data, tmp_path
+):
+    model[1].weight.requires_grad = False
+    retrain(model, data)
+    assert [name for name, weight in model.named_parameters() if not weight.requires_grad] == [
+        "1.weight"
+    ]
+    recipe = Recipe(q=0.0, epochs=3, batch_size=16, seed=5)  # the one that retraining trains with
+    list(train(make_net(recipe, data), data, recipe, checkpoint=tmp_path / "run.pt", device="cpu"))
+    with pytest.raises(BmixError, match="was made with another network"):
+        retrain(model, data, checkpoint=tmp_path / "run.pt")
+
+
+def test_another_number_of_classes_is_refused(model):
+    with pytest.raises(BmixError, match="the last layer of the model must have 4 outputs, got 3"):
+        retrain(model, make_images(counts=(20, 9, 9, 9), held_out=(3, 3, 3, 3)))

@@ -272,9 +272,9 @@ def test_an_unknown_way_of_drawing_is_refused_with_the_nearest_one():
 
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5])
 def test_batches_without_size_are_refused(batch_size):
-    with pytest.raises(BmixError, match=f"batch_size must be >= 1, got {batch_size}"):
+    with pytest.raises(BmixError, match=f"batch_size must be an integer >= 1, got {batch_size}"):
         next(make().batches(1, batch_size))
-    with pytest.raises(BmixError, match=f"batch_size must be >= 1, got {batch_size}"):
+    with pytest.raises(BmixError, match=f"batch_size must be an integer >= 1, got {batch_size}"):
         BatchSampler(make(), batch_size)
 
 

@@ -18,6 +18,17 @@ def require_choice(name, value, choices):
         raise BmixError(f"{name} must be one of {listed}, got {value!r}{suggest(value, choices)}")
 
 
+def require_integer(name, value, lowest, highest=None):
+    """`value` as an int. Raises BmixError unless it is an integer (no bool) within the limits."""
+    from numbers import Integral
+
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not whole or value < lowest or (highest is not None and value > highest):
+        limits = f">= {lowest}" if highest is None else f"in {lowest}..{highest}"
+        raise BmixError(f"{name} must be an integer {limits}, got {value!r}")
+    return int(value)
+
+
 def suggest(value, choices):
     """The end of an error message that names the choice nearest to `value`, or nothing where none is near."""
     from difflib import get_close_matches

@@ -5,11 +5,16 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 from importlib import resources
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
+
+FORMULA = re.compile(
+    r"'*[=+\-@\t\r]"
+)  # what a spreadsheet computes, and such text that was guarded before
 
 
 def write_atomic(path, content, *, durable=True):
@@ -79,6 +84,24 @@ def append_line(path, line):
 def read_static(name):
     """A script or style of the package, from its folder `static`, as text."""
     return (resources.files("bmix_lite") / "static" / name).read_text(encoding="utf-8")
+
+
+def fill_static(name, /, **values):
+    """A page of the package's folder `static` with its places filled in; every value is escaped."""
+    from jinja2 import Environment
+
+    environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(read_static(name)).render(**values)
+
+
+def guard(text):
+    """The text with a quote before what a spreadsheet would compute; `unguard` takes it off again, exactly."""
+    return f"'{text}" if FORMULA.match(text) else text
+
+
+def unguard(text):
+    """The text that `guard` was given."""
+    return text[1:] if text.startswith("'") and FORMULA.match(text) else text
 
 
 def sha256_of(path):

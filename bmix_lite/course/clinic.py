@@ -1,6 +1,5 @@
 """A stand-in for the files of a clinic: drawn retinas, a table of labels, and faults as real folders have them."""
 
-import io
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +8,7 @@ from bmix_lite.base.errors import require
 from bmix_lite.base.files import write_atomic
 from bmix_lite.base.randomness import stream
 from bmix_lite.data.fundus.toy import draw_fundus
+from bmix_lite.data.imageset import encode_picture, to_picture
 
 EYES = {
     "0 none": (0, 260),
@@ -66,8 +66,4 @@ def make_clinic(folder):
 
 
 def _encode(image):
-    from PIL import Image
-
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "JPEG", quality=92)
-    return content.getvalue()
+    return encode_picture(to_picture(image), "JPEG", quality=92)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import require, require_choice, require_integer
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.data.fundus.toy import fundus_toy
 from bmix_lite.data.imageset import SPLITS, ImageSet
@@ -37,7 +37,7 @@ def digits_lt(*, imbalance_ratio=100, fold=0):
     from sklearn.datasets import load_digits
     from sklearn.model_selection import StratifiedShuffleSplit
 
-    require(isinstance(fold, int) and fold >= 0, f"fold must be an integer >= 0, got {fold!r}")
+    require_integer("fold", fold, 0)
     require(
         1 <= imbalance_ratio <= 100,
         f"imbalance_ratio must lie in [1, 100], got {imbalance_ratio!r}",

@@ -1,7 +1,9 @@
 """Images as arrays, with labels, groups and a split: what every other part of the kit works on."""
 
+import base64
 import functools
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 
@@ -103,3 +105,23 @@ def cut_blocks(images):
     """Yield the images a thousand at a time, so that a memory-mapped array never lies in memory whole."""
     for at in range(0, len(images), BLOCK):
         yield images[at : at + BLOCK]
+
+
+def to_picture(image):
+    """One image (H, W, 1 or 3) uint8 as a Pillow picture."""
+    from PIL import Image
+
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def encode_picture(picture, kind="PNG", **options):
+    """The bytes of a Pillow picture's file; options: those of Pillow's `save`."""
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def to_data_uri(picture, kind="PNG", **options):
+    """A Pillow picture as text that a page can hold."""
+    content = base64.b64encode(encode_picture(picture, kind, **options)).decode()
+    return f"data:image/{kind.lower()};base64,{content}"

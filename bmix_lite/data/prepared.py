@@ -8,8 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
-from bmix_lite.base.files import write_atomic, write_json
-from bmix_lite.base.spreadsheets import guard, unguard
+from bmix_lite.base.files import guard, unguard, write_atomic, write_json
 from bmix_lite.data.imageset import ImageSet, cut_blocks, hash_blocks
 
 FORMAT = 2  # in 1 the texts of table.csv were not guarded against spreadsheets; such sets are read as they are

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bmix_lite.base.files import write_atomic
 from bmix_lite.base.ipynb import read_notebook, run_notebook
+from bmix_lite.data.imageset import encode_picture
 from bmix_lite.pages.export import WIDGET_MIME
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME
 from bmix_lite.widgets.frames import FRAMES_MIME
@@ -94,6 +95,5 @@ def _draw(figure):
 
     shown = go.Figure({"data": figure["data"], "layout": figure["layout"]})
     picture = Image.open(io.BytesIO(shown.to_image("png", **PNG_SIZE))).convert("RGB")
-    small = io.BytesIO()
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
-    return base64.b64encode(small.getvalue()).decode()
+    small = picture.quantize(COLOURS, dither=Image.Dither.NONE)
+    return base64.b64encode(encode_picture(small, optimize=True)).decode()

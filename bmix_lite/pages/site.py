@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from bmix_lite.base.errors import require
-from bmix_lite.base.files import read_static, write_atomic
+from bmix_lite.base.files import fill_static, write_atomic
 from bmix_lite.base.ipynb import read_notebook
 from bmix_lite.pages.export import export_html
 
@@ -23,7 +23,7 @@ def make_site(notebooks, out, *, run=True):
     lessons = [_describe(path, out) for path in paths]
     for path, lesson in zip(paths, lessons, strict=True):
         export_html(path, out / lesson["page"], title=lesson["title"], run=run, share_plotly=True)
-    write_atomic(out / "index.html", _render_index(lessons))
+    write_atomic(out / "index.html", fill_static("site.html", lessons=lessons))
     return out / "index.html"
 
 
@@ -57,12 +57,3 @@ def _picture_of(cell):
         return None
     images = (output.get("data", {}).get("image/png") for output in cell.get("outputs", []))
     return next((base64.b64decode(image) for image in images if image), None)
-
-
-def _render_index(lessons):
-    from jinja2 import Environment
-
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        read_static("site.html")
-    )
-    return page.render(lessons=lessons)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pandas as pd
 
 from bmix_lite.base.errors import require
-from bmix_lite.base.files import read_static, write_atomic
+from bmix_lite.base.files import fill_static, read_static, write_atomic
 from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.tables import collect_recalls, summarise, tabulate, vary
 from bmix_lite.comparison.tuning import keep_tuned
 from bmix_lite.comparison.verdicts import compare_pairs, explain_tests
 from bmix_lite.pages.export import POLICY, draw_script, figure_html, plotly_script
+from bmix_lite.plots.comparison import plot_against
 from bmix_lite.plots.runs import plot_metric_dots, plot_recall_by_size
-from bmix_lite.plots.sweep_plots import plot_against
 from bmix_lite.runs.complete import RESULT, read_note, why_incomplete
 from bmix_lite.runs.folder import read_runs
 from bmix_lite.runs.ledger import now, read_endings
@@ -123,8 +123,6 @@ def _find_incomplete(experiment, plan, known, endings):
 
 def render(experiment, runs, apart, table, metric, tuned=False):
     """The page: it holds all that it shows and asks no other machine for anything; names are escaped."""
-    from jinja2 import Environment
-
     plan = read_plan(experiment)
     by_dataset = defaultdict(list)
     for run in runs:
@@ -139,10 +137,8 @@ def render(experiment, runs, apart, table, metric, tuned=False):
         key: sorted({str(run["environment"].get(key)) for run in runs})
         for key in runs[0]["environment"]
     }
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        read_static("sweep.html")
-    )
-    return page.render(
+    return fill_static(
+        "sweep.html",
         name=experiment.resolve().name,
         policy=POLICY,
         when=now(),

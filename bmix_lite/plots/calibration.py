@@ -1,34 +1,15 @@
-"""Can the probabilities be believed? Calibration errors of every run in a table, and reliability diagrams."""
+"""Can the probabilities be believed? Reliability diagrams, a method each."""
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
-from bmix_lite.base.errors import require
-from bmix_lite.comparison.intervals import chance_calibration_error
-from bmix_lite.metrics import BINS, bin_confidence, expected_calibration_error
-from bmix_lite.plots.predictions import DIAGONAL, SMALL, read_probabilities, split_runs
+from bmix_lite.comparison.predictions import read_probabilities, tabulate_calibration
+from bmix_lite.metrics import BINS, bin_confidence
+from bmix_lite.plots.predictions import DIAGONAL, SMALL, mean_and_range
 from bmix_lite.plots.theme import COLOURS, MARKERS, as_text, dress, make_panels
 
 COLUMNS = 3  # diagrams in a line
 LARGEST = 16  # pixels of the point that holds all predictions
-
-
-def tabulate_calibration(predictions_by_method):
-    """One row for each method: mean ECE of its runs, the same "by chance", and every run's ECE in seed order.
-
-    By chance: what a network that is right as often as it says would have on so many images, see
-    `intervals.chance_calibration_error`. Only what an ECE has above that speaks against the probabilities.
-    """
-    require(len(predictions_by_method) >= 1, "predictions_by_method needs at least one method")
-    rows = {}
-    for name, predictions in predictions_by_method.items():
-        runs, seeds = split_runs(predictions), np.unique(predictions["seed"])
-        errors = [expected_calibration_error(*run) for run in runs]
-        chance = np.mean([chance_calibration_error(probabilities) for _, probabilities in runs])
-        rows[name] = {"mean": np.mean(errors), "by chance": chance}
-        rows[name] |= {f"seed {seed}": error for seed, error in zip(seeds, errors, strict=True)}
-    return pd.DataFrame(rows).T.rename_axis("method")
 
 
 def plot_reliability(predictions_by_method):
@@ -42,10 +23,8 @@ def plot_reliability(predictions_by_method):
     titles = []
     for name, row in table.iterrows():
         errors = row.drop(["mean", "by chance"]).dropna()
-        spread = f" ({errors.min():.3f} to {errors.max():.3f})" if len(errors) > 1 else ""
-        titles.append(
-            f"{as_text(name)}<br>ECE {row['mean']:.3f}{spread}<br>by chance {row['by chance']:.3f}"
-        )
+        chance = f"by chance {row['by chance']:.3f}"
+        titles.append(f"{as_text(name)}<br>ECE {mean_and_range(errors)}<br>{chance}")
     space = {"horizontal_spacing": 0.06, "vertical_spacing": 0.45 / lines}
     figure = make_panels(
         lines, COLUMNS, subplot_titles=titles, shared_xaxes="all", shared_yaxes="all", **space

@@ -1,99 +1,78 @@
-"""Figures of the lessons: distributions, lam and mixed images. Numbers in, plotly Figure out; nothing is shown."""
-
-import base64
-import io
+"""Figures of images: a pair, a strip and a gallery of mixed ones."""
 
 import numpy as np
 import plotly.graph_objects as go
 
-from bmix_lite.base.errors import require
-from bmix_lite.distribution import (
-    class_probabilities,
-    lam_density,
-    mean_lam,
-    median_lam,
-    mixed_class_probabilities,
-)
-from bmix_lite.plots.theme import (
-    BLUE,
-    CROSS,
-    GREEN,
-    GREY,
-    PATTERNS,
-    VERMILLION,
-    as_text,
-    make_figure,
-    name_classes,
-    stand_names,
-)
+from bmix_lite.base.errors import require, require_choice
+from bmix_lite.data.imageset import to_data_uri, to_picture
+from bmix_lite.plots.theme import BLUE, as_text, clip, make_figure, name_classes
 
 
-def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, highest=None):
-    """Share of label mass per class: the data, the base stream with `q`, and after Balanced-MixUp.
-
-    counts (C,); drawn (C,) or None: shares seen in a simulated epoch, as crosses; highest: top of the axis
-    """
-    names = name_classes(class_names if class_names is not None else range(len(counts)), counts)
-    shares = {
-        "data": (class_probabilities(counts, 1), GREY),
-        f"base stream, q = {q:g}": (class_probabilities(counts, q), BLUE),
-        f"after mixing, alpha = {alpha:g}": (
-            mixed_class_probabilities(counts, q, alpha),
-            VERMILLION,
-        ),
+def plot_pair(data, first, second, lam):
+    """One image of class `first` and one of class `second` (numbers) mixed with weight lam, and the soft label."""
+    classes = len(data.class_names)
+    for name, value in (("first", first), ("second", second)):
+        require_choice(name, value, tuple(range(classes)))
+    require(0 <= lam <= 1, f"lam must lie in [0, 1], got {lam!r}")
+    rows = data.rows("train")
+    one, other = (data.images[rows[data.labels[rows] == label][0]] for label in (first, second))
+    mixed = np.round((1 - lam) * one.astype(float) + lam * other).astype(np.uint8)
+    mosaic = make_mosaic([np.stack([one, other, mixed])])
+    pixels = go.Image(source=to_data_uri(to_picture(mosaic)), hoverinfo="skip")
+    step, over = mosaic.shape[1] / 3, {"yanchor": "bottom", "showarrow": False, "y": -4}
+    words = ("base", "balanced", f"mixed, lam {lam:.2f}")
+    label = np.zeros(classes)
+    label[first] += 1 - lam
+    label[second] += lam
+    look = {
+        "orientation": "h",
+        "marker": {"color": BLUE, "pattern": {"shape": "/"}},
+        "cliponaxis": False,
     }
-    places = np.arange(len(counts))
-    width = 0.8 / len(shares)
-    traces = [
-        go.Bar(
-            name=name, x=places, y=share, marker={"color": colour, "pattern": {"shape": pattern}}
-        )
-        for (name, (share, colour)), pattern in zip(shares.items(), PATTERNS, strict=False)
-    ]
-    even = {"name": "all classes equal", "x": [-0.5, len(counts) - 0.5], "y": [1 / len(counts)] * 2}
-    traces.append(
-        go.Scatter(**even, mode="lines", line={"color": GREEN, "dash": "dash", "width": 2})
+    look |= {
+        "text": [f"{share:.2f}" if share else "" for share in label],
+        "textposition": "outside",
+    }
+    ticks = {
+        "tickvals": np.arange(classes),
+        "ticktext": name_classes(data.class_names),
+        "autorange": "reversed",
+    }
+    return make_figure(
+        [pixels, go.Bar(x=label, y=np.arange(classes), xaxis="x2", yaxis="y2", **look)],
+        title="One pair of images: pixels and soft label",
+        height=130 + max(220, 22 * classes),
+        showlegend=False,
+        uirevision="pair",
+        annotations=[over | {"x": (k + 0.48) * step, "text": text} for k, text in enumerate(words)],
+        xaxis={"visible": False, "domain": [0, 0.52]},
+        yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "middle"},
+        xaxis2={
+            "domain": [0.68, 1],
+            "anchor": "y2",
+            "title": "soft label: share of the class",
+            "range": [0, 1.12],
+        },
+        yaxis2=ticks | {"anchor": "x2", "automargin": True, "zeroline": False},
     )
-    if drawn is not None:
-        over = go.Scatter(
-            name="drawn in one epoch", x=places + width, y=drawn, mode="markers", marker=CROSS
-        )
-        traces.append(over)
-    top = highest or max(share.max() for share, _ in shares.values()) * 1.1
-    figure = make_figure(
-        traces,
-        title="Share of label mass per class",
-        barmode="group",
-        yaxis={"title": "share of label mass (0 to 1)", "range": [0, top]},
-        xaxis={"tickvals": places, "ticktext": names, "zeroline": False},
-    )
-    return stand_names(figure, names)
 
 
-def plot_lam_density(alpha):
-    """Density of the weight lam ~ Beta(alpha, 1) of the balanced batch, with its mean and median."""
-    grid = np.geomspace(1e-4, 1, 200)
-    density = lam_density(grid, alpha) if alpha > 0 else np.zeros_like(grid)
-    mean, median = mean_lam(alpha), median_lam(alpha)
-    curve = go.Scatter(
-        x=grid, y=density, mode="lines", name="density", line={"color": BLUE, "width": 3}
-    )
-    figure = make_figure(
-        [curve.update(fill="tozeroy", fillcolor="rgba(0, 114, 178, 0.15)")],
-        title=f"Weight of the balanced batch, alpha = {alpha:g}",
-        xaxis={"title": "lam", "range": [0, 1]},
-        yaxis={"title": "density of Beta(alpha, 1)", "range": [0, 4]},
-        showlegend=True,
-    )
-    for name, value, colour, dash in (
-        ("mean", mean, VERMILLION, "dash"),
-        ("median", median, GREEN, "dot"),
-    ):
-        line = {"color": colour, "dash": dash, "width": 3}
-        figure.add_scatter(
-            x=[value, value], y=[0, 4], mode="lines", name=f"{name} {value:.3g}", line=line
-        )
-    return figure
+def plot_gallery(parts, class_names):
+    """Mixed images with provenance: both parents with class and row, lam, and how often the balanced one was used."""
+    captions = []
+    for k, lam in enumerate(parts.lam):
+        base = clip(class_names[parts.base_labels[k]], 15)
+        balanced = clip(class_names[parts.balanced_labels[k]], 15)
+        lines = [f"{1 - lam:.2f} {base}", f"row {parts.base_rows[k]}"]
+        lines += [f"{lam:.2f} {balanced}", f"row {parts.balanced_rows[k]}"]
+        captions.append("\n".join([*lines, f"used {parts.uses[k]} times"]))
+    layout = {
+        "title": "Mixed images with their parents",
+        "height": 500,
+        "margin": {"b": 130},
+        "uirevision": "gallery",
+    }
+    return plot_mixed_strip(parts.base, parts.balanced, parts.mixed, parts.lam, captions, **layout)
 
 
 def plot_mixed_strip(base, balanced, mixed, lams, captions, **layout):
@@ -122,7 +101,7 @@ def plot_mixed_strip(base, balanced, mixed, lams, captions, **layout):
         place = {"x": (column + 0.5) * step_x, "y": 3 * step_y, "yanchor": "top"}
         notes.append(common | place | {"text": text, "font": {"size": 12}})
     return make_figure(
-        [go.Image(source=to_data_uri(mosaic), hoverinfo="skip")],
+        [go.Image(source=to_data_uri(to_picture(mosaic)), hoverinfo="skip")],
         annotations=notes,
         xaxis={"visible": False},
         yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "top"},
@@ -145,15 +124,6 @@ def make_mosaic(rows):
         for row in rows
     ]
     return np.concatenate([np.concatenate(list(row), axis=1) for row in tiles])
-
-
-def to_data_uri(image):
-    """One picture (H, W, 1 or 3) uint8 as a PNG that a page can hold."""
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(buffer, "PNG")
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _zoom(width):

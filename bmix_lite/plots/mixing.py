@@ -1,9 +1,8 @@
-"""Figures of lesson 3 that join several views: alpha at work, one pair of images, a gallery with provenance."""
+"""Figures of what mixing does to numbers: alpha at work, and the classes before and after."""
 
 import numpy as np
 import plotly.graph_objects as go
 
-from bmix_lite.base.errors import require, require_choice
 from bmix_lite.distribution import (
     class_probabilities,
     expected_draws,
@@ -12,31 +11,32 @@ from bmix_lite.distribution import (
     median_lam,
     mixed_class_probabilities,
 )
-from bmix_lite.plots.images import make_mosaic, plot_mixed_strip, to_data_uri
 from bmix_lite.plots.theme import (
     BLACK,
     BLUE,
     CROSS,
     GREEN,
     GREY,
+    PATTERNS,
     VERMILLION,
     dress,
     make_figure,
     make_panels,
     name_classes,
+    stand_names,
 )
 
 GRID = np.geomspace(1e-4, 1, 120)  # of lam: dense where the density is steep
 DENSEST = 4  # top of the density's axis; the curve goes to infinity at lam = 0 for alpha < 1
 
 
-def compute_alpha_view(counts, alpha, q, lams):
-    """The numbers behind the three views of one alpha, by name; density at `lams`, 0 where alpha is 0."""
+def compute_alpha_view(counts, alpha, q):
+    """The numbers behind the three views of one alpha; density at GRID, 0 where alpha is 0."""
     draws, weight = int(np.sum(counts)), mean_lam(alpha)
     return {
         "mean": weight,
         "median": median_lam(alpha),
-        "density": lam_density(lams, alpha) if alpha > 0 else np.zeros_like(lams),
+        "density": lam_density(GRID, alpha) if alpha > 0 else np.zeros_like(GRID),
         "base": (1 - weight) * expected_draws(counts, q, draws),
         "balanced": weight * expected_draws(counts, 0, draws),
         "shares": mixed_class_probabilities(counts, q, alpha),
@@ -58,7 +58,7 @@ def plot_alpha_views(counts, alpha, q=1.0, class_names=None, drawn=None):
     figure = make_panels(
         2, 2, specs=specs, subplot_titles=titles, vertical_spacing=0.17, horizontal_spacing=0.1
     )
-    view = compute_alpha_view(counts, alpha, q, GRID)
+    view = compute_alpha_view(counts, alpha, q)
     curve = go.Scatter(
         x=GRID, y=view["density"], mode="lines", line={"color": BLUE, "width": 3}, fill="tozeroy"
     )
@@ -129,76 +129,43 @@ def plot_alpha_views(counts, alpha, q=1.0, class_names=None, drawn=None):
     return figure.update_yaxes(range=[0, top], row=2, col=1)
 
 
-def plot_pair(data, first, second, lam):
-    """One image of class `first` and one of class `second` (numbers) mixed with weight lam, and the soft label."""
-    classes = len(data.class_names)
-    for name, value in (("first", first), ("second", second)):
-        require_choice(name, value, tuple(range(classes)))
-    require(0 <= lam <= 1, f"lam must lie in [0, 1], got {lam!r}")
-    rows = data.rows("train")
-    one, other = (data.images[rows[data.labels[rows] == label][0]] for label in (first, second))
-    mixed = np.round((1 - lam) * one.astype(float) + lam * other).astype(np.uint8)
-    mosaic = make_mosaic([np.stack([one, other, mixed])])
-    pixels = go.Image(source=to_data_uri(mosaic), hoverinfo="skip")
-    step, over = mosaic.shape[1] / 3, {"yanchor": "bottom", "showarrow": False, "y": -4}
-    words = ("base", "balanced", f"mixed, lam {lam:.2f}")
-    label = np.zeros(classes)
-    label[first] += 1 - lam
-    label[second] += lam
-    look = {
-        "orientation": "h",
-        "marker": {"color": BLUE, "pattern": {"shape": "/"}},
-        "cliponaxis": False,
+def plot_class_shares(counts, q=1.0, alpha=0.2, class_names=None, drawn=None, highest=None):
+    """Share of label mass per class: the data, the base stream with `q`, and after Balanced-MixUp.
+
+    counts (C,); drawn (C,) or None: shares seen in a simulated epoch, as crosses; highest: top of the axis
+    """
+    names = name_classes(class_names if class_names is not None else range(len(counts)), counts)
+    shares = {
+        "data": (class_probabilities(counts, 1), GREY),
+        f"base stream, q = {q:g}": (class_probabilities(counts, q), BLUE),
+        f"after mixing, alpha = {alpha:g}": (
+            mixed_class_probabilities(counts, q, alpha),
+            VERMILLION,
+        ),
     }
-    look |= {
-        "text": [f"{share:.2f}" if share else "" for share in label],
-        "textposition": "outside",
-    }
-    ticks = {
-        "tickvals": np.arange(classes),
-        "ticktext": name_classes(data.class_names),
-        "autorange": "reversed",
-    }
-    return make_figure(
-        [pixels, go.Bar(x=label, y=np.arange(classes), xaxis="x2", yaxis="y2", **look)],
-        title="One pair of images: pixels and soft label",
-        height=130 + max(220, 22 * classes),
-        showlegend=False,
-        uirevision="pair",
-        annotations=[over | {"x": (k + 0.48) * step, "text": text} for k, text in enumerate(words)],
-        xaxis={"visible": False, "domain": [0, 0.52]},
-        yaxis={"visible": False, "scaleanchor": "x", "constraintoward": "middle"},
-        xaxis2={
-            "domain": [0.68, 1],
-            "anchor": "y2",
-            "title": "soft label: share of the class",
-            "range": [0, 1.12],
-        },
-        yaxis2=ticks | {"anchor": "x2", "automargin": True, "zeroline": False},
+    places = np.arange(len(counts))
+    width = 0.8 / len(shares)
+    traces = [
+        go.Bar(
+            name=name, x=places, y=share, marker={"color": colour, "pattern": {"shape": pattern}}
+        )
+        for (name, (share, colour)), pattern in zip(shares.items(), PATTERNS, strict=False)
+    ]
+    even = {"name": "all classes equal", "x": [-0.5, len(counts) - 0.5], "y": [1 / len(counts)] * 2}
+    traces.append(
+        go.Scatter(**even, mode="lines", line={"color": GREEN, "dash": "dash", "width": 2})
     )
-
-
-def plot_gallery(parts, class_names):
-    """Mixed images with provenance: both parents with class and row, lam, and how often the balanced one was used."""
-    captions = []
-    for k, lam in enumerate(parts.lam):
-        lines = [
-            f"{1 - lam:.2f} {_short(class_names[parts.base_labels[k]])}",
-            f"row {parts.base_rows[k]}",
-        ]
-        lines += [
-            f"{lam:.2f} {_short(class_names[parts.balanced_labels[k]])}",
-            f"row {parts.balanced_rows[k]}",
-        ]
-        captions.append("\n".join([*lines, f"used {parts.uses[k]} times"]))
-    layout = {
-        "title": "Mixed images with their parents",
-        "height": 500,
-        "margin": {"b": 130},
-        "uirevision": "gallery",
-    }
-    return plot_mixed_strip(parts.base, parts.balanced, parts.mixed, parts.lam, captions, **layout)
-
-
-def _short(name):
-    return name if len(str(name)) <= 14 else f"{str(name)[:12]}..."
+    if drawn is not None:
+        over = go.Scatter(
+            name="drawn in one epoch", x=places + width, y=drawn, mode="markers", marker=CROSS
+        )
+        traces.append(over)
+    top = highest or max(share.max() for share, _ in shares.values()) * 1.1
+    figure = make_figure(
+        traces,
+        title="Share of label mass per class",
+        barmode="group",
+        yaxis={"title": "share of label mass (0 to 1)", "range": [0, top]},
+        xaxis={"tickvals": places, "ticktext": names, "zeroline": False},
+    )
+    return stand_names(figure, names)

@@ -1,24 +1,20 @@
 """What lies behind a confusion matrix: the images of a cell, and curves without a threshold."""
 
-import base64
-import io
-from pathlib import Path
-
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 from sklearn.metrics import auc, roc_curve
 
-from bmix_lite.base.errors import require, require_choice
-from bmix_lite.metrics import confusion_matrix, per_class_auc
-from bmix_lite.plots.images import to_data_uri
-from bmix_lite.plots.runs import plot_recall_by_size
+from bmix_lite.base.errors import require_choice, require_integer
+from bmix_lite.comparison.predictions import read_probabilities, require_methods, split_runs
+from bmix_lite.data.imageset import to_data_uri, to_picture
+from bmix_lite.metrics import confusion_matrix
 from bmix_lite.plots.theme import (
     COLOURS,
     DASHES,
     GREY,
     VERMILLION,
     as_text,
+    clip,
     make_figure,
     name_classes,
 )
@@ -38,41 +34,6 @@ DIAGONAL = {
     "line": {"color": GREY, "dash": "dash", "width": 1.5},
 }
 RATES = np.linspace(0, 1, 201)  # false positive rates at which ROC curves are averaged
-
-
-def collect_predictions(experiment, groups, data, split="test"):
-    """{name: DataFrame} of all predictions of its runs, one row for each image and seed.
-
-    experiment: the folder of the runs; groups: {name: runs} as `comparison.group_runs` gives them; data: their ImageSet
-    Columns: seed, index (row of `data`), label, predicted (the most probable class), p_0 ... p_(C-1).
-    Raises BmixError where a run was made on other data, or its predictions are not those of the split.
-    """
-    rows, pooled = data.rows(split), {}
-    for name, runs in groups.items():
-        pooled[name] = []
-        for run in runs:
-            path, recipe = Path(experiment) / run["run_id"] / "predictions.csv", run["recipe"]
-            made_on = f"{recipe['dataset']!r}, fold {recipe['fold']}: other images, labels or split than data has"
-            require(
-                run["fingerprint"] == data.fingerprint, f"{run['run_id']} was made on {made_on}"
-            )
-            table = pd.read_csv(path)
-            table = (
-                table[table["split"] == split]
-                .sort_values("index", ignore_index=True)
-                .drop(columns="split")
-            )
-            same = np.array_equal(table["index"], rows) and np.array_equal(
-                table["label"], data.labels[rows]
-            )
-            require(
-                same,
-                f"{path}: its {len(table)} {split} predictions are not of the {len(rows)} images of data",
-            )
-            table.insert(0, "seed", recipe["seed"])
-            table.insert(3, "predicted", read_probabilities(table).argmax(axis=1))
-            pooled[name].append(table)
-    return {name: pd.concat(tables, ignore_index=True) for name, tables in pooled.items()}
 
 
 def plot_cell_matrix(predictions_by_method, class_names, true, predicted, name=""):
@@ -140,7 +101,7 @@ def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
     require_choice("name", name, tuple(predictions_by_method))
     predictions = predictions_by_method[name]
     true, predicted = _require_classes(len(data.class_names), true=true, predicted=predicted)
-    require(isinstance(limit, int) and limit >= 1, f"limit must be an integer >= 1, got {limit!r}")
+    require_integer("limit", limit, 1)
     inside = predictions[(predictions["label"] == true) & (predictions["predicted"] == predicted)]
     runs, height = predictions["seed"].nunique(), -(-limit // COLUMNS) * (TILE + CAPTION)
     cell = inside.groupby("index")[[f"p_{predicted}", f"p_{true}"]].mean()
@@ -152,9 +113,7 @@ def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
     for row, (sure, *right) in zip(shown, cell.to_numpy()[:limit], strict=True):
         lines = [f"predicted {sure:.2f}", *(f"true {share:.2f}" for share in right), f"row {row}"]
         captions.append("<br>".join(lines + [f"{times[row]} of {runs} runs"] * (runs > 1)))
-    names = name_classes(
-        [text if len(text) <= 26 else f"{text[:24]}..." for text in data.class_names]
-    )
+    names = name_classes([clip(text, 27) for text in data.class_names])
     found = f"images {len(cell)}" + (
         f", predictions {len(inside)} in {runs} runs" if runs > 1 else ""
     )
@@ -201,7 +160,7 @@ def plot_roc(predictions_by_method, class_names, which):
 
     Runs are not pooled: scores of different networks are not on one scale. Legend: mean AUC and its range over runs.
     """
-    _require_methods(predictions_by_method)
+    require_methods(predictions_by_method)
     (which,) = _require_classes(len(class_names), which=which)
     traces = [go.Scatter(name="chance: 0.500", **DIAGONAL)]
     for j, (name, predictions) in enumerate(predictions_by_method.items()):
@@ -216,7 +175,7 @@ def plot_roc(predictions_by_method, class_names, which):
             "line": {"color": COLOURS[j % 5], "dash": DASHES[(j + j // 5) % 5], "width": 2},
             "mode": "lines",
         }
-        style["name"] = f"{as_text(name)}: {_mean_and_range([auc(*curve) for curve in curves])}"
+        style["name"] = f"{as_text(name)}: {mean_and_range([auc(*curve) for curve in curves])}"
         traces.append(go.Scatter(x=np.append(0, RATES), y=np.append(0, mean), **style))
     title = f"ROC curves of {name_classes(class_names)[which]} against the rest"
     figure = make_figure(
@@ -234,34 +193,8 @@ def plot_roc(predictions_by_method, class_names, which):
     )
 
 
-def collect_aucs(predictions):
-    """One-against-rest AUC of every class in every run, (runs, C); NaN where a class is absent from the split."""
-    return np.array(
-        [per_class_auc(labels, probabilities) for labels, probabilities in split_runs(predictions)]
-    )
-
-
-def plot_auc_by_size(predictions_by_method, counts, class_names):
-    """One-against-rest AUC of each class against its number of training images, counts (C,)."""
-    _require_methods(predictions_by_method)
-    aucs = {
-        as_text(name): collect_aucs(predictions)
-        for name, predictions in predictions_by_method.items()
-    }
-    figure = plot_recall_by_size(aucs, counts, class_names)
-    figure.update_layout(
-        title_text="AUC against class size: mean over runs, bars from lowest to highest run"
-    )
-    low = min(0.95, *(np.min(values[~np.isnan(values)], initial=1) for values in aucs.values()))
-    return figure.update_yaxes(
-        title="AUC of the class against the rest", range=[low - 0.005, 1.005]
-    )
-
-
 def _draw_tiles(images):
     """Images (K, H, W, C) as one picture, COLUMNS in a line with room for captions below; a data URI."""
-    from PIL import Image
-
     channels = images.shape[3]
     tiles = np.full(
         (-(-len(images) // COLUMNS) or 1, COLUMNS, TILE + CAPTION, TILE + GAP, channels),
@@ -269,7 +202,7 @@ def _draw_tiles(images):
         np.uint8,
     )
     for place, image in enumerate(images):
-        tile = Image.fromarray(image.squeeze(-1) if channels == 1 else image)
+        tile = to_picture(image)
         tile.thumbnail((TILE, TILE))
         zoom = TILE // max(tile.size)
         pixels = (
@@ -280,32 +213,18 @@ def _draw_tiles(images):
         )
         top, left = TILE - len(pixels), (TILE - pixels.shape[1]) // 2
         tiles[place // COLUMNS, place % COLUMNS, top:TILE, left : left + pixels.shape[1]] = pixels
-    picture = tiles.swapaxes(1, 2).reshape(-1, COLUMNS * (TILE + GAP), channels)
+    picture = to_picture(tiles.swapaxes(1, 2).reshape(-1, COLUMNS * (TILE + GAP), channels))
     uri, quality = to_data_uri(picture), 90
     while len(uri) > MOST_BYTES and quality > 5:
-        quality, buffer = quality // 2, io.BytesIO()
-        Image.fromarray(picture.squeeze(-1) if channels == 1 else picture).save(
-            buffer, "JPEG", quality=quality
-        )
-        uri = "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+        quality = quality // 2
+        uri = to_data_uri(picture, "JPEG", quality=quality)
     return uri
 
 
-def read_probabilities(predictions):
-    """Probabilities (n, C) of a DataFrame of `collect_predictions`."""
-    return predictions[[name for name in predictions if name.startswith("p_")]].to_numpy()
-
-
-def split_runs(predictions):
-    """(labels (n,), probabilities (n, C)) of each run."""
-    labels, seeds = predictions["label"].to_numpy(), predictions["seed"].to_numpy()
-    values = read_probabilities(predictions)
-    return [(labels[seeds == seed], values[seeds == seed]) for seed in np.unique(seeds)]
-
-
-def _mean_and_range(values):
+def mean_and_range(values):
+    """A number of every run in words: "0.875 (0.750 to 1.000)"."""
     spread = f" ({min(values):.3f} to {max(values):.3f})" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}" if values else "not defined"
+    return f"{np.mean(values):.3f}{spread}" if len(values) else "not defined"
 
 
 def _require_classes(classes, **numbers):
@@ -313,7 +232,3 @@ def _require_classes(classes, **numbers):
     for name, number in numbers.items():
         require_choice(name, number, range(classes))
     return [int(number) for number in numbers.values()]
-
-
-def _require_methods(found):
-    require(len(found) >= 1, "predictions_by_method needs at least one method")

@@ -26,11 +26,15 @@ def as_text(value):
     return escaped.replace("$", "&#36;") or "(no name)"
 
 
+def clip(text, most):
+    """The text, cut to `most` characters with three dots at its end where it is longer."""
+    text = str(text)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def name_classes(class_names, counts=None):
     """Class names for an axis, each with its n, made unique so that no bar hides another."""
-    names = [
-        as_text(name if len(str(name)) <= 40 else f"{str(name)[:37]}...") for name in class_names
-    ]
+    names = [as_text(clip(name, 40)) for name in class_names]
     while len(set(names)) < len(names):  # once is enough but for names that look like these
         names = [
             name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)

@@ -11,6 +11,7 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import hash_json, sha256_of, write_atomic
+from bmix_lite.data.imageset import to_picture
 from bmix_lite.preparation.decode import decode_image
 
 CHUNK = 32  # images: few enough that a kill loses little, many enough that files and messages cost nothing
@@ -141,7 +142,7 @@ def _read_shape(file, box):
 def _make_grey(image):
     from PIL import Image
 
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image).convert("L")
+    picture = to_picture(image).convert("L")
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
 
 

@@ -27,7 +27,7 @@ USUAL = 0.9  # of the labels must be numbers before the others are taken for sli
 
 def find_odd_labels(items, names=None):
     """Faults of labels that do not belong: not among `names` where given, or no number where nearly all are."""
-    labels = [item.label.strip() for item in items]
+    labels = [item.class_label for item in items]
     numbers = [bool(re.fullmatch(r"\d+", label)) for label in labels]
     if names is not None:
         right, known = [label in names for label in labels], f"one of {shorten(names)}"
@@ -54,9 +54,17 @@ def order_classes(labels):
     return sorted(distinct, key=lambda label: (int(label), label) if numbered else label)
 
 
+def strip_labels(listed):
+    """The Counter of labels without the blanks around them. listed: a Counter of labels."""
+    counts = Counter()
+    for label, count in listed.items():
+        counts[label.strip()] += count
+    return counts
+
+
 def find_class_faults(items, rows, listed, names=None):
     """Faults of whole classes. rows: the images that are left; listed: a Counter of the labels of all rows."""
-    left, faults = Counter(items[number].label.strip() for number in rows), []
+    left, faults = Counter(items[number].class_label for number in rows), []
     spellings = defaultdict(Counter)
     for label, count in listed.items():
         spellings[" ".join(label.split()).casefold()][label] += count
@@ -66,9 +74,7 @@ def find_class_faults(items, rows, listed, names=None):
                 f"{label!r} ({count} images)" for label, count in sorted(written.items())
             )
             faults.append(Fault("spelling", next(iter(written)).strip(), ways))
-    counts = Counter()
-    for label, count in listed.items():
-        counts[label.strip()] += count
+    counts = strip_labels(listed)
     for label in sorted(counts):
         if left[label] == 0:
             faults.append(
@@ -77,7 +83,7 @@ def find_class_faults(items, rows, listed, names=None):
     given = any(items[number].split or items[number].fold for number in rows)
     sides = defaultdict(set)
     for number in rows:
-        sides[items[number].label.strip()].add(items[number].split)
+        sides[items[number].class_label].add(items[number].split)
     for label, found in sorted(sides.items()):
         if found <= {"val", "test"}:
             faults.append(
@@ -109,7 +115,7 @@ def find_absences(items, rows, order):
     groups = np.array([items[number].group for number in rows])
     if not all(groups) or any(items[number].split or items[number].fold for number in rows):
         return []
-    labels = np.array([order.index(items[number].label.strip()) for number in rows])
+    labels = np.array([order.index(items[number].class_label) for number in rows])
     ids = [items[number].id for number in rows]
     data = ImageSet(np.zeros((len(rows), 1, 1, 1), np.uint8), labels, order, groups=groups, ids=ids)
     try:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.errors import BmixError, require, require_choice, require_integer
 
 FITS = ("crop", "pad", "stretch")
 LARGEST = 50_000_000  # pixels of a file; a larger one is refused before it is decoded (a cut-out belongs before this)
@@ -26,7 +26,7 @@ def decode_image(path, size, *, fit="crop", bits=16, box=None):
 
     require_choice("fit", fit, FITS)
     require_choice("bits", bits, HALF_TONES)
-    require(isinstance(size, int) and size > 0, f"size must be an integer > 0, got {size!r}")
+    require_integer("size", size, 1)
     path = Path(path)
     try:
         with warnings.catch_warnings():

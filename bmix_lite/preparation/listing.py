@@ -28,6 +28,11 @@ class Item:
     fold: str = ""
     box: tuple | None = None
 
+    @property
+    def class_label(self):
+        """The label without the blanks around it, by which classes are told apart."""
+        return self.label.strip()
+
 
 @dataclass
 class Listing:

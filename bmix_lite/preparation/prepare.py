@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.errors import BmixError, require, require_choice, require_integer
 from bmix_lite.base.files import hash_json
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
@@ -16,6 +16,7 @@ from bmix_lite.preparation.class_faults import (
     find_class_faults,
     find_odd_labels,
     order_classes,
+    strip_labels,
 )
 from bmix_lite.preparation.decode import FITS, HALF_TONES
 from bmix_lite.preparation.image_faults import (
@@ -62,10 +63,7 @@ def prepare(
     require_choice("on_bad", on_bad, ("stop", "skip"))
     require_choice("fit", fit, FITS)
     require_choice("bits", bits, HALF_TONES)
-    require(
-        isinstance(size, int) and 1 <= size <= 4096,
-        f"size must be a whole number of 1 to 4096, got {size!r}",
-    )
+    size = require_integer("size", size, 1, 4096)
     folder, images = (
         Path(folder),
         source if isinstance(source, Listing) else list_images(source, **listing),
@@ -99,7 +97,7 @@ def prepare(
     items = [images.items[number] for number in left]
     data = ImageSet(
         np.load(folder / "images.npy", mmap_mode="r"),
-        np.array([order.index(item.label.strip()) for item in items]),
+        np.array([order.index(item.class_label) for item in items]),
         names,
         groups=_column(items, "group"),
         split=_column(items, "split"),
@@ -165,9 +163,8 @@ def find_faults(images, facts, size, class_names=None):
 
 
 def _report(images, faults, left, on_bad, names):
-    listed, kept = Counter(), Counter(images.items[number].label.strip() for number in left)
-    for label, count in images.labels.items():
-        listed[label.strip()] += count
+    listed = strip_labels(images.labels)
+    kept = Counter(images.items[number].class_label for number in left)
     classes = {
         names.get(label, label): (listed[label], kept[label]) for label in order_classes(listed)
     }

@@ -1,15 +1,13 @@
 """The report of a preparation: every fault in one table, one JSON, and one page with pictures of the offenders."""
 
-import base64
-import io
 import json
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.base.files import read_static, write_atomic, write_json
-from bmix_lite.base.spreadsheets import guard
+from bmix_lite.base.files import fill_static, guard, write_atomic, write_json
+from bmix_lite.data.imageset import to_data_uri, to_picture
 from bmix_lite.preparation.faults import KINDS, LEVELS
 
 FORMAT = 1
@@ -111,14 +109,12 @@ def read_report(folder):
 
 def render_report(report, pictures):
     """The page, with all names escaped and no request to anywhere."""
-    from jinja2 import Environment
-
     grouped, budget = defaultdict(list), THUMBNAILS
     for fault in report.faults:
         if len(grouped[fault["kind"]]) < ROWS:
             shown = [name for name in fault["images"][:SHOWN] if name in pictures][: max(0, budget)]
             budget -= len(shown)
-            shown = [{"name": name, "data": _encode(pictures[name])} for name in shown]
+            shown = [{"name": name, "data": _draw_thumbnail(pictures[name])} for name in shown]
             grouped[fault["kind"]].append(fault | {"pictures": shown})
     counts = report.counts()
     kinds = [
@@ -131,17 +127,10 @@ def render_report(report, pictures):
         }
         for kind in counts
     ]
-    page = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
-        read_static("report.html")
-    )
-    return page.render(report=report, kinds=kinds)
+    return fill_static("report.html", report=report, kinds=kinds)
 
 
-def _encode(image):
-    from PIL import Image
-
-    picture = Image.fromarray(image[..., 0] if image.shape[2] == 1 else image)
+def _draw_thumbnail(image):
+    picture = to_picture(image)
     picture.thumbnail((96, 96))
-    content = io.BytesIO()
-    picture.save(content, "PNG")
-    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+    return to_data_uri(picture)

@@ -1,6 +1,5 @@
 // Three views of one alpha as SVG. The numbers come from Python; moving the slider only moves shapes.
 const NS = "http://www.w3.org/2000/svg";
-const DENSEST = 4;  // top of the density's axis; for alpha < 1 the curve goes to infinity at lam = 0
 
 function put(parent, tag, attributes = {}, text) {
   const node = document.createElementNS(NS, tag);
@@ -36,7 +35,7 @@ function makeHatch(defs, id, colour) {
 export default {
   render({model, el}) {
     const [alphas, views, fixed] = ["alphas", "views", "fixed"].map(name => model.get(name));
-    const {names, counts, lams, data, colours} = fixed;
+    const {names, counts, lams, data, colours, densest} = fixed;
     const id = `alpha-${Math.random().toString(36).slice(2)}`;
     const many = names.length > 12;
     const longest = many ? 14 : 9;
@@ -58,7 +57,7 @@ export default {
     const heaviest = Math.max(...views.flatMap(view => view.base.map((base, k) => base + view.balanced[k]))) * 1.05;
     const largest = Math.max(...data, ...views.flatMap(view => [...view.shares, ...(view.drawn ?? [])])) * 1.1;
 
-    const left = makePanel(svg, {x: 50, y: 50, width: narrow ? 410 : 390, height: 190, top: DENSEST, ticks: [0, 1, 2, 3, 4], title: "weight lam of the balanced batch: density"});
+    const left = makePanel(svg, {x: 50, y: 50, width: narrow ? 410 : 390, height: 190, top: densest, ticks: makeTicks(densest), title: "weight lam of the balanced batch: density"});
     for (const tick of [0, 0.2, 0.4, 0.6, 0.8, 1]) put(svg, "text", {x: left.x(tick), y: left.foot + 18, "text-anchor": "middle"}, String(tick));
     const area = put(svg, "path", {fill: colours.blue, "fill-opacity": 0.15});
     const curve = put(svg, "path", {fill: "none", stroke: colours.blue, "stroke-width": 2.5});

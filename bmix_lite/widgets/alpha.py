@@ -10,11 +10,10 @@ import traitlets
 from bmix_lite.base.errors import require
 from bmix_lite.base.files import read_static
 from bmix_lite.distribution import class_probabilities
-from bmix_lite.plots.mixing import compute_alpha_view, plot_alpha_views
+from bmix_lite.plots.mixing import DENSEST, GRID, compute_alpha_view, plot_alpha_views
 from bmix_lite.plots.theme import BLACK, BLUE, GREEN, GREY, VERMILLION
 from bmix_lite.widgets.explore import StaticTwin
 
-LAMS = np.geomspace(1e-3, 1, 80)  # where the density is drawn: dense where it is steep
 ALPHAS = np.round(np.arange(0.05, 2.001, 0.05), 2)
 COLOURS = {"blue": BLUE, "vermillion": VERMILLION, "green": GREEN, "grey": GREY, "black": BLACK}
 
@@ -45,13 +44,13 @@ class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
         self._draw = draw or (lambda alpha: None)
         self.set_trait("alphas", steps)
         self.set_trait("views", [compute_view(counts, q, step, self._draw(step)) for step in steps])
-        fixed = {
-            "names": names,
-            "counts": [int(n) for n in counts],
-            "lams": _round(LAMS),
-            "colours": COLOURS,
+        fixed = {"names": names, "counts": [int(n) for n in counts], "colours": COLOURS}
+        fixed |= {
+            "densest": DENSEST,
+            "lams": _round(GRID),
+            "data": _round(class_probabilities(counts, 1)),
         }
-        self.set_trait("fixed", fixed | {"data": _round(class_probabilities(counts, 1))})
+        self.set_trait("fixed", fixed)
         super().__init__(alpha=float(alpha))
 
     def __repr__(self):
@@ -64,7 +63,7 @@ class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
 
 def compute_view(counts, q, alpha, drawn=None):
     """What the three views show at one alpha, as plain rounded lists."""
-    view = compute_alpha_view(counts, alpha, q, LAMS)
+    view = compute_alpha_view(counts, alpha, q)
     numbers = {name: float(f"{view.pop(name):.4g}") for name in ("mean", "median")}
     lists = {name: _round(values) for name, values in view.items()}
     return numbers | lists | {"drawn": None if drawn is None else _round(drawn)}

@@ -7,10 +7,21 @@ import sys
 import threading
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bmix_lite.base import files
-from bmix_lite.base.files import append_line, remove_leftovers, sha256_of, write_atomic, write_json
+from bmix_lite.base.files import (
+    append_line,
+    guard,
+    remove_leftovers,
+    sha256_of,
+    unguard,
+    write_atomic,
+    write_json,
+)
 
+pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 DISK_FULL = OSError(errno.ENOSPC, "No space left on device")
 
 
@@ -185,3 +196,22 @@ def test_a_full_disk_is_told_with_the_file_and_the_size(tmp_path, monkeypatch):
     ) as caught:
         write_atomic(tmp_path / "checkpoint.pt", bytes(2_500_000))
     assert (caught.value.errno, list(tmp_path.iterdir())) == (errno.ENOSPC, [])
+
+
+@pytest.mark.parametrize(
+    "text", ["=cmd|' /C calc'!A0", "+1", "-1", "@sum", "\t=1", "\r=1", "'=1", "''-"]
+)
+def test_what_a_spreadsheet_would_compute_begins_with_a_quote(text):
+    assert guard(text) == f"'{text}"
+    assert unguard(guard(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "007", "a=b", "'s Gravenhage", "'", "''", "é", " =1"])
+def test_other_text_is_left_as_it_is(text):
+    assert guard(text) == unguard(text) == text
+
+
+@given(st.text("'=+-@\t\ra0 ", max_size=6) | st.text())
+def test_any_text_comes_back_and_none_begins_as_a_formula(text):
+    assert unguard(guard(text)) == text
+    assert not guard(text).startswith(("=", "+", "-", "@", "\t", "\r"))

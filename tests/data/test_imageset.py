@@ -1,10 +1,13 @@
+import base64
 import dataclasses
+import io
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.data.imageset import SPLITS
+from bmix_lite.data.imageset import SPLITS, to_data_uri, to_picture
 from tiny import make
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
@@ -100,3 +103,12 @@ def test_the_fingerprint_depends_on_content_not_on_memory_layout_or_name():
 
 def test_the_fingerprint_does_not_ask_how_the_files_were_called():
     assert dataclasses.replace(BASE, ids=list("abcd")).fingerprint == BASE.fingerprint
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_picture_survives_its_way_into_the_page(channels):
+    image = np.random.default_rng(0).integers(0, 256, (5, 4, channels), dtype=np.uint8)
+    kind, content = to_data_uri(to_picture(image)).split(",")
+    assert kind == "data:image/png;base64"
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
+    assert np.array_equal(shown.reshape(image.shape), image)

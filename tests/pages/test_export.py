@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.pages.export import WIDGET_MIME, export_html, math_to_mathml
-from bmix_lite.plots.images import plot_class_shares
+from bmix_lite.plots.mixing import plot_class_shares
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME, explore, precomputing
 
 ATTACK = "<img src=x onerror=window.hit=1>"
@@ -451,9 +451,9 @@ def test_a_notebook_can_be_run_for_its_page_and_stays_as_it_is(tmp_path):
     path = tmp_path / "lesson.ipynb"
     lines = [
         "import ipywidgets as w",
-        "from bmix_lite.plots.images import plot_lam_density",
+        "from bmix_lite.plots.mixing import plot_class_shares",
         "from bmix_lite.widgets.explore import explore",
-        "explore(plot_lam_density, alpha=w.FloatSlider(0.2, min=0.1, max=1))",
+        "explore(plot_class_shares, counts=[9, 1], alpha=w.FloatSlider(0.2, min=0.1, max=1))",
     ]
     nbformat.write(new_notebook(cells=[new_code_cell("\n".join(lines))]), path)
     before = path.read_bytes()

@@ -11,13 +11,13 @@ from plotly import graph_objects
 from bmix_lite.base.errors import BmixError
 from bmix_lite.pages.export import WIDGET_MIME
 from bmix_lite.pages.refresh import clean, refresh
-from bmix_lite.plots.images import plot_class_shares
+from bmix_lite.plots.mixing import plot_class_shares
 from bmix_lite.widgets.explore import PLOTLY_MIME
 
 LESSON = (
-    "import sys\nimport ipywidgets\nfrom bmix_lite.plots.images import plot_class_shares, plot_lam_density\n"
+    "import sys\nimport ipywidgets\nfrom bmix_lite.plots.mixing import plot_class_shares\n"
     "from bmix_lite.widgets.explore import explore\nprint(6 * 7)\nprint('a bar', file=sys.stderr)",
-    "explore(plot_lam_density, alpha=ipywidgets.FloatSlider(0.2))",
+    "explore(plot_class_shares, counts=[9, 1], alpha=ipywidgets.FloatSlider(0.2))",
     "plot_class_shares([90, 9, 1], q=0.5, alpha=0.2)",
 )
 
@@ -67,7 +67,7 @@ def test_a_notebook_is_executed_in_its_folder_and_a_second_time_changes_nothing(
         == set(figure.data) | {"text/plain"}
         == {PLOTLY_MIME, "image/png", "text/plain"}
     )
-    assert live.data["text/plain"] == "explore(plot_lam_density, alpha=0.2)"
+    assert live.data["text/plain"] == "explore(plot_class_shares, alpha=0.2)"
     assert len(drawn) == 2
     assert not refresh(path)
     assert path.read_bytes() == first

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.comparison.intervals import chance_calibration_error
 from bmix_lite.metrics import expected_calibration_error
 from bmix_lite.plots.calibration import plot_reliability, tabulate_calibration
 from plots.test_predictions import make_predictions, random_predictions, split
@@ -51,18 +50,6 @@ def test_the_calibration_error_is_the_mean_of_the_runs_and_not_that_of_the_pool(
         "m<br>ECE 0.500 (0.500 to 0.500)<br>by chance "
     )
     assert (points_of(figure)[0].x.tolist(), points_of(figure)[0].y.tolist()) == ([0.5], [0.5])
-
-
-def test_the_table_has_every_run_s_error_and_the_mean_of_what_chance_gives():
-    tables = {"one": random_predictions(3), "other": random_predictions(3, seeds=1)}
-    table = tabulate_calibration(tables)
-    runs = split(tables["one"])
-    errors = [expected_calibration_error(*run) for run in runs]
-    assert table.loc["one", ["seed 0", "seed 1", "seed 2"]].tolist() == pytest.approx(errors)
-    assert table.loc["one", "mean"] == pytest.approx(np.mean(errors))
-    chance = [chance_calibration_error(probabilities) for _, probabilities in runs]
-    assert table.loc["one", "by chance"] == pytest.approx(np.mean(chance))
-    assert table.loc["other", ["seed 1", "seed 2"]].isna().all()
 
 
 @pytest.mark.parametrize("methods", [1, 2, 3, 4, 7])

@@ -1,17 +1,13 @@
-import dataclasses
 import html
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from bmix_lite.base.errors import BmixError
-from bmix_lite.course.simulate import draw_mixed_images
-from bmix_lite.data.datasets import load
-from bmix_lite.plots.mixing import plot_alpha_views, plot_gallery, plot_pair
-from examples import make_images
+from bmix_lite.plots.mixing import plot_alpha_views, plot_class_shares
 
 COUNTS = [90, 9, 1]
-HOSTILE = ["<img src=x onerror=1>", "$a_$", "糖尿病"]
+HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
 
 
 def by_name(figure):
@@ -20,7 +16,7 @@ def by_name(figure):
 
 @pytest.mark.parametrize("alpha", [0, 0.05, 0.2, 1, 2])
 def test_the_three_views_show_the_closed_forms(alpha):
-    traces = by_name(plot_alpha_views(COUNTS, alpha, 1.0, HOSTILE))
+    traces = by_name(plot_alpha_views(COUNTS, alpha, 1.0, HOSTILE[:3]))
     mean = alpha / (1 + alpha)
     assert list(traces["mean"].x) == pytest.approx([mean] * 2)
     assert list(traces["median"].x) == pytest.approx([0.5 ** (1 / alpha) if alpha else 0] * 2)
@@ -28,6 +24,8 @@ def test_the_three_views_show_the_closed_forms(alpha):
     assert np.asarray(traces["balanced stream"].y) == pytest.approx(
         [mean * 100 / (3 * n) for n in COUNTS]
     )
+    density = stats.beta(alpha, 1).pdf(traces["density"].x) if alpha else [0] * 120
+    assert np.asarray(traces["density"].y) == pytest.approx(density, rel=1e-9)
     shares = (np.array([0.9, 0.09, 0.01]) + alpha / 3) / (1 + alpha)
     assert np.asarray(traces["after mixing"].y) == pytest.approx(shares)
 
@@ -46,48 +44,66 @@ def test_drawn_shares_stand_over_the_bars_of_the_mix():
     assert np.all(np.asarray(crosses.x) > [0, 1, 2])
 
 
-def test_a_pair_is_mixed_pixel_for_pixel_and_label_for_label():
-    data = load("digits_lt")
-    one, two = (plot_pair(data, 0, 9, lam) for lam in (0, 0.25))
-    assert list(one.data[1].x) == [1] + [0] * 9
-    assert list(two.data[1].x) == [0.75] + [0] * 8 + [0.25]
-    assert one.data[0].source != two.data[0].source
-    assert any("lam 0.25" in note.text for note in two.layout.annotations)
-    assert list(plot_pair(data, 4, 4, 0.3).data[1].x) == [0] * 4 + [1] + [0] * 5
+@pytest.mark.parametrize("q", [0, 0.5, 1])
+@pytest.mark.parametrize("alpha", [0, 0.2, 3])
+def test_bars_are_the_closed_form_shares_of_data_base_stream_and_mix(q, alpha):
+    figure = plot_class_shares(COUNTS, q=q, alpha=alpha)
+    powers = np.array([n**q for n in COUNTS])
+    base = powers / powers.sum()
+    bars = {trace.name: trace.y for trace in figure.data if trace.type == "bar"}
+    assert list(bars) == ["data", f"base stream, q = {q:g}", f"after mixing, alpha = {alpha:g}"]
+    for seen, expected in zip(
+        bars.values(), ([0.9, 0.09, 0.01], base, (base + alpha / 3) / (1 + alpha)), strict=True
+    ):
+        assert seen == pytest.approx(expected, abs=1e-12)
+    assert figure.layout.yaxis.range[1] >= max(max(y) for y in bars.values())
 
 
-@pytest.mark.parametrize(
-    ("first", "second", "lam", "message"),
-    [(10, 0, 0.5, "first must be"), (0, -1, 0.5, "second must be"), (0, 1, 1.5, "lam must lie in")],
-)
-def test_classes_and_weights_that_do_not_exist_are_refused(first, second, lam, message):
-    with pytest.raises(BmixError, match=message):
-        plot_pair(load("digits_lt"), first, second, lam)
+def test_class_bars_differ_in_pattern_and_colour_and_stand_side_by_side():
+    figure = plot_class_shares(COUNTS)
+    bars = [trace for trace in figure.data if trace.type == "bar"]
+    assert (
+        len({bar.marker.pattern.shape for bar in bars})
+        == len({bar.marker.color for bar in bars})
+        == 3
+    )
+    assert figure.layout.barmode == "group"
 
 
-def test_the_gallery_names_both_parents_the_weight_and_the_uses():
-    data = load("digits_lt")
-    parts = draw_mixed_images(data, 1.0, 0.5, seed=0, epoch=2, size=4)
-    texts = [note.text for note in plot_gallery(parts, data.class_names).layout.annotations]
-    for k in range(4):
-        lam = parts.lam[k]
-        expected = [
-            f"<b>lam {lam:.2f}</b>",
-            f"{1 - lam:.2f} digit {parts.base_labels[k]}",
-            f"row {parts.base_rows[k]}",
-            f"{lam:.2f} digit {parts.balanced_labels[k]}",
-            f"row {parts.balanced_rows[k]}",
-            f"used {parts.uses[k]} times",
-        ]
-        assert "<br>".join(expected) in texts
+def test_the_line_of_equal_classes_lies_at_one_over_their_number():
+    (line,) = [
+        trace for trace in plot_class_shares([5, 4, 3, 2]).data if trace.name == "all classes equal"
+    ]
+    assert list(line.y) == [0.25, 0.25]
+    assert line.line.dash == "dash"
 
 
-def test_hostile_class_names_are_text_in_the_gallery_and_the_pair():
-    data = dataclasses.replace(make_images(), class_names=HOSTILE)
-    parts = draw_mixed_images(data, 1.0, 0.5, seed=0, size=8)
-    texts = "".join(note.text for note in plot_gallery(parts, data.class_names).layout.annotations)
-    assert "<img" not in texts
-    assert "&amp;lt;" not in texts
-    assert "<img src=x" in html.unescape(texts)
-    ticks = plot_pair(data, 0, 2, 0.5).layout.yaxis2.ticktext
-    assert not any("<img" in tick or "$" in tick for tick in ticks)
+def test_drawn_shares_are_crosses_over_the_bars_of_the_mix():
+    figure = plot_class_shares(COUNTS, drawn=[0.5, 0.3, 0.2])
+    crosses = figure.data[-1]
+    assert (crosses.mode, crosses.marker.symbol) == ("markers", "x-thin")
+    assert list(crosses.y) == [0.5, 0.3, 0.2]
+    assert crosses.x == pytest.approx(
+        np.arange(3) + 0.8 / 3
+    )  # the third of three bars that fill 0.8 of a place
+
+
+def test_the_top_of_the_shares_can_be_held_still_for_a_slider():
+    assert plot_class_shares(COUNTS, highest=0.4).layout.yaxis.range == (0, 0.4)
+
+
+@pytest.mark.parametrize("class_names", [HOSTILE, ["no", "yes"], [f"grade {j}" for j in range(20)]])
+def test_every_class_has_its_own_tick_with_its_name_and_n(class_names):
+    counts = np.arange(len(class_names), 0, -1) * 1000
+    axis = plot_class_shares(counts, class_names=class_names).layout.xaxis
+    assert len(set(axis.ticktext)) == len(axis.tickvals) == len(class_names)
+    for tick, name, n in zip(axis.ticktext, class_names, counts, strict=True):
+        shown = tick.removesuffix(f"<br>n={n:,}")
+        assert not set(shown) & set("<>$")
+        assert html.unescape(shown).startswith(name[:37] or "(no name)")
+
+
+def test_the_figure_of_class_shares_says_what_it_shows():
+    layout = plot_class_shares(COUNTS).layout
+    assert layout.title.text
+    assert layout.yaxis.title.text

@@ -475,8 +475,8 @@ def test_an_npz_of_medmnist_is_taken_as_it_is(tmp_path):
     [
         (dict(on_bad="ignore"), "on_bad must be one of stop, skip, got 'ignore'"),
         (dict(fit="squeeze"), "fit must be one of crop, pad, stretch"),
-        (dict(size=0), "size must be a whole number of 1 to 4096, got 0"),
-        (dict(size=64.0), "size must be a whole number"),
+        (dict(size=0), "size must be an integer in 1..4096, got 0"),
+        (dict(size=64.0), "size must be an integer in"),
         (dict(images="elsewhere"), "images: only for a table of labels"),
     ],
 )

@@ -10,7 +10,8 @@ from axe import check_page
 from bmix_lite.base.errors import BmixError
 from bmix_lite.distribution import class_probabilities
 from bmix_lite.pages.export import export_html
-from bmix_lite.widgets.alpha import LAMS, AlphaExplorer, compute_view
+from bmix_lite.plots.mixing import GRID
+from bmix_lite.widgets.alpha import AlphaExplorer, compute_view
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME, precomputing
 
 COUNTS = [90, 9, 1]
@@ -28,7 +29,7 @@ def test_a_view_holds_the_closed_forms():
     assert view["shares"] == pytest.approx(shares(0.25), rel=1e-5)
     assert view["base"] == pytest.approx([0.8] * 3, rel=1e-5)
     assert view["balanced"] == pytest.approx([0.2 * 100 / (3 * n) for n in COUNTS], rel=1e-5)
-    assert view["density"] == pytest.approx(0.25 * LAMS**-0.75, rel=1e-5)
+    assert view["density"] == pytest.approx(0.25 * GRID**-0.75, rel=1e-5)
     assert view["drawn"] is None
 
 

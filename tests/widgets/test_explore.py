@@ -10,7 +10,7 @@ import pytest
 from plotly.callbacks import Points
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.plots.images import plot_class_shares, plot_lam_density
+from bmix_lite.plots.mixing import plot_class_shares
 from bmix_lite.widgets.explore import (
     PLOTLY_MIME,
     Figure,
@@ -60,12 +60,14 @@ def test_moving_a_slider_redraws_the_bars_to_the_closed_form():
 
 def test_several_figures_share_one_control():
     alpha = ipywidgets.FloatSlider(0.2, min=0, max=10)
-    first, second = explore(
-        [lambda alpha: plot_class_shares(COUNTS, 0, alpha), plot_lam_density], alpha=alpha
-    ).figures
+    shown = [
+        lambda alpha: plot_class_shares(COUNTS, 0, alpha),
+        lambda alpha: plot_class_shares([3, 1], 1, alpha),
+    ]
+    first, second = explore(shown, alpha=alpha).figures
     alpha.value = 3.0
     assert first.data[2].name == "after mixing, alpha = 3"
-    assert list(second.data[1].x) == [pytest.approx(0.75)] * 2
+    assert list(second.data[2].y) == [pytest.approx((share + 3 / 2) / 4) for share in (0.75, 0.25)]
 
 
 def test_each_of_several_controls_redraws_and_keeps_the_others_value():

@@ -5,11 +5,10 @@ Whoever trains on them learns how a method behaves on ordered, rare, small lesio
 
 import os
 from concurrent.futures import ThreadPoolExecutor
-from numbers import Integral
 
 import numpy as np
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import require, require_integer
 from bmix_lite.base.randomness import stream
 from bmix_lite.data.fundus.anatomy import (
     VESSEL,
@@ -29,6 +28,7 @@ FEWEST = 2 * FOLDS  # images of a class, so that each fold has some
 CHUNK = (
     16  # eyes that are drawn together, from streams of their own; another number draws other eyes
 )
+LARGEST_SEED = 2**63 - 1
 APART = 0.75  # how far, in grades, a severity may lie from the grade when eyes of like severity are paired
 
 
@@ -40,9 +40,10 @@ def fundus_toy(*, fold=0, n=2000, size=64, seed=0):
     fold: 0 to 4, changes the split only; n: 100 to 100,000; size: 64 to 224 pixels; seed: another draws all anew.
     Shares: Kaggle, Diabetic Retinopathy Detection, 2015. Raises BmixError for an argument out of range.
     """
-    _require_integer("fold", fold, 0, FOLDS - 1)
-    _require_integer("n", n, 100, 100_000)
-    labels = _pair_grades(_count_grades(n), stream(_check_seed(seed), "fundus grades"))
+    require_integer("fold", fold, 0, FOLDS - 1)
+    require_integer("n", n, 100, 100_000)
+    require_integer("seed", seed, 0, LARGEST_SEED)
+    labels = _pair_grades(_count_grades(n), stream(seed, "fundus grades"))
     data = ImageSet(
         images=draw_fundus(labels, size, seed),
         labels=labels,
@@ -61,8 +62,8 @@ def draw_fundus(grades, size=64, seed=0):
     Row i shows the same eye, seen by the same camera, whatever its grade and however many rows follow: only the signs
     of disease follow the grade. grades (B,) integers 0 to 4; size: 64 to 224 pixels. Raises BmixError.
     """
-    _require_integer("size", size, 64, 224)
-    _check_seed(seed)
+    require_integer("size", size, 64, 224)
+    require_integer("seed", seed, 0, LARGEST_SEED)
     grades = np.asarray(grades)
     listed = grades.ndim == 1 and grades.size and np.issubdtype(grades.dtype, np.integer)
     require(
@@ -158,15 +159,3 @@ def _pair_grades(counts, rng):
     odd = len(grades) % 2  # the healthiest eye is then alone, last of all
     patients = rng.permuted(rng.permutation(ranked[odd:].reshape(-1, 2)), axis=1)
     return np.append(patients.ravel(), ranked[:odd])
-
-
-def _check_seed(seed):
-    _require_integer("seed", seed, 0, 2**63 - 1)
-    return seed
-
-
-def _require_integer(name, value, low, high):
-    whole = isinstance(value, Integral) and not isinstance(value, bool)
-    require(
-        whole and low <= value <= high, f"{name} must be an integer in {low}..{high}, got {value!r}"
-    )
