@@ -1,14 +1,13 @@
-"""Text for tables that are opened in a spreadsheet, which shows it and never computes it."""
+"""Text for tables that are opened in a spreadsheet: it shows the text and never computes it."""
 
 import re
 
-FORMULA = re.compile(
-    r"'*[=+\-@\t\r]"
-)  # what a spreadsheet computes, and such text that was guarded before
+# what a spreadsheet would compute, and such text that was guarded before
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def guard(text):
-    """The text with a quote before what a spreadsheet would compute; `unguard` takes it off again, exactly."""
+    """The text, with a quote before what a spreadsheet would compute; `unguard` takes it off."""
     return f"'{text}" if FORMULA.match(text) else text
 
 
