@@ -1,10 +1,10 @@
-"""Splits into training, validation and test images: stratified, groups together, whatever the order of the rows."""
+"""Splits into training, validation and test images: stratified, and groups stay together."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.distribution import count_classes
 
@@ -12,70 +12,87 @@ FOLDS = 5
 
 
 def assign_split(data, *, fold=0, folds=FOLDS, seed=0):
-    """The same ImageSet with a stratified split: fold `fold` is test, the next one val, the others train.
+    """The same ImageSet with a stratified split: fold `fold` is test, the next val, others train.
 
-    Images that share a group stay together. A "test" split that the data came with is kept, and the fold is val.
-    Folds that the data came with (`data.folds`) are kept instead; of two, one is test, and a fifth
-    of the other is val, or more where the rarest class has fewer than five images there.
+    Images that share a group stay together, and the order of the rows does not matter.
+    A "test" split that the data came with is kept, and the fold is val.
+    Folds that the data came with (`data.folds`) are kept too; of two, one is test, and a fifth of
+    the other is val, or more where the rarest class has fewer than five images there.
+    Raises BmixError where such a split cannot be made.
     """
-    kept = (
-        np.zeros(len(data.labels), bool) if data.split is None else np.asarray(data.split) == "test"
-    )
-    official = data.folds is not None and not kept.any()
-    folds = int(np.max(data.folds)) + 1 if official else folds
-    require(
-        isinstance(fold, int) and 0 <= fold < folds,
-        f"fold must lie in 0..{folds - 1}, got {fold!r}",
-    )
-    dealt = np.asarray(data.folds) if official else deal_folds(data, ~kept, folds, seed)
+    is_test = np.zeros(len(data.labels), bool)
+    if data.split is not None:
+        is_test = np.asarray(data.split) == "test"
+    test_is_given = is_test.any()
+    folds_are_given = data.folds is not None and not test_is_given
+    if folds_are_given:
+        folds = int(np.max(data.folds)) + 1
+    if not isinstance(fold, int) or not 0 <= fold < folds:
+        raise BmixError(f"fold must lie in 0..{folds - 1}, got {fold!r}")
+    fold_of = np.asarray(data.folds) if folds_are_given else deal_folds(data, ~is_test, folds, seed)
+    if test_is_given:
+        is_val = fold_of == fold
+    else:
+        is_test = fold_of == fold
+        is_val = _choose_val(data, fold_of == (fold + 1) % folds, folds, seed)
     split = np.full(len(data.labels), "train", dtype="<U5")
-    split[kept] = "test"
-    split[dealt == fold] = "val" if kept.any() else "test"
-    if not kept.any():
-        val = dealt == (fold + 1) % folds
-        if folds == 2:  # the whole other fold cannot be val: nothing would be left to train on
-            rarest = np.bincount(data.labels[val], minlength=len(data.class_names)).min()
-            val = deal_folds(data, val, max(2, min(FOLDS, int(rarest))), seed) == 0
-        split[val] = "val"
+    split[is_val] = "val"
+    split[is_test] = "test"
     return replace(data, split=split)
 
 
-def deal_folds(data, chosen, folds, seed=0):
-    """A fold for each chosen image, and -1 for the others, (N,): classes spread evenly, groups never divided.
+def _choose_val(data, next_fold, folds, seed):
+    """Which images validate, (N,) bool: the next fold, or a part of it where there are only two."""
+    if folds != 2:
+        return next_fold
+    # the whole other fold cannot be val: nothing would be left to train on
+    rarest = np.bincount(data.labels[next_fold], minlength=len(data.class_names)).min()
+    parts = max(2, min(FOLDS, int(rarest)))
+    return deal_folds(data, next_fold, parts, seed) == 0
 
-    chosen (N,) bool. Raises BmixError where a class has fewer images, or the data fewer groups, than folds.
+
+def deal_folds(data, chosen, folds, seed=0):
+    """A fold for each chosen image, and -1 for the others, (N,): classes spread evenly.
+
+    Groups are never divided. chosen (N,) bool. Raises BmixError where a class has fewer images,
+    or the data fewer groups, than folds.
     """
     from sklearn.model_selection import StratifiedKFold
 
     rows = np.flatnonzero(chosen)
     if data.ids is not None:
         rows = rows[np.argsort(np.asarray(data.ids)[rows].astype(str), kind="stable")]
-    labels, groups = (
-        data.labels[rows],
-        None if data.groups is None else np.asarray(data.groups)[rows],
-    )
-    counts = count_classes(labels, len(data.class_names))
-    small = [f"{data.class_names[j]!r} ({n})" for j, n in enumerate(counts) if n < folds]
-    require(
-        not small,
-        f"each class needs at least {folds} images for {folds} folds, too few in {', '.join(small)}",
-    )
-    alone = len(labels) if groups is None else len(set(groups.tolist()))
-    require(alone >= folds, f"there must be at least {folds} groups for {folds} folds, got {alone}")
-    state, dealt = derive_seed(seed, "folds") % 2**32, np.full(len(data.labels), -1)
+    labels = data.labels[rows]
+    groups = None if data.groups is None else np.asarray(data.groups)[rows]
+    _check_folds(data.class_names, labels, groups, folds)
+    state = derive_seed(seed, "folds") % 2**32
+    fold_of = np.full(len(data.labels), -1)
     if groups is not None:
-        dealt[rows] = deal_groups(labels, groups, folds, state)
-        return dealt
+        fold_of[rows] = deal_groups(labels, groups, folds, state)
+        return fold_of
     splitter = StratifiedKFold(folds, shuffle=True, random_state=state)
-    for number, (_, part) in enumerate(splitter.split(labels[:, None], labels)):
-        dealt[rows[part]] = number
-    return dealt
+    for fold, (_, part) in enumerate(splitter.split(labels[:, None], labels)):
+        fold_of[rows[part]] = fold
+    return fold_of
+
+
+def _check_folds(class_names, labels, groups, folds):
+    counts = count_classes(labels, len(class_names))
+    small = [f"{class_names[j]!r} ({n})" for j, n in enumerate(counts) if n < folds]
+    if small:
+        raise BmixError(
+            f"each class needs at least {folds} images for {folds} folds, "
+            f"too few in {', '.join(small)}"
+        )
+    units = len(labels) if groups is None else len(set(groups.tolist()))
+    require(units >= folds, f"there must be at least {folds} groups for {folds} folds, got {units}")
 
 
 def deal_groups(labels, groups, folds, state):
-    """The folds of scikit-learn's shuffled StratifiedGroupKFold, (n,), five times as fast: 100,000 images in 2 seconds.
+    """The folds of scikit-learn's shuffled StratifiedGroupKFold, (n,), five times as fast.
 
-    Each group, the most uneven first, goes where the classes' shares (n_cf / n_c) then differ least between the folds.
+    100,000 images take 2 seconds. Each group, the most uneven first, goes where the classes'
+    shares (n_cf / n_c) then differ least between the folds.
     """
     _, members = np.unique(groups, return_inverse=True)
     order = np.arange(members.max() + 1)
@@ -83,17 +100,16 @@ def deal_groups(labels, groups, folds, state):
     counts = np.zeros((len(order), labels.max() + 1))
     np.add.at(counts, (members, labels), 1)
     order = order[np.argsort(-np.std(counts[order], axis=1), kind="stable")]
-    sizes, fold_of = counts.sum(axis=0), np.empty(len(order), int)
-    filled, trial = np.zeros((folds, counts.shape[1])), np.arange(folds)
+    sizes = counts.sum(axis=0)
+    fold_of = np.empty(len(order), int)
+    filled = np.zeros((folds, counts.shape[1]))
+    trial = np.arange(folds)
     for group in order:
-        tried = np.repeat(
-            filled[None], folds, axis=0
-        )  # (folds, folds, C): what each choice of a fold would give
+        # (folds, folds, C): what each choice of a fold would give
+        tried = np.repeat(filled[None], folds, axis=0)
         tried[trial, trial] += counts[group]
-        spread, full = (
-            np.std(tried / sizes, axis=1).mean(axis=1).tolist(),
-            filled.sum(axis=1).tolist(),
-        )
+        spread = np.std(tried / sizes, axis=1).mean(axis=1).tolist()
+        full = filled.sum(axis=1).tolist()
         best = 0
         for fold in range(1, folds):
             tie = abs(spread[fold] - spread[best]) <= 1e-8 + 1e-5 * spread[best]  # as numpy.isclose

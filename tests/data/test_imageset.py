@@ -1,4 +1,5 @@
 import dataclasses
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -100,3 +101,60 @@ def test_the_fingerprint_depends_on_content_not_on_memory_layout_or_name():
 
 def test_the_fingerprint_does_not_ask_how_the_files_were_called():
     assert dataclasses.replace(BASE, ids=list("abcd")).fingerprint == BASE.fingerprint
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</td></table><script>alert(1)</script>",
+    "\"' & &amp;",
+    "two\nlines",
+    "{0} %s $x$",
+    "naïve 糖尿病",
+)
+
+
+def test_an_image_set_is_shown_in_one_line():
+    split = np.array(["train"] * 5 + ["val", "test", "test"])
+    data = make([0, 0, 0, 0, 1, 0, 1, 1], name="eyes", split=split)
+    assert repr(data) == ("ImageSet 'eyes': 8 images 4×2×3, 2 classes, 4:1; train 5, val 1, test 2")
+    unsplit = dataclasses.replace(data, split=None, groups=list("aabbccdd"))
+    assert repr(unsplit) == (
+        "ImageSet 'eyes': 8 images 4×2×3, 4 groups, 2 classes, 1.7:1; no split yet"
+    )
+
+
+def read_rows(page):
+    """{first cell: the other cells} of the table in a page; also checks that it is well-formed."""
+    (table,) = ElementTree.fromstring(f"<div>{page}</div>").iter("table")
+    rows = [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_a_notebook_shows_images_per_class_and_split():
+    split = np.array(["train", "train", "train", "val", "test", "test"])
+    rows = read_rows(make([0, 0, 1, 0, 1, 1], split=split)._repr_html_())
+    assert rows[""] == list(SPLITS)
+    assert rows["class 0"] == ["2", "1", "0"]
+    assert rows["class 1"] == ["1", "0", "2"]
+
+
+def test_without_a_split_a_notebook_shows_all_images():
+    rows = read_rows(make([0, 0, 1])._repr_html_())
+    assert (rows[""], rows["class 0"], rows["class 1"]) == (["images"], ["2"], ["1"])
+
+
+def test_names_are_text_in_every_view_never_markup_nor_lines():
+    labels = np.arange(len(HOSTILE))
+    data = make(labels, class_names=HOSTILE, name=HOSTILE[1] + HOSTILE[3])
+    page = data._repr_html_()
+    assert "\n" not in repr(data)
+    assert "<img" not in page
+    assert "<script" not in page
+    shown = set(read_rows(page))
+    assert {name.replace("\n", "\\n") for name in HOSTILE} < shown
+
+
+def test_a_thousand_classes_do_not_fill_a_notebook():
+    page = make(np.arange(1000))._repr_html_()
+    assert page.count("<tr") < 40
+    assert "class 999" in page

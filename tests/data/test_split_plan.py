@@ -38,13 +38,11 @@ def test_what_is_no_number_of_groups_or_no_level_is_refused(n, level, message):
         recall_reach(n, level)
 
 
-def test_groups_are_counted_once_a_class_and_images_where_there_are_none():
+def test_groups_are_counted_once_per_class_and_images_where_there_are_none():
     assert count_groups(make_set()).tolist() == [3, 2]  # a b c, d e
     assert count_groups(make_set(groups=None)).tolist() == [5, 3]
-    assert count_groups(make_set(groups=np.array(["x"] * 8))).tolist() == [
-        1,
-        1,
-    ]  # one group may have both classes
+    one_patient = make_set(groups=np.array(["x"] * 8))  # with both classes
+    assert count_groups(one_patient).tolist() == [1, 1]
     assert count_groups(make_set(), rows=np.array([0, 1, 5])).tolist() == [1, 1]
 
 
