@@ -1,12 +1,11 @@
 import dataclasses
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.data.imageset import SPLITS
-from tiny import make
+from tiny import HOSTILE, make, read_rows
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -103,16 +102,6 @@ def test_the_fingerprint_does_not_ask_how_the_files_were_called():
     assert dataclasses.replace(BASE, ids=list("abcd")).fingerprint == BASE.fingerprint
 
 
-HOSTILE = (
-    "<img src=x onerror=alert(1)>",
-    "</td></table><script>alert(1)</script>",
-    "\"' & &amp;",
-    "two\nlines",
-    "{0} %s $x$",
-    "naïve 糖尿病",
-)
-
-
 def test_an_image_set_is_shown_in_one_line():
     split = np.array(["train"] * 5 + ["val", "test", "test"])
     data = make([0, 0, 0, 0, 1, 0, 1, 1], name="eyes", split=split)
@@ -121,13 +110,6 @@ def test_an_image_set_is_shown_in_one_line():
     assert repr(unsplit) == (
         "ImageSet 'eyes': 8 images 4×2×3, 4 groups, 2 classes, 1.7:1; no split yet"
     )
-
-
-def read_rows(page):
-    """{first cell: the other cells} of the table in a page; also checks that it is well-formed."""
-    (table,) = ElementTree.fromstring(f"<div>{page}</div>").iter("table")
-    rows = [["".join(cell.itertext()) for cell in row] for row in table.iter("tr")]
-    return {row[0]: row[1:] for row in rows}
 
 
 def test_a_notebook_shows_images_per_class_and_split():
