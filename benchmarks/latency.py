@@ -23,8 +23,8 @@ from machine import describe_machine
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from bmix_lite.base.ipynb import KERNEL, QUIET
-from lab import SHOWN, Lesson, open_browser, serve_lab
+from bmix_lite.base.ipynb import KERNEL, QUIET  # noqa: E402
+from lab import SHOWN, Lesson, open_browser, serve_lab  # noqa: E402
 
 LESSON = "03_mixing"
 KERNEL_SIDE, IN_LAB, IN_PAGE = (

@@ -28,7 +28,7 @@ class Stage:
     def start(self, words, name):
         """A Popen of the command; its output is added to NAME.log."""
         env = os.environ | {MARK: self.token, "PYTHONPATH": str(Path(__file__).parents[1])}
-        log = open(self.place / f"{name}.log", "a")
+        log = open(self.place / f"{name}.log", "a")  # noqa: SIM115
         self.logs.append(log)
         root = Path(__file__).parents[1]
         self.started.append(

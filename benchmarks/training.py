@@ -25,14 +25,14 @@ import torch
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
-from pairs import finish, keep_memory, read_arguments
+from pairs import finish, keep_memory, read_arguments  # noqa: E402
 
-from bmix_lite.batches import MixedBatches
-from bmix_lite.data.imageset import ImageSet
-from bmix_lite.inference import autocast, choose_layout, use_threads
-from bmix_lite.models import make_model
-from bmix_lite.recipe import Recipe
-from bmix_lite.training import _Epochs, _make_optimizer
+from bmix_lite.batches import MixedBatches  # noqa: E402
+from bmix_lite.data.imageset import ImageSet  # noqa: E402
+from bmix_lite.inference import autocast, choose_layout, use_threads  # noqa: E402
+from bmix_lite.models import make_model  # noqa: E402
+from bmix_lite.recipe import Recipe  # noqa: E402
+from bmix_lite.training import _Epochs, _make_optimizer  # noqa: E402
 
 CLASSES = 5
 PLAIN, MIXED, BARE, DEFAULTS = (

@@ -1,4 +1,4 @@
-"""A folder as it comes from a clinic: a table, photographs, and one of every fault planted in it."""
+"""A folder as it comes from a clinic: a table, photographs, and one of every planted fault."""
 
 import numpy as np
 from PIL import Image
@@ -17,7 +17,7 @@ def draw(seed, side=SIZE):
 
 
 def make_folder(root, counts=(12, 8, 6)):
-    """A folder a class, all in order; returns root."""
+    """A folder per class, all in order; returns root."""
     for label, count in enumerate(counts):
         for number in range(count):
             path = root / f"class {label}" / f"{number:03}.png"
@@ -32,7 +32,10 @@ def write_table(path, rows, header=("path", "label", "patient", "split")):
 
 
 def make_clinic(root):
-    """images/ and labels.csv, 90 photographs in order of 3 classes, patients and splits; returns (table, rows)."""
+    """images/ and labels.csv: 90 photographs of 3 classes, with patients and splits, no fault.
+
+    Returns (table, rows).
+    """
     rows = []
     (root / "images").mkdir(parents=True)
     for number in range(90):
@@ -47,7 +50,8 @@ def make_clinic(root):
 def plant(root):
     """A clinic with faults; returns (table, {kind: [texts that the report must show]})."""
     _, rows = make_clinic(root)
-    images, kinds = root / "images", {}
+    images = root / "images"
+    kinds = {}
 
     def add(kind, name, content=None, *, row=None, found=None):
         """One more row for a file with this content."""
@@ -62,7 +66,8 @@ def plant(root):
     photo = draw(500, 200)
     photo.save(root / "whole.jpg", quality=95)
     photo.save(root / "whole.png")
-    jpeg, png = (root / "whole.jpg").read_bytes(), (root / "whole.png").read_bytes()
+    jpeg = (root / "whole.jpg").read_bytes()
+    png = (root / "whole.png").read_bytes()
     add("unreadable", "cut half.jpg", jpeg[: len(jpeg) // 2])
     add("unreadable", "cut two bytes.jpg", jpeg[:-2])
     add("unreadable", "cut half.png", png[: len(png) // 2])

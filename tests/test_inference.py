@@ -103,7 +103,7 @@ def test_predict_puts_mode_and_threads_back_after_an_error(model, data):
 
 def test_predict_leaves_the_global_generators_alone(model, data):
     def states():
-        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
 
     before = states()
     predict(model, data.images, device="cpu")

@@ -33,7 +33,7 @@ def test_the_seed_alone_decides_the_initial_weights(name):
 @pytest.mark.parametrize("name", MODELS)
 def test_making_a_model_leaves_the_global_generators_alone(name):
     def states():
-        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
 
     before = states()
     make_model(name, 3, 1, seed=0)

@@ -201,14 +201,14 @@ def test_no_global_generator_is_touched_or_heeded():
     epochs = []
     for seed in (98, 99):
         random.seed(seed)
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
         torch.manual_seed(seed)
         epochs.append(
             [make(1).indices(1), make(0).indices(1), make(0, replacement=False).indices(1)]
         )
     assert np.array_equal(*epochs)
     assert random.random() == random.Random(99).random()
-    assert np.random.random() == np.random.RandomState(99).random()
+    assert np.random.random() == np.random.RandomState(99).random()  # noqa: NPY002
     assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(99))
 
 

@@ -311,12 +311,12 @@ def test_two_runs_in_one_process_do_not_disturb_each_other(data):
 
 def test_training_neither_reads_nor_moves_the_global_generators(data):
     def states():
-        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()
+        return torch.get_rng_state().tolist(), np.random.get_state()[1].tolist(), random.getstate()  # noqa: NPY002
 
     models = []
     for seed in (1, 2):
         torch.manual_seed(seed)
-        np.random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
         random.seed(seed)
         before = states()
         model = make_net(Recipe(), data)

@@ -1,11 +1,21 @@
-"""Tiny image sets and files for the tests of the arrays, without torch."""
+"""Tiny image sets, files and hostile names for the tests of the arrays, without torch."""
 
 import struct
 import zlib
+from xml.etree import ElementTree
 
 import numpy as np
 
 from bmix_lite.data.imageset import SPLITS, ImageSet
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)>",
+    "</td></table><script>alert(1)</script>",
+    "\"' & &amp;",
+    "two\nlines",
+    "{0} %s $x$",
+    "naïve 糖尿病",
+)
 
 
 def make(labels=(0, 1, 0, 1), **fields):
@@ -20,7 +30,7 @@ def parts_of(data, values):
 
 
 def make_empty_png(side):
-    """A valid black PNG of one bit a pixel: many pixels, few bytes."""
+    """A valid black PNG of one bit per pixel: many pixels, few bytes."""
     pack = zlib.compressobj(9)
     rows = b"".join(pack.compress(bytes(1 + side // 8)) for _ in range(side)) + pack.flush()
     parts = [
@@ -33,3 +43,10 @@ def make_empty_png(side):
         for name, data in parts
     ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(pieces)
+
+
+def read_rows(page):
+    """{first cell: the other cells} of the tables in a page; also checks that it is well-formed."""
+    tree = ElementTree.fromstring(f"<div>{page}</div>")
+    rows = [["".join(cell.itertext()) for cell in row] for row in tree.iter("tr")]
+    return {row[0]: row[1:] for row in rows}

@@ -1,1 +1,1 @@
-"""What everything stands on: errors in words, files, locks, random streams, registers, notebook files."""
+"""What everything stands on: errors, files, locks, random streams, registers, notebook files."""

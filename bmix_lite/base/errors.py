@@ -1,4 +1,8 @@
-"""The one error for what a user can mend."""
+"""The one error for what the user can fix."""
+
+import math
+from difflib import get_close_matches
+from numbers import Real
 
 
 class BmixError(ValueError):
@@ -6,7 +10,10 @@ class BmixError(ValueError):
 
 
 def require(holds, message):
-    """Raise BmixError(message) unless `holds`. Unlike `assert` it also works under `python -O`."""
+    """Raise BmixError(message) unless `holds`; unlike `assert`, also under `python -O`.
+
+    The message is built on every call: in a loop write `if not holds: raise BmixError(...)`.
+    """
     if not holds:
         raise BmixError(message)
 
@@ -30,20 +37,13 @@ def require_integer(name, value, lowest, highest=None):
 
 
 def suggest(value, choices):
-    """The end of an error message that names the choice nearest to `value`, or nothing where none is near."""
-    from difflib import get_close_matches
-
+    """The end of an error message that names the choice nearest to `value`; "" if none is near."""
     near = get_close_matches(str(value), [str(choice) for choice in choices], n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def require_alpha(alpha):
     """Raise BmixError unless `alpha` is a finite number of 0 or more."""
-    import math
-    from numbers import Real
-
-    number = isinstance(alpha, Real) and not isinstance(alpha, bool)
-    require(
-        number and math.isfinite(alpha) and alpha >= 0,
-        f"alpha must be a finite number >= 0, got {alpha!r}",
-    )
+    is_number = isinstance(alpha, Real) and not isinstance(alpha, bool)
+    if not is_number or not math.isfinite(alpha) or alpha < 0:
+        raise BmixError(f"alpha must be a finite number >= 0, got {alpha!r}")

@@ -1,4 +1,4 @@
-"""Writing so that a file is either the old one or the new one, also after `kill -9` or a full disk."""
+"""Writing files so that each is the old one or the new one, even after `kill -9` or a full disk."""
 
 import contextlib
 import errno
@@ -12,33 +12,29 @@ from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
 
-FORMULA = re.compile(
-    r"'*[=+\-@\t\r]"
-)  # what a spreadsheet computes, and such text that was guarded before
+# what a spreadsheet would compute, and such text that was guarded before
+FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def write_atomic(path, content, *, durable=True):
-    """Write bytes or text under a temporary name in the same folder, fsync it, then rename it to `path`.
+    """Write bytes or text under a temporary name in the same folder, fsync, rename to `path`.
 
-    durable: False leaves out the fsync, for what may be lost with the power but must never be read half-written.
+    durable: False leaves out the fsync, for what may be lost in a power cut but must never be
+    read half-written. Raises OSError; when the disk is full, it names the file and the size needed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = content.encode() if isinstance(content, str) else content
+    if isinstance(content, str):
+        content = content.encode()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            if durable:
-                os.fsync(file.fileno())
+        _write_bytes(temporary, content, durable)
         os.replace(temporary, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if (
-            isinstance(error, OSError) and error.errno == errno.ENOSPC
-        ):  # the system names neither file nor size
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            # the system names neither the file nor the size
             needed = f"{os.strerror(errno.ENOSPC)}, {len(content) / 1e6:.2g} MB needed"
             raise OSError(errno.ENOSPC, needed, str(path)) from error
         raise
@@ -46,9 +42,18 @@ def write_atomic(path, content, *, durable=True):
         _sync_folder(path.parent)
 
 
+def _write_bytes(path, content, durable):
+    with open(path, "wb") as file:
+        file.write(content)
+        file.flush()
+        if durable:
+            os.fsync(file.fileno())
+
+
 def write_json(path, value):
     """Write `value` as readable JSON; NaN has no place in JSON and is refused."""
-    write_atomic(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomic(path, text + "\n")
 
 
 def read_json(path):
@@ -60,25 +65,31 @@ def read_json(path):
 
 
 def append_line(path, line):
-    """Append one line and fsync it; a line cut short by a crash is ended first, so that it spoils only itself."""
+    """Append one line and fsync it. A line that a crash cut short is ended first and stays alone.
+
+    Several processes may append to one file: their lines do not mix.
+    """
     from filelock import lock_descriptor
 
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     try:
-        with contextlib.suppress(
-            OSError
-        ):  # a network file system appends for two machines only under a lock
+        with contextlib.suppress(OSError):
+            # on a network file system two machines can append safely only under a lock
             lock_descriptor(handle, poll_interval=0.01)
-        size = os.fstat(handle).st_size
-        cut = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-        os.write(
-            handle, (b"\n" if cut else b"") + line.encode() + b"\n"
-        )  # one write: appends do not interleave
+        content = line.encode() + b"\n"
+        if _ends_inside_a_line(handle):
+            content = b"\n" + content
+        os.write(handle, content)  # in one call, so that appends do not interleave
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _ends_inside_a_line(handle):
+    size = os.fstat(handle).st_size
+    return size > 0 and os.pread(handle, 1, size - 1) != b"\n"
 
 
 def read_static(name):
@@ -95,7 +106,7 @@ def fill_static(name, /, **values):
 
 
 def guard(text):
-    """The text with a quote before what a spreadsheet would compute; `unguard` takes it off again, exactly."""
+    """The text, with a quote before what a spreadsheet would compute; `unguard` takes it off."""
     return f"'{text}" if FORMULA.match(text) else text
 
 

@@ -1,4 +1,4 @@
-"""Notebook files, read so that a file that is none is refused by name, and run so that an error names its cell."""
+"""Notebook files: a file that is not a notebook is refused by name; a failing cell is named."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ QUIET = ["--IPKernelApp.log_level=50"]  # else each kernel prints two lines of w
 
 
 def read_notebook(path):
-    """The notebook at `path` as nbformat 4. Raises BmixError if there is none or the file holds something else."""
+    """The notebook at `path` as nbformat 4. Raises BmixError if there is none."""
     import nbformat
 
     require(Path(path).is_file(), f"there is no notebook {str(path)!r}")
@@ -21,24 +21,29 @@ def read_notebook(path):
 
 
 def read_cells(path):
-    """(kind, source, tags) of each cell; format 4 is read without nbformat, whose import takes a second."""
+    """(kind, source, tags) of each cell. Raises BmixError if the file is not a notebook.
+
+    Format 4 is read without nbformat, whose import takes a second.
+    """
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
-        cells = content["cells"] if content["nbformat"] == 4 else read_notebook(path).cells
-        cells = [
-            (cell["cell_type"], "".join(cell["source"]), cell["metadata"].get("tags", []))
-            for cell in cells
-        ]
+        if content["nbformat"] == 4:
+            return [_read_cell(cell) for cell in content["cells"]]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        cells = [
-            (cell.cell_type, cell.source, cell.metadata.get("tags", []))
-            for cell in read_notebook(path).cells
-        ]
-    return cells
+        pass  # nbformat says what is wrong
+    return [_read_cell(cell) for cell in read_notebook(path).cells]
+
+
+def _read_cell(cell):
+    source = "".join(cell["source"])  # a text, or a list of lines
+    return cell["cell_type"], source, cell["metadata"].get("tags", [])
 
 
 def run_notebook(path):
-    """The notebook at `path` executed in its folder, as nbformat 4. Raises BmixError naming the cell that failed."""
+    """The notebook at `path` executed in its folder, as nbformat 4.
+
+    Raises BmixError naming the cell that failed.
+    """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def derive_seed(seed, purpose, epoch=0):
-    """A 63-bit integer derived from (seed, purpose, epoch) by hashing, so that no two streams can overlap.
+    """A 63-bit integer hashed from (seed, purpose, epoch), so that no two streams overlap.
 
     Adding a purpose, or drawing more for one of them, never changes what another one draws.
     """
@@ -15,5 +15,8 @@ def derive_seed(seed, purpose, epoch=0):
 
 
 def stream(seed, purpose, epoch=0):
-    """A private numpy Generator, e.g. stream(0, "lam", epoch=3); the global generators are never touched."""
+    """A private numpy Generator, e.g. stream(0, "lam", epoch=3).
+
+    The global generators are never touched.
+    """
     return np.random.Generator(np.random.PCG64(derive_seed(seed, purpose, epoch)))

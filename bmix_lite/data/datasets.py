@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix_lite.base.errors import require, require_choice, require_integer
+from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.data.fundus.toy import fundus_toy
 from bmix_lite.data.imageset import SPLITS, ImageSet
@@ -13,61 +13,81 @@ from bmix_lite.data.known_counts import KNOWN, read_counts
 from bmix_lite.data.prepared import load_prepared
 from bmix_lite.data.splits import assign_split
 
+TESTED = 40  # images per class in the test part of `digits_lt`
+VALIDATED = 34  # in its validation part
+MOST = 100  # training images of digit 0
+
 
 def load(name_or_path, *, fold=0):
-    """A built-in dataset by name, or a prepared folder by path; `fold` chooses the split. Raises BmixError."""
+    """A built-in dataset by name, or a prepared folder by path; `fold` chooses the split.
+
+    Raises BmixError, also where a prepared folder is damaged.
+    """
     if name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path](fold=fold)
     folder = Path(name_or_path)
     if not (folder / "dataset.json").is_file():
         require_choice("dataset", name_or_path, (*BUILT_IN, "a folder with dataset.json"))
     data = load_prepared(folder)
-    complete = data.split is not None and set(data.split) == set(SPLITS)
-    return data if complete and fold == 0 else assign_split(data, fold=fold)
+    is_split = data.split is not None and set(data.split) == set(SPLITS)
+    if is_split and fold == 0:
+        return data
+    return assign_split(data, fold=fold)
 
 
 def digits_lt(*, imbalance_ratio=100, fold=0):
-    """scikit-learn's 1,797 real handwritten digits, 8x8 pixels, made long-tailed by exponential decay.
+    """scikit-learn's 1,797 real handwritten digits, 8x8 pixels, made long-tailed.
 
-    test: 40 a class, the same for every `imbalance_ratio`; val: 34 a class; train: 100 of digit 0 down to
-    100 / imbalance_ratio of digit 9 (n_j = 100 * ratio**(-j/9), Cui et al., CVPR 2019, section 5.1).
+    test: 40 per class, the same for every `imbalance_ratio`; val: 34 per class; train: 100 of
+    digit 0 down to 100 / imbalance_ratio of digit 9 by exponential decay,
+    n_j = 100 * ratio**(-j/9) (Cui et al., CVPR 2019, section 5.1).
     `fold` draws another split. Pixels are scaled from 0..16 to 0..255.
     Source: Alpaydin and Kaynak, UCI, 1998, as shipped with scikit-learn (`load_digits`).
     """
     from sklearn.datasets import load_digits
-    from sklearn.model_selection import StratifiedShuffleSplit
 
     require_integer("fold", fold, 0)
-    require(
-        1 <= imbalance_ratio <= 100,
-        f"imbalance_ratio must lie in [1, 100], got {imbalance_ratio!r}",
-    )
+    if not 1 <= imbalance_ratio <= 100:
+        raise BmixError(f"imbalance_ratio must lie in [1, 100], got {imbalance_ratio!r}")
     digits = load_digits()
     labels = digits.target.astype(np.int64)
-    rng = np.random.RandomState(derive_seed(fold, "digits_lt split") % 2**32)
-    cut = StratifiedShuffleSplit(1, train_size=1000, test_size=797, random_state=rng)
-    # a stratified shuffle of all images: the first ones of a class are a random draw of it
-    order = np.concatenate(next(cut.split(labels[:, None], labels)))
-    chosen, split = [], []
-    sizes = np.maximum(1, np.round(100.0 * imbalance_ratio ** (-np.arange(10) / 9))).astype(int)
-    for j, size in enumerate(sizes):
-        members = order[labels[order] == j]
-        parts = {"test": members[:40], "val": members[40:74], "train": members[74 : 74 + size]}
-        chosen += [row for part in parts.values() for row in part]
-        split += [name for name, part in parts.items() for _ in part]
-    rows = np.array(chosen)
+    rows, split = _draw_digits(labels, imbalance_ratio, fold)
     return ImageSet(
         images=np.round(digits.images[rows, :, :, None] * (255 / 16)).astype(np.uint8),
         labels=labels[rows],
         class_names=tuple(f"digit {j}" for j in range(10)),
-        split=np.array(split),
+        split=split,
         name="digits_lt",
         source="scikit-learn load_digits (UCI, Alpaydin and Kaynak 1998)",
     )
 
 
+def _draw_digits(labels, imbalance_ratio, fold):
+    """Rows (n,) of the digits that are used, and their split (n,)."""
+    order = _shuffle_digits(labels, fold)
+    sizes = np.round(MOST * float(imbalance_ratio) ** (-np.arange(10) / 9)).astype(int)
+    rows = []
+    split = []
+    for j, size in enumerate(np.maximum(1, sizes)):
+        members = order[labels[order] == j]
+        test, val, others = np.split(members, [TESTED, TESTED + VALIDATED])
+        for name, part in (("test", test), ("val", val), ("train", others[:size])):
+            rows.extend(part)
+            split.extend([name] * len(part))
+    return np.array(rows), np.array(split)
+
+
+def _shuffle_digits(labels, fold):
+    """A stratified shuffle of all rows (N,): the first ones of a class are a random draw of it."""
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    rng = np.random.RandomState(derive_seed(fold, "digits_lt split") % 2**32)
+    splitter = StratifiedShuffleSplit(1, train_size=1000, test_size=797, random_state=rng)
+    return np.concatenate(next(splitter.split(labels[:, None], labels)))
+
+
 def load_labels(name, *, fold=0):
-    """The real class counts of one of `KNOWN` as an ImageSet whose images are empty: for lessons, not for training."""
+    """The real class counts of one of `KNOWN` as an ImageSet of empty images: for lessons only."""
     known = read_counts(name)
     labels = np.repeat(np.arange(len(known.counts)), known.counts)
     images = np.zeros((len(labels), 0, 0, 3), np.uint8)
@@ -75,5 +95,8 @@ def load_labels(name, *, fold=0):
     return assign_split(data, fold=fold)
 
 
-BUILT_IN = {"digits_lt": digits_lt, "fundus_toy": fundus_toy}
-BUILT_IN |= {f"{name}-labels": functools.partial(load_labels, name) for name in KNOWN}
+BUILT_IN = {
+    "digits_lt": digits_lt,
+    "fundus_toy": fundus_toy,
+    **{f"{name}-labels": functools.partial(load_labels, name) for name in KNOWN},
+}

@@ -3,27 +3,32 @@
 import base64
 import functools
 import hashlib
+import html
 import io
 import json
 from dataclasses import dataclass
 
 import numpy as np
 
-from bmix_lite.base.errors import require, require_choice
-from bmix_lite.distribution import count_classes
+from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.distribution import count_classes, imbalance_ratio
 
 SPLITS = ("train", "val", "test")
 BLOCK = 1024  # images in memory at a time
+LISTED = 30  # classes in the table that a notebook shows
 
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images with labels, and how they are split.
+    """Images with labels, and how they are split. Raises BmixError if the fields do not fit.
 
-    images (N, H, W, C) uint8, in memory or memory-mapped; labels (N,) integers 0..C-1; class_names, C texts
-    groups (N,) or None: patient, lesion, slide: never apart in a split; split (N,) of "train", "val", "test"
-    ids (N,) or None: the name of each image, by which splits are drawn, so that the order of rows does not matter
+    images (N, H, W, C) uint8, in memory or memory-mapped; labels (N,) integers 0..C-1
+    class_names: C texts
+    groups (N,) or None: patient, lesion or slide; a split never divides a group
+    split (N,) of "train", "val", "test", or None
+    ids (N,) or None: the name of each image; splits are drawn by it, whatever the order of rows
     folds (N,) integers or None: the folds that the publisher of the data gives, see `assign_split`
+    images_sha256: of the pixels, where it is known from their preparation
     ordered: True where class numbers are grades, so that a neighbouring class is a smaller error
     """
 
@@ -36,40 +41,47 @@ class ImageSet:
     folds: np.ndarray | None = None
     name: str = "unnamed"
     source: str = ""
-    images_sha256: str = ""  # of the pixels, where it is known from their preparation
+    images_sha256: str = ""
     ordered: bool = False  # changes no training, so it is not in the fingerprint
 
     def __post_init__(self):
-        images, n = self.images, len(self.labels)
-        require(images.dtype == np.uint8, f"images must be uint8, got {images.dtype}")
-        require(images.ndim == 4, f"images must be (N, H, W, C), got shape {images.shape}")
-        require(len(images) == n, f"images and labels differ in length: {len(images)} and {n}")
+        self._check_images()
         count_classes(self.labels, len(self.class_names))
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))
         object.__setattr__(self, "class_names", tuple(map(str, self.class_names)))
-        for field in ("groups", "split", "ids", "folds"):
-            value = getattr(self, field)
-            require(
-                value is None or len(value) == n,
-                f"{field} must have {n} entries, one for each image",
-            )
-        require(
-            self.ids is None or len(set(map(str, self.ids))) == n,
-            "ids must differ from image to image",
-        )
+        self._check_columns()
         if self.split is not None:
-            unknown = sorted(set(np.unique(self.split).tolist()) - set(SPLITS))
-            require(not unknown, f"split must be one of {SPLITS}, got {unknown}")
-            absent = set(range(len(self.class_names))) - set(
-                self.labels[self.rows("train")].tolist()
-            )
-            names = [self.class_names[j] for j in sorted(absent)]
-            require(not absent, f"every class needs at least one training image, {names} have none")
+            self._check_split()
+
+    def _check_images(self):
+        images = self.images
+        rows = len(self.labels)
+        require(images.dtype == np.uint8, f"images must be uint8, got {images.dtype}")
+        require(images.ndim == 4, f"images must be (N, H, W, C), got shape {images.shape}")
+        if len(images) != rows:
+            raise BmixError(f"images and labels differ in length: {len(images)} and {rows}")
+
+    def _check_columns(self):
+        rows = len(self.labels)
+        for field in ("groups", "split", "ids", "folds"):
+            values = getattr(self, field)
+            if values is not None and len(values) != rows:
+                raise BmixError(f"{field} must have {rows} entries, one for each image")
+        if self.ids is not None and len(set(map(str, self.ids))) < rows:
+            raise BmixError("ids must differ from image to image")
+
+    def _check_split(self):
+        unknown = sorted(set(np.unique(self.split).tolist()) - set(SPLITS))
+        require(not unknown, f"split must be one of {SPLITS}, got {unknown}")
+        trained = set(self.labels[self.rows("train")].tolist())
+        names = [name for j, name in enumerate(self.class_names) if j not in trained]
+        require(not names, f"every class needs at least one training image, {names} have none")
 
     def rows(self, split):
         """Row numbers of one split, (n,)."""
         require_choice("split", split, SPLITS)
-        require(self.split is not None, f"dataset {self.name!r} has no split yet: see assign_split")
+        if self.split is None:
+            raise BmixError(f"dataset {self.name!r} has no split yet: see assign_split")
         return np.flatnonzero(np.asarray(self.split) == split)
 
     def counts(self, split="train"):
@@ -79,13 +91,40 @@ class ImageSet:
     @functools.cached_property
     def fingerprint(self):
         """Hash of everything that training sees: pixels, labels, names, groups and split."""
-        digest = hashlib.sha256((self.images_sha256 or hash_images(self.images)).encode())
+        pixels = self.images_sha256 or hash_images(self.images)
+        digest = hashlib.sha256(pixels.encode())
         digest.update(self.labels.tobytes())
-        for texts in (self.class_names, self.groups, self.split):
-            digest.update(
-                json.dumps(None if texts is None else [str(text) for text in texts]).encode()
-            )
+        for column in (self.class_names, self.groups, self.split):
+            texts = None if column is None else [str(text) for text in column]
+            digest.update(json.dumps(texts).encode())
         return digest.hexdigest()
+
+    def __repr__(self):
+        """One line: sizes, classes with their imbalance ratio, and the parts of the split."""
+        size = "×".join(map(str, self.images.shape[1:]))
+        parts = [f"{len(self.labels)} images {size}"]
+        if self.groups is not None:
+            parts.append(f"{len(set(self.groups))} groups")
+        counts = self._tabulate()
+        first = next(iter(counts.values()))  # the training images, or all without a split
+        parts.append(f"{len(self.class_names)} classes")
+        parts.append(f"{round(imbalance_ratio(first), 1):g}:1")
+        sizes = ", ".join(f"{split} {count.sum()}" for split, count in counts.items())
+        split = "no split yet" if self.split is None else sizes
+        return f"ImageSet {self.name!r}: {', '.join(parts)}; {split}"
+
+    def _repr_html_(self):
+        """The same line and a table of images per class and split, for notebooks."""
+        import pandas as pd
+
+        table = pd.DataFrame(self._tabulate(), index=pd.Index(self.class_names, name="class"))
+        return f"<p>{html.escape(repr(self))}</p>\n{table.to_html(border=0, max_rows=LISTED)}"
+
+    def _tabulate(self):
+        """{split: images per class (C,)}, or all images together where there is no split."""
+        if self.split is None:
+            return {"images": np.bincount(self.labels, minlength=len(self.class_names))}
+        return {split: self.counts(split) for split in SPLITS}
 
 
 def hash_images(images):
@@ -102,9 +141,9 @@ def hash_blocks(shape, blocks):
 
 
 def cut_blocks(images):
-    """Yield the images a thousand at a time, so that a memory-mapped array never lies in memory whole."""
-    for at in range(0, len(images), BLOCK):
-        yield images[at : at + BLOCK]
+    """Yield 1024 images at a time, so that a memory-mapped array never lies in memory whole."""
+    for start in range(0, len(images), BLOCK):
+        yield images[start : start + BLOCK]
 
 
 def to_picture(image):

@@ -1,4 +1,4 @@
-"""Images per class of public medical datasets, so that their imbalance can be studied without a download."""
+"""Images per class of public medical datasets: their imbalance can be studied without download."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from bmix_lite.base.errors import require_choice
 
 @dataclass(frozen=True)
 class LabelCounts:
-    """Class names and images per class, (C,), the commonest first; where they come from."""
+    """Class names and images per class, (C,), the commonest first, and where they come from."""
 
     title: str
     classes: tuple
@@ -22,20 +22,24 @@ class LabelCounts:
 
 
 def read_counts(name):
-    """The label counts of one of `KNOWN`, e.g. read_counts("ham10000"). Raises BmixError for another name."""
+    """The label counts of one of `KNOWN`, e.g. read_counts("ham10000").
+
+    Raises BmixError for another name.
+    """
     require_choice("name", name, KNOWN)
     title, source, table = _TABLES[name]
-    pairs = [
-        (label.strip(), int(count))
-        for label, count in (entry.rsplit(" ", 1) for entry in table.split(","))
-    ]
+    pairs = [_read_entry(entry) for entry in table.split(",")]
     pairs.sort(key=lambda pair: -pair[1])
-    return LabelCounts(
-        title, tuple(label for label, _ in pairs), np.array([count for _, count in pairs]), source
-    )
+    classes, counts = zip(*pairs, strict=True)
+    return LabelCounts(title, classes, np.array(counts), source)
 
 
-# counted in the label files that the publishers give: trainLabels.csv, 5_fold_split.csv, HAM10000_metadata.csv
+def _read_entry(entry):
+    label, count = entry.rsplit(" ", 1)
+    return label.strip(), int(count)
+
+
+# counted in the publishers' label files: trainLabels.csv, HAM10000_metadata.csv, 5_fold_split.csv
 _TABLES = {
     "eyepacs": (
         "EyePACS, diabetic retinopathy in the eye",
@@ -51,12 +55,14 @@ _TABLES = {
     "hyper_kvasir": (
         "Hyper-Kvasir, endoscopy of the gut",
         "Borgli et al., Scientific Data 7, 2020: the 10,662 labelled images",
-        "bbps-2-3 1148, polyp 1028, normal-cecum 1009, dyed-lifted-polyps 1002, normal-pylorus 999, "
-        "dyed-resection-margins 989, normal-z-line 932, retroflex-stomach 764, bbps-0-1 646, "
-        "ulcerative-colitis-grade-2 443, oesophagitis-a 403, retroflex-rectum 391, oesophagitis-b-d 260, "
+        "bbps-2-3 1148, polyp 1028, normal-cecum 1009, dyed-lifted-polyps 1002, "
+        "normal-pylorus 999, dyed-resection-margins 989, normal-z-line 932, "
+        "retroflex-stomach 764, bbps-0-1 646, ulcerative-colitis-grade-2 443, "
+        "oesophagitis-a 403, retroflex-rectum 391, oesophagitis-b-d 260, "
         "ulcerative-colitis-grade-1 201, ulcerative-colitis-grade-3 133, impacted-stool 131, "
-        "short-segment-barretts 53, barretts 41, ulcerative-colitis-grade-0-1 35, ulcerative-colitis-grade-2-3 28, "
-        "ulcerative-colitis-grade-1-2 11, ileum 9, hemorroids 6",
+        "short-segment-barretts 53, barretts 41, ulcerative-colitis-grade-0-1 35, "
+        "ulcerative-colitis-grade-2-3 28, ulcerative-colitis-grade-1-2 11, ileum 9, "
+        "hemorroids 6",
     ),
 }
 KNOWN = tuple(_TABLES)

@@ -1,4 +1,4 @@
-"""A prepared dataset on disk: images.npy to be memory-mapped, table.csv, and dataset.json, written last."""
+"""A prepared dataset on disk: images.npy, memory-mapped, table.csv, and dataset.json, the last."""
 
 import json
 import os
@@ -11,43 +11,35 @@ from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.files import guard, unguard, write_atomic, write_json
 from bmix_lite.data.imageset import ImageSet, cut_blocks, hash_blocks
 
-FORMAT = 2  # in 1 the texts of table.csv were not guarded against spreadsheets; such sets are read as they are
-COLUMNS = {
-    "path": "ids",
-    "group": "groups",
-    "split": "split",
-}  # text in table.csv, and their fields
+FORMAT = 2  # 1 did not guard the texts of table.csv against spreadsheets; it is read as it is
+TEXT_COLUMNS = {"path": "ids", "group": "groups", "split": "split"}  # of table.csv: field
 
 
 def save_prepared(data, folder, *, sha256=None, about=None):
-    """Write an ImageSet as a prepared dataset; with dataset.json, which is written last, it is complete.
+    """Write an ImageSet as a prepared dataset; dataset.json, written last, makes it complete.
 
-    sha256 (N,): of the source of each image; about: more entries for dataset.json, such as licence and citation
+    sha256 (N,): of the source of each image
+    about: more entries for dataset.json, such as licence and citation
     """
     folder = Path(folder)
-    (folder / "dataset.json").unlink(
-        missing_ok=True
-    )  # from here on the old set is not complete any more
+    # from here on the old set is not complete any more
+    (folder / "dataset.json").unlink(missing_ok=True)
     digest = write_images(folder / "images.npy", data.images.shape, cut_blocks(data.images))
     write_description(replace(data, images_sha256=digest), folder, sha256=sha256, about=about)
 
 
 def write_images(path, shape, blocks):
-    """Write blocks of uint8 images (n, H, W, C) as one .npy of `shape`, in little memory; returns their sha256."""
+    """Write blocks of uint8 images (n, H, W, C) as one .npy of `shape`; returns their sha256.
+
+    One block is in memory at a time.
+    """
     temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
-
-    def write(file):
-        for block in blocks:
-            file.write(np.ascontiguousarray(block))
-            yield block
-
+    header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
     try:
         with open(temporary, "wb") as file:
-            np.lib.format.write_array_header_1_0(
-                file, {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
-            )
-            digest = hash_blocks(shape, write(file))
+            np.lib.format.write_array_header_1_0(file, header)
+            digest = hash_blocks(shape, _write_blocks(file, blocks))
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -56,8 +48,30 @@ def write_images(path, shape, blocks):
     return digest
 
 
+def _write_blocks(file, blocks):
+    for block in blocks:
+        file.write(np.ascontiguousarray(block))
+        yield block
+
+
 def write_description(data, folder, *, sha256=None, about=None):
     """Write table.csv and dataset.json beside an images.npy that is complete."""
+    _write_table(data, folder / "table.csv", sha256)
+    counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
+    core = {
+        "format": FORMAT,
+        "name": data.name,
+        "class_names": list(data.class_names),
+        "source": data.source,
+        "shape": list(data.images.shape),
+        "images_sha256": data.images_sha256,
+        "counts": dict(zip(data.class_names, counts, strict=True)),
+        "fingerprint": data.fingerprint,
+    }
+    write_json(folder / "dataset.json", {"ordered": data.ordered, **(about or {}), **core})
+
+
+def _write_table(data, path, sha256):
     import pandas as pd
 
     columns = {
@@ -65,77 +79,79 @@ def write_description(data, folder, *, sha256=None, about=None):
         "sha256": sha256,
         "label": data.labels,
         "group": _guard(data.groups),
+        "split": data.split,
+        "fold": data.folds,
     }
-    columns |= {"split": data.split, "fold": data.folds}
-    table = pd.DataFrame(columns).to_csv(
-        index=False, lineterminator="\r\n"
-    )  # with "\n" a "\r" would not be quoted
-    write_atomic(folder / "table.csv", table)
-    core = {
-        "format": FORMAT,
-        "name": data.name,
-        "class_names": list(data.class_names),
-        "source": data.source,
-    }
-    core |= {"shape": list(data.images.shape), "images_sha256": data.images_sha256}
-    counts = np.bincount(data.labels, minlength=len(data.class_names)).tolist()
-    core |= {
-        "counts": dict(zip(data.class_names, counts, strict=True)),
-        "fingerprint": data.fingerprint,
-    }
-    write_json(folder / "dataset.json", {"ordered": data.ordered} | (about or {}) | core)
-
-
-def read_about(folder):
-    """What dataset.json says, a dict. Raises BmixError where it is missing, damaged or of another format."""
-    path = Path(folder) / "dataset.json"
-    about = _read(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
-    found = about.get("format") if isinstance(about, dict) else None
-    require(found in (1, FORMAT), f"{path}: format must be 1 or {FORMAT}, got {found!r}")
-    return about
-
-
-def load_prepared(folder):
-    """Read a prepared dataset, its images memory-mapped. Raises BmixError naming the file that does not fit."""
-    import pandas as pd
-
-    folder = Path(folder)
-    about = read_about(folder)
-    images = _read(
-        folder / "images.npy", lambda path: np.load(path, mmap_mode="r", allow_pickle=False)
-    )
-    text = dict.fromkeys(("path", "group", "split"), str)
-    table = _read(
-        folder / "table.csv", lambda path: pd.read_csv(path, dtype=text, keep_default_na=False)
-    )
-    missing = [name for name in ("label", "group", "split") if name not in table]
-    require(
-        not missing,
-        f"{folder / 'table.csv'}: no column {', '.join(missing)}, found {', '.join(table)}",
-    )
-    if list(images.shape) != about["shape"] or len(table) != len(images):
-        raise BmixError(
-            f"{folder}: dataset.json promises {about['shape']}, found {images.shape} and {len(table)} rows"
-        )
-    if about["format"] >= 2:
-        for name in ("path", "group"):
-            table[name] = list(map(unguard, table[name]))
-    given = {name for name in (*COLUMNS, "fold") if name in table and not (table[name] == "").all()}
-    return ImageSet(
-        images=images,
-        labels=table["label"].to_numpy(),
-        class_names=tuple(about["class_names"]),
-        folds=table["fold"].to_numpy() if "fold" in given else None,
-        name=about["name"],
-        source=about["source"],
-        images_sha256=about["images_sha256"],
-        ordered=about.get("ordered") is True,
-        **{field: table[name].to_numpy(object) for name, field in COLUMNS.items() if name in given},
-    )
+    # lines end with "\r\n": with "\n" alone, a "\r" in a text would not be quoted
+    write_atomic(path, pd.DataFrame(columns).to_csv(index=False, lineterminator="\r\n"))
 
 
 def _guard(texts):
     return None if texts is None else [guard(str(text)) for text in texts]
+
+
+def read_about(folder):
+    """What dataset.json says, a dict.
+
+    Raises BmixError where it is missing, damaged or of another format.
+    """
+    path = Path(folder) / "dataset.json"
+    about = _read(path, lambda path: json.loads(path.read_text(encoding="utf-8")))
+    version = about.get("format") if isinstance(about, dict) else None
+    require(version in (1, FORMAT), f"{path}: format must be 1 or {FORMAT}, got {version!r}")
+    return about
+
+
+def load_prepared(folder):
+    """Read a prepared dataset, its images memory-mapped.
+
+    Raises BmixError naming the file that does not fit.
+    """
+    folder = Path(folder)
+    about = read_about(folder)
+    images = _read(folder / "images.npy", _map_array)
+    table = _read_table(folder / "table.csv")
+    if list(images.shape) != about["shape"] or len(table) != len(images):
+        raise BmixError(
+            f"{folder}: dataset.json promises {about['shape']}, "
+            f"found {images.shape} and {len(table)} rows"
+        )
+    if about["format"] >= 2:
+        for name in ("path", "group"):
+            table[name] = list(map(unguard, table[name]))
+    return ImageSet(
+        images=images,
+        labels=table["label"].to_numpy(),
+        class_names=tuple(about["class_names"]),
+        folds=_get_column(table, "fold"),
+        name=about["name"],
+        source=about["source"],
+        images_sha256=about["images_sha256"],
+        ordered=about.get("ordered") is True,
+        **{field: _get_column(table, name, object) for name, field in TEXT_COLUMNS.items()},
+    )
+
+
+def _read_table(path):
+    import pandas as pd
+
+    texts = dict.fromkeys(TEXT_COLUMNS, str)
+    table = _read(path, lambda path: pd.read_csv(path, dtype=texts, keep_default_na=False))
+    missing = [name for name in ("label", "group", "split") if name not in table]
+    if missing:
+        raise BmixError(f"{path}: no column {', '.join(missing)}, found {', '.join(table)}")
+    return table
+
+
+def _get_column(table, name, dtype=None):
+    """The values (N,) of a column; None where it is missing or blank in every row."""
+    if name not in table or (table[name] == "").all():
+        return None
+    return table[name].to_numpy(dtype)
+
+
+def _map_array(path):
+    return np.load(path, mmap_mode="r", allow_pickle=False)
 
 
 def _read(path, reader):

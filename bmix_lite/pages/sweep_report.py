@@ -37,7 +37,7 @@ def write_report(experiment, *, metric="balanced_accuracy", tuned=False):
     paths = [experiment / "results.csv", experiment / "report.html"]
     write_atomic(paths[0], table.to_csv(index=False))
     try:
-        import pyarrow
+        import pyarrow  # noqa: F401
     except ImportError:
         pass
     else:

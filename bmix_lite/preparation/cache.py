@@ -1,4 +1,8 @@
-"""Decoded images on disk, 32 to a file: a file appears when its images are done, so a killed preparation goes on."""
+"""Decoding all files once, in processes; a broken one is noted as a fault and harms no other.
+
+Decoded images lie on disk, 32 to a chunk file that appears when all its images are done: so a
+preparation that was killed goes on where it stopped.
+"""
 
 import hashlib
 import io
@@ -14,14 +18,18 @@ from bmix_lite.base.files import hash_json, sha256_of, write_atomic
 from bmix_lite.data.imageset import to_picture
 from bmix_lite.preparation.decode import decode_image
 
-CHUNK = 32  # images: few enough that a kill loses little, many enough that files and messages cost nothing
-SIDE = 16  # pixels of the small grey copies by which near-duplicates are found
-VERSION = 1  # of what a chunk holds; raised when decoding changes, so that old chunks are not taken for new ones
+CHUNK = 32  # images: a kill loses little, and files and messages cost next to nothing
+GREY_SIDE = 16  # pixels of the small grey copies by which near-duplicates are found
+VERSION = 1  # of what a chunk holds; a change of decoding raises it, so that old chunks do not pass
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What decoding found: sha256 (N,) text, shapes (N, 2) width and height, grey (N, 256) uint8, faults, N texts."""
+    """What decoding found of N images.
+
+    sha256 (N,) of the file and box, shapes (N, 2) width and height, grey (N, 256) uint8
+    faults (N,): what is wrong, "" where nothing is
+    """
 
     sha256: np.ndarray
     shapes: np.ndarray
@@ -30,58 +38,77 @@ class Facts:
 
 
 def name_chunks(items, folder, **options):
-    """The chunk files of `items` in `folder`, in order: hashes of the images' names, dates, lengths and of options."""
-    folder = Path(folder)
-    return [
-        folder
-        / f"{hash_json([VERSION, options, [(item.id, item.box, _date(item.path)) for item in part]])[:32]}.npz"
-        for part in _cut(items)
-    ]
+    """The chunk files of `items` in `folder`, in order.
+
+    A name is a hash of the images' ids, boxes, dates and lengths, and of the options.
+    """
+    paths = []
+    for part in _cut(items):
+        images = [(item.id, item.box, _read_date(item.path)) for item in part]
+        digest = hash_json([VERSION, options, images])
+        paths.append(Path(folder) / f"{digest[:32]}.npz")
+    return paths
 
 
 def decode_items(items, paths, *, jobs=-1, progress=True, **options):
-    """Decode every item into the chunk files `paths`, in parallel processes. Those that are there are not made again.
+    """Decode every item into the chunk files `paths`, in processes; chunks that exist are kept.
 
-    jobs: processes, -1 for one a core; options: those of `decode_image`
+    jobs: processes, -1 for one per core; options: those of `decode_image`
+    Raises BmixError where a process was killed; what is wrong with a file stands in its chunk.
     """
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
     from tqdm.auto import tqdm
 
-    todo = [
-        (path, part) for path, part in zip(paths, _cut(items), strict=True) if not path.exists()
-    ]
-    done = len(items) - sum(len(part) for _, part in todo)
-    calls = (
+    chunks = zip(paths, _cut(items), strict=True)
+    missing = [(path, part) for path, part in chunks if not path.exists()]
+    done = len(items) - sum(len(part) for _, part in missing)
+    tasks = (
         delayed(_decode_chunk)(path, [(item.path, item.box) for item in part], options)
-        for path, part in todo
+        for path, part in missing
     )
+    jobs = jobs if len(missing) > 2 else 1
+    disable = None if progress else True  # None: no bar where no one looks on
     try:
-        with tqdm(
-            total=len(items), initial=done, unit="image", disable=None if progress else True
-        ) as bar:
-            for made in Parallel(
-                n_jobs=jobs if len(todo) > 2 else 1, return_as="generator_unordered"
-            )(calls):
-                bar.update(made)
+        with tqdm(total=len(items), initial=done, unit="image", disable=disable) as bar:
+            for count in Parallel(n_jobs=jobs, return_as="generator_unordered")(tasks):
+                bar.update(count)
     except TerminatedWorkerError as error:
         raise BmixError(
-            f"{paths[0].parent}: a decoding process was killed, out of memory perhaps: run it again with jobs=1; "
-            "finished images are kept"
+            f"{paths[0].parent}: a decoding process was killed, out of memory perhaps: "
+            "run it again with jobs=1; finished images are kept"
         ) from error
 
 
+def _decode_chunk(path, files, options):
+    """Decode [(path, box), …] into one chunk file; returns how many they are."""
+    size = options["size"]
+    pixels = np.zeros((len(files), size, size, 3), np.uint8)
+    digests = [""] * len(files)
+    shapes = [(0, 0)] * len(files)
+    faults = [""] * len(files)
+    for number, (file, box) in enumerate(files):
+        try:
+            pixels[number] = decode_image(file, box=box, **options)
+            digests[number] = _hash_cut(file, box)
+            shapes[number] = _read_shape(file, box)
+        except (BmixError, OSError) as error:
+            faults[number] = str(error).removeprefix(f"{file}: ")
+    save_chunk(path, pixels, digests, shapes, faults)
+    return len(files)
+
+
 def save_chunk(path, pixels, sha256, shapes, faults):
-    """Write one chunk: pixels (n, H, W, C) uint8, and for each image its sha256, width and height, and fault or ""."""
-    grey = np.stack([_make_grey(image) for image in pixels])
+    """Write one chunk: pixels (n, H, W, C) uint8, and what `Facts` holds of each image."""
     buffer = io.BytesIO()
-    arrays = dict(
+    np.savez(
+        buffer,
+        grey=np.stack([_make_grey(image) for image in pixels]),
         pixels=pixels,
         sha256=np.array(sha256),
         shapes=np.array(shapes),
         faults=np.array(faults, str),
     )
-    np.savez(buffer, grey=grey, **arrays)
     write_atomic(path, buffer.getvalue())
 
 
@@ -92,7 +119,7 @@ def read_facts(paths):
 
 
 def read_pixels(paths, rows):
-    """Yield the images of `rows` (sorted numbers), a block a chunk; one chunk is in memory at a time."""
+    """Yield the images of `rows` (sorted numbers), one block per chunk, in little memory."""
     starts = np.searchsorted(rows, np.arange(len(paths) + 1) * CHUNK)
     for number, path in enumerate(paths):
         inside = np.asarray(rows[starts[number] : starts[number + 1]]) - number * CHUNK
@@ -100,29 +127,11 @@ def read_pixels(paths, rows):
             yield _load(path, "pixels")[0][inside]
 
 
-def _decode_chunk(path, tasks, options):
-    size, found = options["size"], []
-    pixels = np.zeros((len(tasks), size, size, 3), np.uint8)
-    for number, (file, box) in enumerate(tasks):
-        digest, shape, fault = "", (0, 0), ""
-        try:
-            pixels[number] = decode_image(file, box=box, **options)
-            digest, shape = sha256_of(file), _read_shape(file, box)
-            if box is not None:
-                digest = hashlib.sha256(f"{digest}{box}".encode()).hexdigest()
-        except (BmixError, OSError) as error:
-            fault = str(error).removeprefix(f"{file}: ")
-        found.append((digest, shape, fault))
-    digests, shapes, faults = zip(*found, strict=True)
-    save_chunk(path, pixels, digests, shapes, faults)
-    return len(tasks)
-
-
 def _cut(items):
-    return [items[at : at + CHUNK] for at in range(0, len(items), CHUNK)]
+    return [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
 
 
-def _date(path):
+def _read_date(path):
     try:
         status = os.stat(path)
     except OSError:  # gone since it was listed: decoding will say so
@@ -130,11 +139,19 @@ def _date(path):
     return status.st_mtime_ns, status.st_size
 
 
+def _hash_cut(file, box):
+    digest = sha256_of(file)
+    if box is None:
+        return digest
+    return hashlib.sha256(f"{digest}{box}".encode()).hexdigest()
+
+
 def _read_shape(file, box):
     from PIL import Image
 
     if box is not None:
-        return box[2] - box[0], box[3] - box[1]
+        left, top, right, bottom = box
+        return right - left, bottom - top
     with Image.open(file) as image:
         return image.size
 
@@ -143,7 +160,7 @@ def _make_grey(image):
     from PIL import Image
 
     picture = to_picture(image).convert("L")
-    return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
+    return np.asarray(picture.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)).ravel()
 
 
 def _load(path, *names):

@@ -1,4 +1,4 @@
-"""The classes of a list of images: their order, their names, and whether each can be split, trained and tested."""
+"""What can be wrong with classes: their names, their labels, and too few images for a split."""
 
 import re
 from collections import Counter, defaultdict
@@ -11,51 +11,40 @@ from bmix_lite.data.splits import FOLDS, deal_folds
 from bmix_lite.preparation.faults import Fault, shorten
 
 LONGEST = 60  # characters of a name that still fits a figure
-MISSING = {
-    "na",
-    "n/a",
-    "nan",
-    "none",
-    "null",
-    "unknown",
-    "?",
-    "-",
-    "",
-}  # what tables write for "no value"
+MISSING = {"na", "n/a", "nan", "none", "null", "unknown", "?", "-", ""}  # what tables write
 USUAL = 0.9  # of the labels must be numbers before the others are taken for slips
 
 
 def find_odd_labels(items, names=None):
-    """Faults of labels that do not belong: not among `names` where given, or no number where nearly all are."""
+    """Faults of labels that do not belong: not among `names`, or no number where most are."""
     labels = [item.class_label for item in items]
-    numbers = [bool(re.fullmatch(r"\d+", label)) for label in labels]
+    is_number = [bool(re.fullmatch(r"\d+", label)) for label in labels]
     if names is not None:
-        right, known = [label in names for label in labels], f"one of {shorten(names)}"
-    elif USUAL * len(items) <= sum(numbers) < len(items):
-        right, known = numbers, "a whole number from 0, as nearly all are"
+        belongs = [label in names for label in labels]
+        expected = f"one of {shorten(names)}"
+    elif USUAL * len(items) <= sum(is_number) < len(items):
+        belongs = is_number
+        expected = "a whole number from 0, as nearly all are"
     else:
         return []
-    return [
-        Fault(
-            "label",
-            items[at].where,
-            f"{items[at].id}: label {items[at].label!r}, expected {known}",
-            (at,),
-            (at,),
-        )
-        for at in np.flatnonzero(~np.array(right, bool)).tolist()
-    ]
+    faults = []
+    for number, item in enumerate(items):
+        if not belongs[number]:
+            found = f"{item.id}: label {item.label!r}, expected {expected}"
+            faults.append(Fault("label", item.where, found, (number,), (number,)))
+    return faults
 
 
 def order_classes(labels):
-    """Distinct labels, stripped: in numeric order where all are whole numbers, else in that of their letters."""
+    """Distinct labels, stripped: in numeric order if all are whole numbers, else by letters."""
     distinct = {label.strip() for label in labels}
-    numbered = all(re.fullmatch(r"\d+", label) for label in distinct)
-    return sorted(distinct, key=lambda label: (int(label), label) if numbered else label)
+    if all(re.fullmatch(r"\d+", label) for label in distinct):
+        return sorted(distinct, key=lambda label: (int(label), label))
+    return sorted(distinct)
 
 
 def strip_labels(listed):
-    """The Counter of labels without the blanks around them. listed: a Counter of labels."""
+    """A Counter of labels without the blanks around them. listed: a Counter of labels."""
     counts = Counter()
     for label, count in listed.items():
         counts[label.strip()] += count
@@ -63,82 +52,80 @@ def strip_labels(listed):
 
 
 def find_class_faults(items, rows, listed, names=None):
-    """Faults of whole classes. rows: the images that are left; listed: a Counter of the labels of all rows."""
-    left, faults = Counter(items[number].class_label for number in rows), []
-    spellings = defaultdict(Counter)
+    """Faults of whole classes, spelling first.
+
+    rows: the images that are left; listed: a Counter of the labels of all rows
+    names: {label: name} where the classes are given
+    """
+    kept = [items[row] for row in rows]
+    left = Counter(item.class_label for item in kept)
+    counts = strip_labels(listed)
+    return [
+        *_find_spellings(listed),
+        *_find_lost(counts, left),
+        *_find_untrained(kept, left),
+        *_find_small_and_odd(left, any(item.split or item.fold for item in kept)),
+        *_find_single(left),
+        *_find_unused(counts, names),
+        *_find_renumbered(left, names),
+    ]
+
+
+def _find_spellings(listed):
+    """Labels that differ only in case or spaces."""
+    spellings = defaultdict(dict)
     for label, count in listed.items():
-        spellings[" ".join(label.split()).casefold()][label] += count
+        spellings[" ".join(label.split()).casefold()][label] = count
     for written in spellings.values():
         if len(written) > 1:
-            ways = ", ".join(
-                f"{label!r} ({count} images)" for label, count in sorted(written.items())
-            )
-            faults.append(Fault("spelling", next(iter(written)).strip(), ways))
-    counts = strip_labels(listed)
-    for label in sorted(counts):
+            ways = [f"{label!r} ({count} images)" for label, count in sorted(written.items())]
+            yield Fault("spelling", next(iter(written)).strip(), ", ".join(ways))
+
+
+def _find_lost(counts, left):
+    for label, count in sorted(counts.items()):
         if left[label] == 0:
-            faults.append(
-                Fault("lost", repr(label), f"{counts[label]} images listed, none is left")
-            )
-    given = any(items[number].split or items[number].fold for number in rows)
-    sides = defaultdict(set)
-    for number in rows:
-        sides[items[number].class_label].add(items[number].split)
-    for label, found in sorted(sides.items()):
-        if found <= {"val", "test"}:
-            faults.append(
-                Fault(
-                    "untrained",
-                    repr(label),
-                    f"{left[label]} images, all in {' and '.join(sorted(found))}",
-                )
-            )
+            yield Fault("lost", repr(label), f"{count} images listed, none is left")
+
+
+def _find_untrained(kept, left):
+    """Classes whose images all lie in val and test of a split that was given."""
+    splits = defaultdict(set)
+    for item in kept:
+        splits[item.class_label].add(item.split)
+    for label, parts in sorted(splits.items()):
+        if parts <= {"val", "test"}:
+            found = f"{left[label]} images, all in {' and '.join(sorted(parts))}"
+            yield Fault("untrained", repr(label), found)
+
+
+def _find_small_and_odd(left, split_is_given):
     for label, count in sorted(left.items()):
-        if count < FOLDS and not given:
-            faults.append(Fault("few", repr(label), f"{count} images for {FOLDS} folds"))
-        faults += [Fault("names", repr(label), why) for why in _find_oddities(label)]
+        if count < FOLDS and not split_is_given:
+            yield Fault("few", repr(label), f"{count} images for {FOLDS} folds")
+        for oddity in _find_oddities(label):
+            yield Fault("names", repr(label), oddity)
+
+
+def _find_single(left):
     if len(left) == 1:
-        faults.append(Fault("single", repr(next(iter(left))), "every image has this label"))
+        yield Fault("single", repr(next(iter(left))), "every image has this label")
+
+
+def _find_unused(counts, names):
     for label in names or ():
         if not counts[label]:
-            faults.append(Fault("unused", repr(label), "0 images"))
+            yield Fault("unused", repr(label), "0 images")
+
+
+def _find_renumbered(left, names):
+    """Labels that are numbers, but not 0, 1, 2 …"""
     order = order_classes(left)
-    gap = names is None and order != [str(number) for number in range(len(order))]
-    if gap and all(label.isdecimal() for label in order):
-        pairs = shorten([f"{label} is class {number}" for number, label in enumerate(order)], 30)
-        faults.append(Fault("renumbered", f"{len(order)} classes", pairs))
-    return faults
-
-
-def find_absences(items, rows, order):
-    """Warnings of classes that some fold lacks in training or test, because all their images lie in a few groups."""
-    groups = np.array([items[number].group for number in rows])
-    if not all(groups) or any(items[number].split or items[number].fold for number in rows):
-        return []
-    labels = np.array([order.index(items[number].class_label) for number in rows])
-    ids = [items[number].id for number in rows]
-    data = ImageSet(np.zeros((len(rows), 1, 1, 1), np.uint8), labels, order, groups=groups, ids=ids)
-    try:
-        dealt = deal_folds(data, np.ones(len(rows), bool), FOLDS)
-    except BmixError as error:
-        return [Fault("absent", f"{FOLDS} folds", str(error))]
-    absent, folds = defaultdict(list), np.arange(FOLDS)
-    for fold in folds:  # as assign_split has it: fold is test, the next one val
-        parts = {
-            "train": ~np.isin(folds, (fold, (fold + 1) % FOLDS)),
-            "val": (fold + 1) % FOLDS,
-            "test": fold,
-        }
-        for part, chosen in parts.items():
-            inside = np.isin(dealt, folds[chosen])
-            for j in np.flatnonzero(np.bincount(labels[inside], minlength=len(order)) == 0):
-                absent[j].append(f"{part} of fold {fold}")
-    faults = []
-    for j, places in sorted(absent.items()):
-        size = len(set(groups[labels == j]))
-        found = f"{np.sum(labels == j)} images in {size} groups: none in {shorten(places)}"
-        faults.append(Fault("absent", repr(order[j]), found))
-    return faults
+    if names is not None or not all(label.isdecimal() for label in order):
+        return
+    if order != [str(number) for number in range(len(order))]:
+        pairs = [f"{label} is class {number}" for number, label in enumerate(order)]
+        yield Fault("renumbered", f"{len(order)} classes", shorten(pairs, 30))
 
 
 def _find_oddities(label):
@@ -148,3 +135,47 @@ def _find_oddities(label):
         yield f"{len(label)} characters long, figures show {LONGEST}"
     if re.search(r"[<>&\x00-\x1f\x7f]", label):
         yield "holds characters of markup or control characters"
+
+
+def find_absences(items, rows, order):
+    """Warnings of classes that a fold lacks in training or test, as all images are of few groups.
+
+    rows: the images that are left; order: their labels in the order of the classes
+    """
+    kept = [items[row] for row in rows]
+    if not all(item.group for item in kept) or any(item.split or item.fold for item in kept):
+        return []
+    labels = np.array([order.index(item.class_label) for item in kept])
+    groups = np.array([item.group for item in kept])
+    data = ImageSet(
+        np.zeros((len(kept), 1, 1, 1), np.uint8),
+        labels,
+        order,
+        groups=groups,
+        ids=[item.id for item in kept],
+    )
+    try:
+        fold_of = deal_folds(data, np.ones(len(kept), bool), FOLDS)
+    except BmixError as error:
+        return [Fault("absent", f"{FOLDS} folds", str(error))]
+    faults = []
+    for j, parts in sorted(_list_absences(labels, fold_of, len(order)).items()):
+        of_class = labels == j
+        size = len(set(groups[of_class]))
+        found = f"{np.sum(of_class)} images in {size} groups: none in {shorten(parts)}"
+        faults.append(Fault("absent", repr(order[j]), found))
+    return faults
+
+
+def _list_absences(labels, fold_of, num_classes):
+    """{class number: ["train of fold 0", …]} of the parts that have no image of the class."""
+    absences = defaultdict(list)
+    for fold in range(FOLDS):  # as assign_split has it: fold is test, the next one val
+        is_test = fold_of == fold
+        is_val = fold_of == (fold + 1) % FOLDS
+        parts = {"train": ~is_test & ~is_val, "val": is_val, "test": is_test}
+        for part, inside in parts.items():
+            counts = np.bincount(labels[inside], minlength=num_classes)
+            for j in np.flatnonzero(counts == 0):
+                absences[j].append(f"{part} of fold {fold}")
+    return absences

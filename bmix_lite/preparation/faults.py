@@ -1,10 +1,11 @@
-"""What can be wrong with images and labels: every fault has a kind, a place, and what was found there."""
+"""The kinds of faults that images and labels can have: the rule of each, and whether it stops."""
 
 from dataclasses import dataclass
 
 LEVELS = ("stop", "bad", "warning", "note")
 
-# kind: (level, rule). "stop" always ends the preparation; "bad" does unless on_bad="skip" leaves the images out
+# kind: (level, rule). "stop" always ends the preparation; "bad" does unless on_bad="skip" leaves
+# the images out
 KINDS = {
     "path": ("stop", "A path must lie inside the folder of the images."),
     "spelling": (
@@ -14,13 +15,15 @@ KINDS = {
     "empty": ("stop", "A class folder must hold images: fill or remove it."),
     "lost": (
         "stop",
-        "A class lost all its images to other faults: mend those, or leave the class out of the table.",
+        "A class lost all its images to other faults: fix those, or leave the class out of the "
+        "table.",
     ),
     "untrained": ("stop", "A split that is given must have training images of every class."),
     "single": ("stop", "There must be at least two classes."),
     "few": (
         "stop",
-        "A class needs an image for each fold: merge it with another, leave it out, or bring a split.",
+        "A class needs an image for each fold: merge it with another, leave it out, or bring a "
+        "split.",
     ),
     "row": ("bad", "A row must have as many fields as the header."),
     "missing": ("bad", "A file that is listed must be there."),
@@ -40,16 +43,19 @@ KINDS = {
     "conflict": ("bad", "One image must have one label. None of its rows is kept."),
     "duplicate": (
         "bad",
-        "Two images must not have the same content. One is kept, that of test before that of train.",
+        "Two images must not have the same content. One is kept, that of test before that of "
+        "train.",
     ),
     "near": (
         "bad",
-        "Nearly the same image must not lie on two sides of a split. That of the test side is kept.",
+        "Nearly the same image must not lie on two sides of a split. That of the test side is "
+        "kept.",
     ),
     "leak": ("bad", "A group must lie on one side of a split only. Its test images are kept."),
     "alike": (
         "warning",
-        "Nearly the same image, twice: a split may part them. A group that they share prevents that.",
+        "Nearly the same image, twice: a split may part them. A group that they share prevents "
+        "that.",
     ),
     "absent": (
         "warning",
@@ -73,9 +79,11 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault. where: file, row or class; found: what is there; images, drop: numbers in the list of images.
+    """One fault.
 
-    images are those to look at; drop are those that on_bad="skip" leaves out.
+    where: file, row or class; found: what is there
+    images, drop: numbers in the list of images: those to look at, and those that on_bad="skip"
+    leaves out
     """
 
     kind: str
@@ -91,7 +99,7 @@ class Fault:
 
 
 def shorten(names, most=10):
-    """The first names of a long list, and how many there are."""
+    """The first names of a long list, and how many more there are."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(map(str, names[:most])) + more

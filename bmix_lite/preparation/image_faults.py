@@ -1,4 +1,4 @@
-"""Finding what is wrong with a list of images once they are decoded: copies, leaks, classes that cannot be split."""
+"""What can be wrong with images once they are decoded: broken files, copies, leaks, odd sizes."""
 
 from collections import Counter, defaultdict
 
@@ -7,136 +7,137 @@ import numpy as np
 from bmix_lite.preparation.faults import Fault, shorten
 
 RANK = {"": 0, "train": 0, "val": 1, "test": 2}
-NEAR = 0.97  # correlation of small grey copies, less their mean over all images; test_checks.py alters copies
+NEAR = 0.97  # correlation of small grey copies, less their mean; the test alters copies
 BLEND = 16  # images: with fewer than that, their mean is rather one of them than what all share
 BLOCK = 2048  # images compared at a time
 
 
 def find_unreadable(items, facts):
-    """A fault for each file that could not be decoded."""
-    return [
-        Fault(
-            "unreadable",
-            item.where,
-            fault if item.where == item.id else f"{item.id}: {fault}",
-            (number,),
-            (number,),
-        )
-        for number, (item, fault) in enumerate(zip(items, facts.faults, strict=True))
-        if fault
-    ]
+    """A fault for each file that `decode_image` refused, such as a broken JPEG."""
+    faults = []
+    for number, (item, fault) in enumerate(zip(items, facts.faults, strict=True)):
+        if fault:
+            found = fault if item.where == item.id else f"{item.id}: {fault}"
+            faults.append(Fault("unreadable", item.where, found, (number,), (number,)))
+    return faults
 
 
 def find_copies(items, facts, rows):
     """Faults of rows with the same content: listed twice, under two names, or with two labels."""
-    same = defaultdict(list)
-    for number in rows:
-        same[str(facts.sha256[number])].append(number)
-    faults = []
-    for numbers in same.values():
-        if len(numbers) < 2:
-            continue
-        ids, labels = (
-            sorted({items[n].id for n in numbers}),
-            sorted({items[n].label for n in numbers}),
-        )
-        where, names = _name_rows(items, numbers), shorten(ids, 4)
-        if len(labels) > 1:
-            labels = " and ".join(repr(items[n].label) for n in numbers[:4])
-            faults.append(
-                Fault(
-                    "conflict", where, f"{names}: labels {labels}", tuple(numbers), tuple(numbers)
-                )
-            )
-        else:
-            kind = "twice" if len(ids) == 1 else "duplicate"
-            faults.append(Fault(kind, where, names, tuple(numbers), _all_but_one(items, numbers)))
-    return faults
+    rows_of = defaultdict(list)
+    for row in rows:
+        rows_of[str(facts.sha256[row])].append(row)
+    return [_name_copies(items, copies) for copies in rows_of.values() if len(copies) > 1]
+
+
+def _name_copies(items, copies):
+    ids = sorted({items[row].id for row in copies})
+    where = _name_rows(items, copies)
+    names = shorten(ids, 4)
+    if len({items[row].label for row in copies}) > 1:
+        labels = " and ".join(repr(items[row].label) for row in copies[:4])
+        found = f"{names}: labels {labels}"
+        return Fault("conflict", where, found, tuple(copies), tuple(copies))
+    kind = "twice" if len(ids) == 1 else "duplicate"
+    return Fault(kind, where, names, tuple(copies), _all_but_one(items, copies))
 
 
 def find_near(items, facts, rows):
-    """Faults of pairs that look nearly the same and lie on two sides of a split, or may come to lie there."""
-    faults, alike = [], []
+    """Faults of pairs that look nearly the same and lie on two sides of a split, or may come to."""
     if len(rows) < 2:
-        return faults
-    for one, two in pair_near(facts.grey[rows]):
-        pair = (rows[one], rows[two])
-        first, second = items[pair[0]], items[pair[1]]
-        if first.group and first.group == second.group and _side(first) == _side(second):
+        return []
+    faults = []
+    alike = []
+    for i, j in pair_near(facts.grey[rows]):
+        pair = (rows[i], rows[j])
+        first = items[pair[0]]
+        second = items[pair[1]]
+        same_side = _side(first) == _side(second)
+        if first.group and first.group == second.group and same_side:
             continue
         if not (first.split or first.fold):
             alike.append(pair)
-        elif _side(first) != _side(second):
-            sides = f"{first.id} ({_say_side(first)}) and {second.id} ({_say_side(second)})"
-            faults.append(
-                Fault("near", _name_rows(items, pair), sides, pair, _all_but_one(items, pair))
-            )
+        elif not same_side:
+            found = f"{first.id} ({_say_side(first)}) and {second.id} ({_say_side(second)})"
+            where = _name_rows(items, pair)
+            faults.append(Fault("near", where, found, pair, _all_but_one(items, pair)))
     if alike:
-        names = shorten([f"{items[one].id} = {items[two].id}" for one, two in alike])
-        shown = tuple(number for pair in alike[:10] for number in pair)
-        faults.append(Fault("alike", f"{len(alike)} pairs", names, shown))
+        faults.append(_name_alike(items, alike))
     return faults
+
+
+def _name_alike(items, pairs):
+    names = shorten([f"{items[i].id} = {items[j].id}" for i, j in pairs])
+    images = tuple(row for pair in pairs[:10] for row in pair)
+    return Fault("alike", f"{len(pairs)} pairs", names, images)
 
 
 def pair_near(grey):
     """Pairs (i, j), i < j, of small grey copies (N, D) whose residuals correlate by NEAR or more.
 
-    The mean over all images is taken off first: what all share (the round field of a fundus camera) tells nothing.
+    The mean over all images is taken off first: what all share (the round field of a fundus
+    camera) tells nothing.
     """
+    values = _normalise(grey)
+    for first in range(0, len(values), BLOCK):
+        for second in range(first, len(values), BLOCK):
+            likeness = values[first : first + BLOCK] @ values[second : second + BLOCK].T
+            for i, j in np.argwhere(likeness >= NEAR):
+                if first + i < second + j:
+                    yield first + int(i), second + int(j)
+
+
+def _normalise(grey):
+    """Residuals (N, D) of length 1; 0 where they are less than one grey level per pixel."""
     values = grey.astype(np.float32)
     values -= values.mean(axis=1, keepdims=True)
     values -= values.mean(axis=0, keepdims=True) * len(values) / (len(values) + BLEND)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     values /= np.maximum(lengths, 1e-6)
-    values[lengths[:, 0] < grey.shape[1] ** 0.5] = (
-        0  # less than one grey level a pixel: nothing to compare
-    )
-    for at in range(0, len(values), BLOCK):
-        for to in range(at, len(values), BLOCK):
-            near = np.argwhere(values[at : at + BLOCK] @ values[to : to + BLOCK].T >= NEAR)
-            yield from ((at + int(one), to + int(two)) for one, two in near if at + one < to + two)
+    values[lengths[:, 0] < grey.shape[1] ** 0.5] = 0  # nothing to compare
+    return values
 
 
 def find_leaks(items, rows):
     """A fault for each group with images on more than one side of the split."""
-    members = defaultdict(list)
-    for number in rows:
-        if items[number].group:
-            members[items[number].group].append(number)
+    rows_of = defaultdict(list)
+    for row in rows:
+        if items[row].group:
+            rows_of[items[row].group].append(row)
     faults = []
-    for group, numbers in members.items():
-        sides = Counter(_say_side(items[number]) for number in numbers)
+    for group, members in rows_of.items():
+        sides = Counter(_say_side(items[row]) for row in members)
         if len(sides) > 1:
-            found = ", ".join(f"{count} in {side}" for side, count in sorted(sides.items()))
-            best = max(map(_rank, (items[number] for number in numbers)))
-            drop = tuple(number for number in numbers if _rank(items[number]) != best)
-            found = f"{found}: {_name_rows(items, numbers)}"
-            faults.append(Fault("leak", f"group {group}", found, tuple(numbers), drop))
+            counts = ", ".join(f"{count} in {side}" for side, count in sorted(sides.items()))
+            found = f"{counts}: {_name_rows(items, members)}"
+            best = max(_rank(items[row]) for row in members)
+            drop = tuple(row for row in members if _rank(items[row]) != best)
+            faults.append(Fault("leak", f"group {group}", found, tuple(members), drop))
     return faults
 
 
 def find_odd_sizes(items, facts, rows, size):
     """Warnings of images much smaller than they will be, and of shapes far from the usual."""
-    faults, shapes = [], facts.shapes[rows].astype(float)
-    small = [rows[at] for at in np.flatnonzero(shapes.min(axis=1) < size / 2)]
+    shapes = facts.shapes[rows].astype(float)
+    is_small = shapes.min(axis=1) < size / 2
     slant = np.log2(shapes[:, 0] / shapes[:, 1])
-    odd = [rows[at] for at in np.flatnonzero(np.abs(slant - np.median(slant)) > 1)]
-    for numbers, what in (
-        (small, f"smaller than half of {size} pixels"),
-        (odd, "twice as long or wide as the others"),
+    is_odd = np.abs(slant - np.median(slant)) > 1
+    faults = []
+    for chosen, rule in (
+        (is_small, f"smaller than half of {size} pixels"),
+        (is_odd, "twice as long or wide as the others"),
     ):
-        if numbers:
-            names = shorten(
-                [f"{items[n].id} ({facts.shapes[n][0]}x{facts.shapes[n][1]})" for n in numbers]
-            )
-            faults.append(
-                Fault("sizes", f"{len(numbers)} images", f"{what}: {names}", tuple(numbers[:20]))
-            )
+        odd_rows = [rows[at] for at in np.flatnonzero(chosen)]
+        if odd_rows:
+            sizes = ["x".join(map(str, facts.shapes[row])) for row in odd_rows]
+            names = [f"{items[row].id} ({text})" for row, text in zip(odd_rows, sizes, strict=True)]
+            found = f"{rule}: {shorten(names)}"
+            faults.append(Fault("sizes", f"{len(odd_rows)} images", found, tuple(odd_rows[:20])))
     return faults
 
 
-def _name_rows(items, numbers):
-    return shorten([items[number].where for number in numbers], 4)
+def _name_rows(items, rows):
+    return shorten([items[row].where for row in rows], 4)
 
 
 def _side(item):
@@ -148,10 +149,11 @@ def _say_side(item):
 
 
 def _rank(item):
+    """How near to the test side an image lies."""
     return RANK[item.split], -int(item.fold or 0)
 
 
-def _all_but_one(items, numbers):
+def _all_but_one(items, rows):
     """What to leave out: the image nearest to the test side stays, the first of equals."""
-    stays = max(numbers, key=lambda number: (_rank(items[number]), -number))
-    return tuple(number for number in numbers if number != stays)
+    stays = max(rows, key=lambda row: (_rank(items[row]), -row))
+    return tuple(row for row in rows if row != stays)

@@ -1,4 +1,4 @@
-"""Reading MedMNIST's arrays, train_images to test_labels in one .npz, piece by piece and without running any code."""
+"""Reading MedMNIST's arrays from one .npz, train_images to test_labels, in pieces, no code run."""
 
 import hashlib
 import zipfile
@@ -12,49 +12,57 @@ from bmix_lite.data.imageset import SPLITS
 from bmix_lite.preparation.cache import CHUNK, save_chunk
 from bmix_lite.preparation.listing import Item, Listing
 
+READERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
 
 def list_npz(path):
-    """One item an image. Raises BmixError where arrays are missing, damaged, or not N images with one label each.
+    """One item per image, as a Listing.
 
+    Raises BmixError where arrays are missing, damaged, or not N images with one label each.
     Source of the format: Yang et al., Scientific Data 10, 2023 (MedMNIST v2).
     """
     path = Path(path)
     listing = Listing(path)
+    shapes = set()
     with _open(path) as archive:
-        shapes = set()
         for split in SPLITS:
             shape = _read_header(path, archive, f"{split}_images")[0]
-            labels = _read_labels(path, archive, f"{split}_labels", shape)
+            labels = _read_labels(path, archive, f"{split}_labels", shape[0])
             shapes.add(shape[1:])
-            for row, label in enumerate(labels.tolist()):
-                name, text = f"{split}/{row}", str(label)
-                listing.labels[text] += 1
-                listing.items.append(
-                    Item(name, str(path), text, f"{split}_images[{row}]", split=split)
-                )
+            for row, label in enumerate(map(str, labels.tolist())):
+                where = f"{split}_images[{row}]"
+                listing.labels[label] += 1
+                item = Item(f"{split}/{row}", str(path), label, where, split=split)
+                listing.items.append(item)
     require(len(shapes) == 1, f"{path}: images of different shapes: {sorted(shapes)}")
     listing.side = shape[1]
     return listing
 
 
 def unpack_npz(path, chunks):
-    """Write the images, in the order of `list_npz`, into the chunk files that are not there yet."""
-    path, todo, waiting = Path(path), iter(chunks), np.empty(0)
+    """Write the images, in the order of `list_npz`, into the chunk files that do not exist yet."""
+    path = Path(path)
+    chunks = iter(chunks)
+    waiting = np.empty(0)
     with _open(path) as archive:
         for split in SPLITS:
             for block in _read_images(path, archive, f"{split}_images"):
                 waiting = np.concatenate([waiting, block]) if len(waiting) else block
                 if len(waiting) >= CHUNK:
-                    _save(next(todo), waiting[:CHUNK])
+                    _save(next(chunks), waiting[:CHUNK])
                     waiting = waiting[CHUNK:]
     if len(waiting):
-        _save(next(todo), waiting)
+        _save(next(chunks), waiting)
 
 
 def _save(chunk, pixels):
     if not chunk.exists():
         digests = [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in pixels]
-        save_chunk(chunk, pixels, digests, [pixels.shape[1:3]] * len(pixels), [""] * len(pixels))
+        shapes = [pixels.shape[1:3]] * len(pixels)
+        save_chunk(chunk, pixels, digests, shapes, [""] * len(pixels))
 
 
 def _open(path):
@@ -66,70 +74,69 @@ def _open(path):
 
 def _read_header(path, archive, name):
     """(shape, dtype, open member) of one array, checked before any of its content is read."""
-    found = ", ".join(archive.namelist())
-    require(f"{name}.npy" in archive.namelist(), f"{path}: no array {name!r}, found {found}")
+    names = archive.namelist()
+    if f"{name}.npy" not in names:
+        raise BmixError(f"{path}: no array {name!r}, found {', '.join(names)}")
     try:
         member = archive.open(f"{name}.npy")
         version = np.lib.format.read_magic(member)
-        read = (
-            np.lib.format.read_array_header_1_0
-            if version == (1, 0)
-            else np.lib.format.read_array_header_2_0
-        )
-        shape, fortran, dtype = read(member)
+        read = READERS.get(version, np.lib.format.read_array_header_2_0)
+        shape, is_fortran, dtype = read(member)
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise BmixError(f"{path}: {name}: cannot be read ({error})") from error
-    kind = "images" if name.endswith("images") else "labels"
     require(not dtype.hasobject, f"{path}: {name} holds Python objects, which are never loaded")
-    right = dtype == np.uint8 if kind == "images" else dtype.kind in "iu"
-    require(
-        right,
-        f"{path}: {name} must be {'uint8' if kind == 'images' else 'integers'}, found {dtype}",
-    )
-    if kind == "images":
-        square = len(shape) in (3, 4) and shape[1] == shape[2] and shape[3:] in ((), (1,), (3,))
-        require(square, f"{path}: {name} must be (N, S, S) or (N, S, S, 3), found {shape}")
-    require(
-        not fortran and shape[0] > 0,
-        f"{path}: {name} must be in C order and not empty, found {shape}",
-    )
+    if name.endswith("images"):
+        _check_images(path, name, shape, dtype)
+    elif dtype.kind not in "iu":
+        raise BmixError(f"{path}: {name} must be integers, found {dtype}")
+    if is_fortran or shape[0] == 0:
+        raise BmixError(f"{path}: {name} must be in C order and not empty, found {shape}")
     return shape, dtype, member
 
 
-def _read_labels(path, archive, name, images):
+def _check_images(path, name, shape, dtype):
+    if dtype != np.uint8:
+        raise BmixError(f"{path}: {name} must be uint8, found {dtype}")
+    is_square = len(shape) in (3, 4) and shape[1] == shape[2]
+    if not is_square or shape[3:] not in ((), (1,), (3,)):
+        raise BmixError(f"{path}: {name} must be (N, S, S) or (N, S, S, 3), found {shape}")
+
+
+def _read_labels(path, archive, name, count):
+    """The labels (N,) of `count` images."""
     shape, dtype, member = _read_header(path, archive, name)
-    one = shape in ((images[0],), (images[0], 1))
-    require(
-        one, f"{path}: {name} must be one label for each of {images[0]} images, found shape {shape}"
-    )
-    content = _read_bytes(path, name, member, shape[0] * dtype.itemsize)
+    if shape not in ((count,), (count, 1)):
+        raise BmixError(
+            f"{path}: {name} must be one label for each of {count} images, found shape {shape}"
+        )
+    content = _read_bytes(path, name, member, count * dtype.itemsize)
     labels = np.frombuffer(content, dtype).ravel()
-    require(
-        labels.min() >= 0,
-        f"{path}: {name} must be 0 or more, found {labels.min()} in row {labels.argmin()}",
-    )
+    if labels.min() < 0:
+        raise BmixError(
+            f"{path}: {name} must be 0 or more, found {labels.min()} in row {labels.argmin()}"
+        )
     return labels
 
 
 def _read_images(path, archive, name):
     """Blocks (n, S, S, C) of one array."""
     shape, _, member = _read_header(path, archive, name)
-    shape = shape if len(shape) == 4 else (*shape, 1)
-    each = int(np.prod(shape[1:]))
-    for at in range(0, shape[0], CHUNK):
-        count = min(CHUNK, shape[0] - at)
-        content = _read_bytes(path, name, member, count * each, last=at + count == shape[0])
-        yield np.frombuffer(content, np.uint8).reshape(count, *shape[1:])
+    images = shape[0]
+    size = shape[1:] if len(shape) == 4 else (*shape[1:], 1)
+    for start in range(0, images, CHUNK):
+        count = min(CHUNK, images - start)
+        is_last = start + count == images
+        content = _read_bytes(path, name, member, count * int(np.prod(size)), is_last)
+        yield np.frombuffer(content, np.uint8).reshape(count, *size)
 
 
-def _read_bytes(path, name, member, size, last=True):
+def _read_bytes(path, name, member, size, is_last=True):
     try:
         content = member.read(size)
-        if last:
+        if is_last:
             member.read(1)  # at the end of a member zipfile compares the checksum
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise BmixError(f"{path}: {name}: damaged ({error})") from error
-    require(
-        len(content) == size, f"{path}: {name}: cut, {size} bytes expected, {len(content)} found"
-    )
+    if len(content) != size:
+        raise BmixError(f"{path}: {name}: cut, {size} bytes expected, {len(content)} found")
     return content

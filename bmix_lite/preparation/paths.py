@@ -1,4 +1,4 @@
-"""Where the file of an image lies: below one folder, never outside it, and not among what systems leave there."""
+"""Where the file of an image lies: below one folder, never outside it; hidden files left out."""
 
 import functools
 import os
@@ -25,61 +25,67 @@ HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # and all that begins with a 
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where the file of an image lies, or why it is refused."""
+class FoundFile:
+    """The file of an image: id is its path below the folder. Or why it is refused."""
 
     id: str
     path: str = ""
-    kind: str = ""
+    kind: str = ""  # of the fault
     fault: str = ""
 
 
-class Places:
-    """Finds files below `root` and never follows a path or a link out of it."""
+class FileFinder:
+    """Finds files below `root` by what a table calls them; never leaves `root`, not by a link.
+
+    suffix: what the names lack, such as ".jpeg"
+    search: True looks for the file name in all folders below `root`
+    """
 
     def __init__(self, root, suffix="", search=False):
-        self.root, self.suffix, self.search = os.fspath(root), suffix, search
+        self.root = os.fspath(root)
+        self.suffix = suffix
+        self.search = search
         self.real = os.path.realpath(root)
-        self.folder_inside = functools.lru_cache(maxsize=None)(
-            self.is_inside
-        )  # links are resolved once a folder
+        # the links of a folder are followed once
+        self.is_folder_inside = functools.lru_cache(maxsize=None)(self.is_inside)
 
     def __call__(self, text):
+        """The FoundFile of a path in a table."""
         name = text.replace("\\", "/")
-        name = name if name.endswith(self.suffix) else name + self.suffix
+        if not name.endswith(self.suffix):
+            name += self.suffix
         parts = [part for part in name.split("/") if part not in ("", ".")]
-        if not text.strip() or not parts:
-            return Place(text, kind="path", fault="no path")
-        if name.startswith("/") or re.match("[A-Za-z]:", name):
-            return Place(
-                text,
-                kind="path",
-                fault=f"{text!r} is an absolute path: write it from the images' folder on",
-            )
-        if ".." in parts or re.search(r"[\x00-\x1f]", name):
-            return Place(text, kind="path", fault=f"{text!r} leads out of the folder of the images")
+        fault = self._refuse_text(text, name, parts)
+        if fault:
+            return FoundFile(text, kind="path", fault=fault)
         name = "/".join(parts)
         if self.search:
-            found = self.by_name.get(parts[-1], [])
-            if len(found) > 1:
-                return Place(
-                    name,
-                    kind="missing",
-                    fault=f"{parts[-1]!r} is there more than once: {shorten(found, 3)}",
-                )
-            name = found[0] if found else name
+            namesakes = self.by_name.get(parts[-1], [])
+            if len(namesakes) > 1:
+                fault = f"{parts[-1]!r} is there more than once: {shorten(namesakes, 3)}"
+                return FoundFile(name, kind="missing", fault=fault)
+            name = namesakes[0] if namesakes else name
+        return self._find(text, name)
+
+    def _refuse_text(self, text, name, parts):
+        """What is wrong with the path as it is written, "" where nothing is."""
+        if not text.strip() or not parts:
+            return "no path"
+        if name.startswith("/") or re.match("[A-Za-z]:", name):
+            return f"{text!r} is an absolute path: write it from the images' folder on"
+        if ".." in parts or re.search(r"[\x00-\x1f]", name):
+            return f"{text!r} leads out of the folder of the images"
+        return ""
+
+    def _find(self, text, name):
         path = os.path.join(self.root, name)
-        if not self.folder_inside(os.path.dirname(path)) or (
-            os.path.islink(path) and not self.is_inside(path)
-        ):
-            return Place(
-                name,
-                kind="path",
-                fault=f"{text!r} is a link that leads out of the folder of the images",
-            )
+        leaves = not self.is_folder_inside(os.path.dirname(path))
+        if leaves or (os.path.islink(path) and not self.is_inside(path)):
+            fault = f"{text!r} is a link that leads out of the folder of the images"
+            return FoundFile(name, kind="path", fault=fault)
         if not os.path.exists(path):
-            return Place(name, kind="missing", fault=f"{name} is not there")
-        return Place(name, path)
+            return FoundFile(name, kind="missing", fault=f"{name} is not there")
+        return FoundFile(name, path)
 
     def is_inside(self, path):
         """Whether a file or folder, its links followed, lies below the root."""
@@ -87,10 +93,11 @@ class Places:
 
     @functools.cached_property
     def by_name(self):
-        names = {}
+        """{file name: paths below the root}."""
+        paths = {}
         for path in self.walk():
-            names.setdefault(path.rpartition("/")[2], []).append(path)
-        return names
+            paths.setdefault(path.rpartition("/")[2], []).append(path)
+        return paths
 
     def walk(self):
         """Paths of all images below the root."""
@@ -105,17 +112,18 @@ class Places:
 def scan(folder):
     """Names of folders and of files in `folder`, sorted, without what systems leave there."""
     with os.scandir(folder) as entries:
-        seen = sorted(
-            (entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name)
-        )
-    return [name for name, is_folder in seen if is_folder], [
-        name for name, is_folder in seen if not is_folder
-    ]
+        is_folder = {entry.name: entry.is_dir() for entry in entries if not is_hidden(entry.name)}
+    names = sorted(is_folder)
+    folders = [name for name in names if is_folder[name]]
+    files = [name for name in names if not is_folder[name]]
+    return folders, files
 
 
 def is_hidden(name):
+    """Whether it is one of the files and folders that systems leave behind."""
     return name.startswith(".") or name.lower() in HIDDEN
 
 
 def is_image(name):
+    """Whether a file is an image by its name."""
     return os.path.splitext(name)[1].lower() in SUFFIXES

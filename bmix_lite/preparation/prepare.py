@@ -1,4 +1,4 @@
-"""From files to a checked, memory-mapped dataset: list, decode once, find everything that is wrong, write."""
+"""From files to a checked, memory-mapped dataset: list, decode once, find every fault, write."""
 
 import shutil
 from collections import Counter
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bmix_lite.base.errors import BmixError, require, require_choice, require_integer
+from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.files import hash_json
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
@@ -49,143 +49,195 @@ def prepare(
     about=None,
     **listing,
 ):
-    """Make a prepared dataset in `folder` and return it; report.html, .json and .csv beside it say what was found.
+    """Make a prepared dataset in `folder`, its report beside it, and return it: an ImageSet.
 
-    source: a Listing, or what `list_images` makes one of: a folder with a folder a class (or train, val, test folders
-      of such), a CSV or TSV (`listing` are then the arguments of `list_table`), a MedMNIST .npz, or a folder with VOC's
-      Annotations and JPEGImages, of which boxes are cut out
+    source: a Listing, or what `list_images` makes one of: class folders (or train, val, test
+      folders of such), a CSV or TSV (`listing`: the arguments of `list_table`), a MedMNIST .npz,
+      or a folder with VOC's Annotations and JPEGImages, whose boxes are cut out
     size: pixels of a side; fit, bits: see `decode_image`; an .npz is taken as it is
     class_names: {label: name} in the order of the classes, where labels are codes
-    on_bad: "stop" raises BmixError with all faults; "skip" leaves the images out, and the report says which
-    jobs: processes, -1 for one a core; about: {"source", "licence", "citation"} to be kept with the data
-    The same call again returns what is there; after a kill it goes on. Another call on the folder is refused.
+    on_bad: "stop" raises BmixError with all faults; "skip" leaves faulty images out
+    jobs: processes, -1 for one per core; about: {"source", "licence", "citation"} of the data
+    The same call again returns what is there; after a kill it goes on; another call is refused.
     """
+    size = _check_options(size, fit, bits, on_bad)
+    images = source if isinstance(source, Listing) else list_images(source, **listing)
+    _check_any(images, on_bad, class_names)
+    folder = Path(folder)
+    options = {"size": images.side or size, "fit": fit, "bits": bits}
+    chunks = name_chunks(images.items, folder / "chunks", **options)
+    key = _hash_call(images, chunks, on_bad, class_names)
+    if not _is_made(folder, key):
+        _decode(images, chunks, jobs, progress, options)
+        facts = read_facts(chunks)
+        left, order = _check(images, facts, chunks, folder, options["size"], on_bad, class_names)
+        about = {**(about or {}), **options, "key": key}
+        _write(images, facts, chunks, folder, left, order, class_names, about)
+    return load_prepared(folder)
+
+
+def _check_options(size, fit, bits, on_bad):
+    """The size as an int, if the options are known."""
     require_choice("on_bad", on_bad, ("stop", "skip"))
     require_choice("fit", fit, FITS)
     require_choice("bits", bits, HALF_TONES)
-    size = require_integer("size", size, 1, 4096)
-    folder, images = (
-        Path(folder),
-        source if isinstance(source, Listing) else list_images(source, **listing),
-    )
-    require(
-        images.items,
-        f"no image is left: {_report(images, images.faults, [], on_bad, {}).describe()}",
-    )
-    options = dict(size=images.side or size, fit=fit, bits=bits)
-    chunks = name_chunks(images.items, folder / "chunks", **options)
-    key = _hash_call(images, chunks, on_bad, class_names)
-    if (folder / "dataset.json").exists():
-        found = read_about(folder).get("key")
-        require(
-            found == key,
-            f"{folder} holds a dataset made of other files or options: choose another folder",
+    return require_integer("size", size, 1, 4096)
+
+
+def _check_any(images, on_bad, class_names):
+    if not images.items:
+        report = _report(images, images.faults, [], on_bad, class_names)
+        raise BmixError(f"no image is left: {report.describe()}")
+
+
+def _is_made(folder, key):
+    """Whether the folder holds the dataset of this very call. Raises BmixError for another."""
+    if not (folder / "dataset.json").exists():
+        return False
+    if read_about(folder).get("key") != key:
+        raise BmixError(
+            f"{folder} holds a dataset made of other files or options: choose another folder"
         )
-        return load_prepared(folder)
+    return True
+
+
+def _decode(images, chunks, jobs, progress, options):
     if images.side:
         unpack_npz(images.source, chunks)
     else:
         decode_items(images.items, chunks, jobs=jobs, progress=progress, **options)
-    facts = read_facts(chunks)
-    faults, left, order = find_faults(images, facts, options["size"], class_names)
-    names = [(class_names or {}).get(label, label) for label in order]
-    report = _report(images, faults, left, on_bad, class_names or {})
+
+
+def _check(images, facts, chunks, folder, size, on_bad, class_names):
+    """Write the report; returns rows of the images that are left, and the labels in order.
+
+    Raises BmixError with all faults where they stop the preparation.
+    """
+    faults, left, order = find_faults(images, facts, size, class_names)
+    report = _report(images, faults, left, on_bad, class_names)
     save_report(report, folder, _picture(images, faults, chunks))
     if report.stops:
         raise BmixError(f"{report.describe()}\nall of it with pictures: {folder / 'report.html'}")
+    return left, order
+
+
+def _write(images, facts, chunks, folder, left, order, class_names, about):
+    """Write the dataset of the images that are left, and remove the chunks."""
     digest = write_images(folder / "images.npy", _shape(chunks, left), read_pixels(chunks, left))
-    items = [images.items[number] for number in left]
+    items = [images.items[row] for row in left]
+    folds = _get_column(items, "fold")
     data = ImageSet(
         np.load(folder / "images.npy", mmap_mode="r"),
         np.array([order.index(item.class_label) for item in items]),
-        names,
-        groups=_column(items, "group"),
-        split=_column(items, "split"),
-        ids=_column(items, "id"),
-        folds=None if (folds := _column(items, "fold")) is None else folds.astype(int),
+        [_name_class(label, class_names) for label in order],
+        groups=_get_column(items, "group"),
+        split=_get_column(items, "split"),
+        ids=_get_column(items, "id"),
+        folds=None if folds is None else folds.astype(int),
         name=folder.name,
-        source=(about or {}).get("source", images.source.name),
+        source=about.get("source", images.source.name),
         images_sha256=digest,
     )
-    write_description(
-        data, folder, sha256=facts.sha256[left], about=(about or {}) | options | {"key": key}
-    )
+    write_description(data, folder, sha256=facts.sha256[left], about=about)
     shutil.rmtree(folder / "chunks")
-    return load_prepared(folder)
 
 
 def list_images(source, **listing):
-    """The Listing of whatever `source` is; see `prepare`."""
+    """The Listing of whatever `source` is; see `prepare`. Raises BmixError."""
     source = Path(source)
-    book = source.suffix.lower() in WORKBOOKS
-    require(
-        not book,
-        f"{source} is a workbook of a spreadsheet: save its sheet as CSV UTF-8 and give that file",
-    )
-    if source.suffix.lower() in TABLES:
+    suffix = source.suffix.lower()
+    if suffix in WORKBOOKS:
+        raise BmixError(
+            f"{source} is a workbook of a spreadsheet: "
+            "save its sheet as CSV UTF-8 and give that file"
+        )
+    if suffix in TABLES:
         return list_table(source, **listing)
-    given = ", ".join(listing)
-    require(
-        not listing,
-        f"{given}: only for a table of labels, {source} is none: its name must end in .csv, .tsv, .txt",
-    )
-    if source.suffix.lower() == ".npz":
+    if listing:
+        raise BmixError(
+            f"{', '.join(listing)}: only for a table of labels, {source} is none: "
+            "its name must end in .csv, .tsv, .txt"
+        )
+    if suffix == ".npz":
         return list_npz(source)
-    return list_boxes(source) if (source / "Annotations").is_dir() else list_folder(source)
+    if (source / "Annotations").is_dir():
+        return list_boxes(source)
+    return list_folder(source)
 
 
 def find_faults(images, facts, size, class_names=None):
-    """(all faults, numbers of the images that are left without them, labels in the order of the classes)."""
-    items, bad = images.items, set()
-    faults = list(images.faults)
+    """(all faults, rows of the images that are left, labels in the order of the classes).
 
-    def add(found):
-        faults.extend(found)
-        bad.update(number for fault in found for number in fault.drop)
-        return [number for number in range(len(items)) if number not in bad]
-
-    odd = find_odd_labels(items, class_names)
-    add(odd)
-    left = add(find_unreadable(items, facts))
-    left = add(find_copies(items, facts, left))
-    left = add(find_near(items, facts, left))
-    left = add(find_leaks(items, left))
-    listed = images.labels - Counter(items[number].label for fault in odd for number in fault.drop)
-    order = order_classes(items[number].label for number in left)
-    if class_names is not None:
-        order = [label for label in class_names if label in order]
+    Each check looks at the images that the checks before it have left.
+    """
+    items = images.items
+    odd_labels = find_odd_labels(items, class_names)
+    faults = [*images.faults, *odd_labels, *find_unreadable(items, facts)]
+    left = _list_left(items, faults)
+    for find in (
+        lambda rows: find_copies(items, facts, rows),
+        lambda rows: find_near(items, facts, rows),
+        lambda rows: find_leaks(items, rows),
+    ):
+        faults += find(left)
+        left = _list_left(items, faults)
+    order = _order_left(items, left, class_names)
     if left:
-        add(find_odd_sizes(items, facts, left, size))
-        add(find_class_faults(items, left, listed, class_names))
-        if not any(fault.level == "stop" for fault in faults):
-            add(find_absences(items, left, order))
+        odd = Counter(items[row].label for fault in odd_labels for row in fault.drop)
+        faults += find_odd_sizes(items, facts, left, size)
+        faults += find_class_faults(items, left, images.labels - odd, class_names)
+        if all(fault.level != "stop" for fault in faults):
+            faults += find_absences(items, left, order)
     return faults, left, order
 
 
-def _report(images, faults, left, on_bad, names):
+def _list_left(items, faults):
+    """Rows of the images that no fault leaves out."""
+    dropped = {row for fault in faults for row in fault.drop}
+    return [row for row in range(len(items)) if row not in dropped]
+
+
+def _order_left(items, left, class_names):
+    """Labels of the images that are left, in the order of the classes."""
+    order = order_classes(items[row].label for row in left)
+    if class_names is None:
+        return order
+    return [label for label in class_names if label in order]
+
+
+def _report(images, faults, left, on_bad, class_names):
+    kept = Counter(images.items[row].class_label for row in left)
     listed = strip_labels(images.labels)
-    kept = Counter(images.items[number].class_label for number in left)
     classes = {
-        names.get(label, label): (listed[label], kept[label]) for label in order_classes(listed)
+        _name_class(label, class_names): (listed[label], kept[label])
+        for label in order_classes(listed)
     }
     return make_report(images, faults, left, classes, on_bad)
 
 
+def _name_class(label, class_names):
+    return (class_names or {}).get(label, label)
+
+
 def _picture(images, faults, chunks):
-    """{id: image} of what can be shown of the images with faults, from the chunks: their files are not opened again."""
-    shown = sorted({number for fault in faults for number in fault.images})[: 2 * THUMBNAILS]
-    pictures = (image for block in read_pixels(chunks, shown) for image in block)
-    return {
-        images.items[n].id: image for n, image in zip(shown, pictures, strict=True) if image.any()
-    }
+    """{id: image} of the images with faults, from the chunks: no file is opened again.
+
+    A file that could not be decoded has no picture.
+    """
+    rows = sorted({row for fault in faults for row in fault.images})[: 2 * THUMBNAILS]
+    pictures = [image for block in read_pixels(chunks, rows) for image in block]
+    named = zip(rows, pictures, strict=True)
+    return {images.items[row].id: image for row, image in named if image.any()}
 
 
 def _shape(chunks, left):
+    """Shape (N, H, W, C) of the images that are left."""
     block = next(read_pixels(chunks, left))
     return (len(left), *block.shape[1:])
 
 
-def _column(items, name):
+def _get_column(items, name):
+    """One field of all items, (N,); None where it is blank in all of them."""
     values = np.array([getattr(item, name) for item in items], object)
     return values if any(values) else None
 
@@ -193,5 +245,5 @@ def _column(items, name):
 def _hash_call(images, chunks, on_bad, class_names):
     rows = [(item.id, item.label, item.group, item.split, item.fold) for item in images.items]
     faults = [(fault.kind, fault.where, fault.found) for fault in images.faults]
-    key = [on_bad, class_names, rows, faults, [chunk.name for chunk in chunks]]
-    return hash_json(key)
+    names = [chunk.name for chunk in chunks]
+    return hash_json([on_bad, class_names, rows, faults, names])

@@ -1,7 +1,8 @@
-"""The report of a preparation: every fault in one table, one JSON, and one page with pictures of the offenders."""
+"""The report of a preparation: every fault in a table, a JSON, and a page with pictures."""
 
+import html
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +13,17 @@ from bmix_lite.preparation.faults import KINDS, LEVELS
 
 FORMAT = 1
 THUMBNAILS = 400  # pictures in a page, about 2 kB each
-SHOWN = 4  # pictures a fault
+SHOWN = 4  # pictures per fault
 ROWS = 500  # faults of one kind in the page; the JSON and the table have all
+LISTED = 30  # classes, and kinds of faults, in the tables that a notebook shows
 
 
 @dataclass(frozen=True)
 class Report:
     """What was looked at, what is wrong with it, and what is left of it.
 
-    classes: {name: (listed, left)}; faults: dicts of kind, level, where, found, images (ids) and left_out (ids)
+    classes: {name: (listed, left)}
+    faults: dicts of level, kind, where, found, images (ids) and left_out (ids)
     """
 
     source: str
@@ -38,17 +41,15 @@ class Report:
 
     def counts(self):
         """{kind: number of faults}, the gravest first."""
-        order = sorted(self.faults, key=lambda fault: LEVELS.index(fault["level"]))
-        kinds = dict.fromkeys(fault["kind"] for fault in order)
-        return {kind: sum(fault["kind"] == kind for fault in self.faults) for kind in kinds}
+        by_level = sorted(self.faults, key=lambda fault: LEVELS.index(fault["level"]))
+        return dict(Counter(fault["kind"] for fault in by_level))
 
     def table(self):
-        """One row a fault, a DataFrame."""
+        """One row per fault, a DataFrame."""
         import pandas as pd
 
-        return pd.DataFrame(
-            self.faults, columns=["level", "kind", "where", "found", "images", "left_out"]
-        )
+        columns = ["level", "kind", "where", "found", "images", "left_out"]
+        return pd.DataFrame(self.faults, columns=columns)
 
     def describe(self, most=10):
         """The report in words, the first faults of each kind."""
@@ -58,8 +59,39 @@ class Report:
             lines.append(f"{level}: {kind}, {count}: {rule}")
             of_kind = [fault for fault in self.faults if fault["kind"] == kind]
             lines += [f"    {fault['where']}: {fault['found']}" for fault in of_kind[:most]]
-            lines += [f"    and {count - most} more"] * (count > most)
+            if count > most:
+                lines.append(f"    and {count - most} more")
         return "\n".join(lines)
+
+    def __repr__(self):
+        """One line: images, classes, faults by level, and whether they stop the preparation."""
+        levels = Counter(fault["level"] for fault in self.faults)
+        counts = ", ".join(f"{levels[level]} {level}" for level in LEVELS if levels[level])
+        ending = "; stopped" if self.stops else ""
+        return (
+            f"Report {self.source!r}: {self.listed} images listed, {self.left} without fault, "
+            f"{len(self.classes)} classes; faults: {counts or 'none'}{ending}"
+        )
+
+    def _repr_html_(self):
+        """The same line, images per class, and the kinds of faults, for notebooks."""
+        import pandas as pd
+
+        classes = pd.DataFrame(
+            list(self.classes.values()),
+            columns=["listed", "without fault"],
+            index=pd.Index(list(self.classes), name="class", dtype=object),
+        )
+        parts = [f"<p>{html.escape(repr(self))}</p>", classes.to_html(border=0, max_rows=LISTED)]
+        if self.faults:
+            rows = [
+                (KINDS[kind][0], count, KINDS[kind][1]) for kind, count in self.counts().items()
+            ]
+            index = pd.Index(list(self.counts()), name="fault")
+            kinds = pd.DataFrame(rows, columns=["level", "count", "rule"], index=index)
+            with pd.option_context("display.max_colwidth", None):  # rules are not cut
+                parts.append(kinds.to_html(border=0, max_rows=LISTED))
+        return "\n".join(parts)
 
 
 def make_report(listing, faults, left, classes, on_bad):
@@ -76,17 +108,20 @@ def make_report(listing, faults, left, classes, on_bad):
         }
         for fault in sorted(faults, key=lambda fault: LEVELS.index(fault.level))
     ]
-    return Report(
-        listing.source.name, sum(listing.labels.values()), len(left), classes, rows, on_bad
-    )
+    listed = sum(listing.labels.values())
+    return Report(listing.source.name, listed, len(left), classes, rows, on_bad)
 
 
 def save_report(report, folder, pictures=None):
-    """Write report.json, report.csv and report.html into `folder`. pictures: {id: image (H, W, C) uint8}"""
-    folder, table = Path(folder), report.table()
-    write_json(folder / "report.json", {"format": FORMAT} | vars(report))
+    """Write report.json, report.csv and report.html into `folder`.
+
+    pictures: {id: image (H, W, C) uint8}
+    """
+    folder = Path(folder)
+    write_json(folder / "report.json", {"format": FORMAT, **vars(report)})
+    table = report.table()
     for column in ("images", "left_out"):
-        table[column] = ["; ".join(names) for names in table[column]]
+        table[column] = ["; ".join(ids) for ids in table[column]]
     for column in ("where", "found", "images", "left_out"):
         table[column] = list(map(guard, table[column]))
     write_atomic(folder / "report.csv", table.to_csv(index=False))
@@ -109,25 +144,33 @@ def read_report(folder):
 
 def render_report(report, pictures):
     """The page, with all names escaped and no request to anywhere."""
-    grouped, budget = defaultdict(list), THUMBNAILS
-    for fault in report.faults:
-        if len(grouped[fault["kind"]]) < ROWS:
-            shown = [name for name in fault["images"][:SHOWN] if name in pictures][: max(0, budget)]
-            budget -= len(shown)
-            shown = [{"name": name, "data": _draw_thumbnail(pictures[name])} for name in shown]
-            grouped[fault["kind"]].append(fault | {"pictures": shown})
-    counts = report.counts()
+
+    rows = _choose_rows(report.faults, pictures)
     kinds = [
         {
             "name": kind,
             "level": KINDS[kind][0],
             "rule": KINDS[kind][1],
-            "count": counts[kind],
-            "faults": grouped[kind],
+            "count": count,
+            "faults": rows[kind],
         }
-        for kind in counts
+        for kind, count in report.counts().items()
     ]
     return fill_static("report.html", report=report, kinds=kinds)
+
+
+def _choose_rows(faults, pictures):
+    """{kind: its first faults}, each with its first pictures, as long as the page has room."""
+    rows = defaultdict(list)
+    room = THUMBNAILS
+    for fault in faults:
+        if len(rows[fault["kind"]]) == ROWS:
+            continue
+        ids = [image for image in fault["images"][:SHOWN] if image in pictures][:room]
+        room -= len(ids)
+        thumbnails = [{"name": image, "data": _draw_thumbnail(pictures[image])} for image in ids]
+        rows[fault["kind"]].append({**fault, "pictures": thumbnails})
+    return rows
 
 
 def _draw_thumbnail(image):

@@ -1,52 +1,65 @@
-"""Listing the objects that VOC annotations mark in images: each box is cut out and becomes an image of its class."""
+"""Listing the objects that VOC annotations mark: each box is cut out, an image of its class."""
 
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from bmix_lite.base.errors import require
 from bmix_lite.preparation.listing import Item, Listing
-from bmix_lite.preparation.paths import Places
+from bmix_lite.preparation.paths import FileFinder
 
-SIDES = ("xmin", "ymin", "xmax", "ymax")
+EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
 def list_boxes(root):
-    """One item a box in `root`/Annotations/*.xml, cut from `root`/JPEGImages; the image is the group of its boxes.
+    """One item per box in `root`/Annotations/*.xml, cut from `root`/JPEGImages.
 
-    A box is (xmin, ymin, xmax, ymax) in pixels. Source of the format: Everingham et al., IJCV 88, 2010 (Pascal VOC).
+    A box is (xmin, ymin, xmax, ymax) in pixels; its image is its group.
+    Source of the format: Everingham et al., IJCV 88, 2010 (Pascal VOC).
+    Raises BmixError where there are no annotations; other faults are in the Listing.
     """
     root = Path(root)
-    listing, place = Listing(root), Places(root / "JPEGImages")
-    files = sorted((root / "Annotations").glob("*.xml"))
-    require(files, f"{root / 'Annotations'}: no .xml in it")
-    for file in files:
+    listing = Listing(root)
+    find = FileFinder(root / "JPEGImages")
+    annotations = sorted((root / "Annotations").glob("*.xml"))
+    require(annotations, f"{root / 'Annotations'}: no .xml in it")
+    for annotation in annotations:
         try:
-            tree = ElementTree.fromstring(file.read_bytes())
+            tree = ElementTree.fromstring(annotation.read_bytes())
         except (ElementTree.ParseError, OSError) as error:
-            listing.fault("unreadable", file.name, f"no XML that can be read ({error})")
+            found = f"no XML that can be read ({error})"
+            listing.fault("unreadable", annotation.name, found)
             continue
-        found = place(tree.findtext("filename") or f"{file.stem}.jpg")
+        file = find(tree.findtext("filename") or f"{annotation.stem}.jpg")
         for number, thing in enumerate(tree.iter("object"), start=1):
-            where, label = f"{file.name} object {number}", thing.findtext("name") or ""
-            texts = [thing.findtext(f"bndbox/{side}") or "" for side in SIDES]
-            if label.strip():
-                listing.labels[label] += 1
-            try:
-                box = tuple(round(float(text)) for text in texts)
-            except ValueError:
-                box = (0, 0, 0, 0)
-            if found.fault:
-                listing.fault(found.kind, where, found.fault)
-            elif not label.strip():
-                listing.fault("label", where, "no name")
-            elif box[2] <= box[0] or box[3] <= box[1]:
-                listing.fault(
-                    "box",
-                    where,
-                    f"{label}: {', '.join(map('='.join, zip(SIDES, texts, strict=True)))}",
-                )
-            else:
-                listing.items.append(
-                    Item(f"{found.id}#{number}", found.path, label, where, found.id, box=box)
-                )
+            _add_object(listing, f"{annotation.name} object {number}", thing, file, number)
     return listing
+
+
+def _add_object(listing, where, thing, file, number):
+    """Add an object to the listing: its first fault, or its box where there is none."""
+    label = thing.findtext("name") or ""
+    edges = [thing.findtext(f"bndbox/{edge}") or "" for edge in EDGES]
+    box = _read_box(edges)
+    if label.strip():
+        listing.labels[label] += 1
+    if file.fault:
+        listing.fault(file.kind, where, file.fault)
+    elif not label.strip():
+        listing.fault("label", where, "no name")
+    elif box is None:
+        pairs = [f"{name}={text}" for name, text in zip(EDGES, edges, strict=True)]
+        listing.fault("box", where, f"{label}: {', '.join(pairs)}")
+    else:
+        item = Item(f"{file.id}#{number}", file.path, label, where, file.id, box=box)
+        listing.items.append(item)
+
+
+def _read_box(edges):
+    """(left, top, right, bottom), or None where it encloses nothing."""
+    try:
+        left, top, right, bottom = (round(float(text)) for text in edges)
+    except ValueError:
+        return None
+    if right <= left or bottom <= top:
+        return None
+    return left, top, right, bottom

@@ -23,6 +23,12 @@ from bmix_lite.base.files import (
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 DISK_FULL = OSError(errno.ENOSPC, "No space left on device")
+KILLED_WRITER = """
+import os, sys
+from bmix_lite.base.files import write_atomic
+os.replace = lambda *_: os._exit(9)
+write_atomic(sys.argv[1], 'new')
+"""
 
 
 def fail(error):
@@ -72,7 +78,8 @@ def test_a_disk_that_fills_half_way_leaves_the_old_file_and_nothing_else(tmp_pat
 
 
 def test_the_content_is_on_disk_before_the_name_changes_and_the_folder_after(tmp_path, monkeypatch):
-    steps, path = [], tmp_path / "file"
+    steps = []
+    path = tmp_path / "file"
     fsync, replace = os.fsync, os.replace
 
     def spy_fsync(handle):
@@ -94,16 +101,12 @@ def test_the_content_is_on_disk_before_the_name_changes_and_the_folder_after(tmp
 
 
 def test_a_killed_writer_leaves_the_old_file_and_a_leftover_that_is_swept(tmp_path):
-    path, other = (
-        tmp_path / "file.json",
-        [tmp_path / name for name in ("a.tmp", ".hidden", "b.json", "notes.tmp.txt")],
-    )
+    path = tmp_path / "file.json"
+    other = [tmp_path / name for name in ("a.tmp", ".hidden", "b.json", "notes.tmp.txt")]
     write_atomic(path, "old")
     for file in other:
         file.write_text("keep")
-    code = "import os, sys; from bmix_lite.base.files import write_atomic; os.replace = lambda *_: os._exit(9)"
-    code += "; write_atomic(sys.argv[1], 'new')"
-    ran = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    ran = subprocess.run([sys.executable, "-c", KILLED_WRITER, str(path)], check=False)
     assert ran.returncode == 9
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 6
@@ -130,7 +133,8 @@ def test_what_json_cannot_say_is_refused_and_the_old_file_stays(tmp_path, bad):
 
 
 def test_lines_are_appended_in_order_and_synced(tmp_path, monkeypatch):
-    synced, fsync = [], os.fsync
+    synced = []
+    fsync = os.fsync
     monkeypatch.setattr(files.os, "fsync", lambda handle: (synced.append(handle), fsync(handle)))
     for line in ("one", "zwei é", ""):
         append_line(tmp_path / "new" / "ledger", line)
@@ -156,7 +160,8 @@ def test_a_last_line_cut_by_a_crash_spoils_only_itself(tmp_path, before, after):
 
 
 def test_lines_of_several_writers_do_not_mingle(tmp_path):
-    path, lines = tmp_path / "ledger", [str(i) * 2000 for i in range(8)]
+    path = tmp_path / "ledger"
+    lines = [str(i) * 2000 for i in range(8)]
     threads = [
         threading.Thread(target=lambda x=x: [append_line(path, x) for _ in range(10)])
         for x in lines

@@ -109,7 +109,7 @@ def test_two_threads_of_one_process_exclude_each_other(tmp_path):
 
 def test_an_error_inside_gives_the_lock_back(tmp_path):
     with pytest.raises(ZeroDivisionError), locked(tmp_path / "lock", "it"):
-        1 / 0
+        1 / 0  # noqa: B018
     end(hold(tmp_path / "lock"))
 
 

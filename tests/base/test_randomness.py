@@ -78,9 +78,9 @@ def test_first_draws_of_consecutive_seeds_and_epochs_are_uniform():
 
 def test_no_global_generator_is_touched():
     random.seed(99)
-    np.random.seed(99)
+    np.random.seed(99)  # noqa: NPY002
     torch.manual_seed(99)
     stream(0, "lam").random(10)
     assert random.random() == random.Random(99).random()
-    assert np.random.random() == np.random.RandomState(99).random()
+    assert np.random.random() == np.random.RandomState(99).random()  # noqa: NPY002
     assert torch.rand(1) == torch.rand(1, generator=torch.Generator().manual_seed(99))

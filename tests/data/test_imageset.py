@@ -1,14 +1,11 @@
-import base64
 import dataclasses
-import io
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.data.imageset import SPLITS, to_data_uri, to_picture
-from tiny import make
+from bmix_lite.data.imageset import SPLITS
+from tiny import HOSTILE, make, read_rows
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -105,10 +102,41 @@ def test_the_fingerprint_does_not_ask_how_the_files_were_called():
     assert dataclasses.replace(BASE, ids=list("abcd")).fingerprint == BASE.fingerprint
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_picture_survives_its_way_into_the_page(channels):
-    image = np.random.default_rng(0).integers(0, 256, (5, 4, channels), dtype=np.uint8)
-    kind, content = to_data_uri(to_picture(image)).split(",")
-    assert kind == "data:image/png;base64"
-    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(content))))
-    assert np.array_equal(shown.reshape(image.shape), image)
+def test_an_image_set_is_shown_in_one_line():
+    split = np.array(["train"] * 5 + ["val", "test", "test"])
+    data = make([0, 0, 0, 0, 1, 0, 1, 1], name="eyes", split=split)
+    assert repr(data) == ("ImageSet 'eyes': 8 images 4×2×3, 2 classes, 4:1; train 5, val 1, test 2")
+    unsplit = dataclasses.replace(data, split=None, groups=list("aabbccdd"))
+    assert repr(unsplit) == (
+        "ImageSet 'eyes': 8 images 4×2×3, 4 groups, 2 classes, 1.7:1; no split yet"
+    )
+
+
+def test_a_notebook_shows_images_per_class_and_split():
+    split = np.array(["train", "train", "train", "val", "test", "test"])
+    rows = read_rows(make([0, 0, 1, 0, 1, 1], split=split)._repr_html_())
+    assert rows[""] == list(SPLITS)
+    assert rows["class 0"] == ["2", "1", "0"]
+    assert rows["class 1"] == ["1", "0", "2"]
+
+
+def test_without_a_split_a_notebook_shows_all_images():
+    rows = read_rows(make([0, 0, 1])._repr_html_())
+    assert (rows[""], rows["class 0"], rows["class 1"]) == (["images"], ["2"], ["1"])
+
+
+def test_names_are_text_in_every_view_never_markup_nor_lines():
+    labels = np.arange(len(HOSTILE))
+    data = make(labels, class_names=HOSTILE, name=HOSTILE[1] + HOSTILE[3])
+    page = data._repr_html_()
+    assert "\n" not in repr(data)
+    assert "<img" not in page
+    assert "<script" not in page
+    shown = set(read_rows(page))
+    assert {name.replace("\n", "\\n") for name in HOSTILE} < shown
+
+
+def test_a_thousand_classes_do_not_fill_a_notebook():
+    page = make(np.arange(1000))._repr_html_()
+    assert page.count("<tr") < 40
+    assert "class 999" in page

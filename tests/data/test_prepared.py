@@ -72,7 +72,8 @@ def test_a_stored_dataset_keeps_its_fingerprint_through_copies(tmp_path):
 
 def test_an_edited_table_changes_the_fingerprint(tmp_path):
     save_prepared(BASE, tmp_path)
-    before, table = load_prepared(tmp_path).fingerprint, tmp_path / "table.csv"
+    before = load_prepared(tmp_path).fingerprint
+    table = tmp_path / "table.csv"
     table.write_text(table.read_text().replace("0,c,val", "1,c,val"))
     assert load_prepared(tmp_path).fingerprint != before
 

@@ -149,7 +149,7 @@ def test_the_confusion_matrix_counts_by_keyboard_and_mouse(lesson):
     cards = lesson.page.query_selector_all(".jp-Notebook .bmix-confusion")
     assert bool(cards) == (lesson.name == "06_compare")
     for card in cards:
-        look = lambda card=card: card.eval_on_selector(".bars", "bars => bars.innerText")
+        look = lambda card=card: card.eval_on_selector(".bars", "bars => bars.innerText")  # noqa: E731
         first, cell = look(), card.query_selector(".cell.right")
         cell.press("Shift+ArrowRight")
         moved = look()
@@ -171,7 +171,7 @@ def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
     assert bool(players) == (lesson.name == "04_boundary")
     for player in players:
         train, stop = player.query_selector_all("button.jupyter-button")
-        title = lambda player=player: player.eval_on_selector(
+        title = lambda player=player: player.eval_on_selector(  # noqa: E731
             ".annotation-text", "text => text.textContent"
         )
         last = title()

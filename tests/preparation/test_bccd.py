@@ -1,4 +1,4 @@
-"""Real medical images: blood cells cropped from smears, split by smear, told apart by a small network."""
+"""Real medical images: blood cells cut from smears, split by smear, told apart by a network."""
 
 import pytest
 
@@ -16,7 +16,8 @@ CELLS = ("RBC", "WBC", "Platelets")
 
 @pytest.fixture(scope="module")
 def cells(shared, tmp_path_factory):
-    folder, names = tmp_path_factory.mktemp("bccd") / "cells", {name: name for name in CELLS}
+    folder = tmp_path_factory.mktemp("bccd") / "cells"
+    names = {name: name for name in CELLS}
     options = dict(size=32, fit="stretch", class_names=names, on_bad="skip", jobs=1, progress=False)
     images = prepare(shared / "data/bccd", folder, **options)
     return images, read_report(folder).counts()["box"]
@@ -46,6 +47,5 @@ def test_a_small_network_learns_to_tell_blood_cells_of_unseen_smears(cells, tmp_
     network = make_model("small_cnn", 3, 3, seed=0)
     list(train(network, data, recipe))
     rows = data.rows("test")
-    assert (
-        score(data.labels[rows], predict(network, data.images, rows))["balanced_accuracy"] >= 0.95
-    )
+    scores = score(data.labels[rows], predict(network, data.images, rows))
+    assert scores["balanced_accuracy"] >= 0.95

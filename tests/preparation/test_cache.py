@@ -17,7 +17,8 @@ class Bar:
     """Stands for tqdm and remembers what was shown."""
 
     def __init__(self, **options):
-        self.options, self.moves = options, []
+        self.options = options
+        self.moves = []
         Bar.last = self
 
     def __enter__(self):
@@ -37,11 +38,8 @@ def test_the_progress_bar_counts_every_image_once_and_begins_where_a_killed_run_
     items = list_folder(make_folder(tmp_path / "photos", (40, 30, 20))).items
     chunks = name_chunks(items, tmp_path / "chunks", **SIZE)
     decode_items(items, chunks, jobs=1, **SIZE)
-    assert (Bar.last.options["total"], Bar.last.options["initial"], sum(Bar.last.moves)) == (
-        90,
-        0,
-        90,
-    )
+    assert (Bar.last.options["total"], Bar.last.options["initial"]) == (90, 0)
+    assert sum(Bar.last.moves) == 90
     chunks[-1].unlink()
     decode_items(items, chunks, jobs=1, **SIZE)
     assert (Bar.last.options["initial"], Bar.last.moves) == (64, [90 - 2 * CHUNK])
@@ -51,7 +49,8 @@ def test_the_progress_bar_counts_every_image_once_and_begins_where_a_killed_run_
 
 def test_a_fault_of_any_library_is_kept_with_its_image_and_harms_no_other(tmp_path, monkeypatch):
     items = list_folder(make_folder(tmp_path / "photos", (40, 10))).items
-    chunks, odd = name_chunks(items, tmp_path / "chunks", **SIZE), items[17].path
+    chunks = name_chunks(items, tmp_path / "chunks", **SIZE)
+    odd = items[17].path
     from PIL import Image
 
     opener = Image.open
@@ -64,7 +63,8 @@ def test_a_fault_of_any_library_is_kept_with_its_image_and_harms_no_other(tmp_pa
     monkeypatch.setattr(Image, "open", break_at_one)
     decode_items(items, chunks, jobs=1, progress=False, **SIZE)
     monkeypatch.undo()
-    facts, pixels = read_facts(chunks), np.concatenate(list(read_pixels(chunks, range(50))))
+    facts = read_facts(chunks)
+    pixels = np.concatenate(list(read_pixels(chunks, range(50))))
     assert [number for number, fault in enumerate(facts.faults) if fault] == [17]
     assert facts.faults[17] == "cannot be decoded ('a table that is not there')"
     for number in (16, 18, 49):

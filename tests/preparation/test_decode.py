@@ -1,4 +1,4 @@
-"""Every row D of the case list that concerns one file: the same picture, or a refusal that names the file."""
+"""What one file can hold: it gives the same picture, or a refusal that names the file."""
 
 import io
 import os
@@ -14,10 +14,20 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.decode import decode_image
 from tiny import make_empty_png
 
+DECODE_AND_MEASURE = """
+import sys
+from pathlib import Path
+from bmix_lite.preparation.decode import decode_image
+try:
+    decode_image(sys.argv[1], 32)
+except ValueError as error:
+    print(error, Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+"""
+
 
 @pytest.fixture
 def photo():
-    """A smooth coloured picture (96, 128, 3) whose quarters differ, so that a turn or a crop shows."""
+    """A smooth coloured picture (96, 128, 3) whose quarters differ: a turn or a crop shows."""
     y, x = np.mgrid[0:96, 0:128]
     return np.stack(
         [x * 1.5 + 20, y * 2.0 + 10, 120 + 60 * np.sin(x / 20) * np.cos(y / 15)], -1
@@ -168,15 +178,7 @@ def test_the_orientation_is_applied(save, photo, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
     # what a camera stores so that a viewer shows the upright photograph
-    undo = {
-        2: 0,
-        3: 3,
-        4: 1,
-        5: 5,
-        6: 2,
-        7: 6,
-        8: 4,
-    }  # Image.Transpose that each orientation needs undone
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # orientation: Image.Transpose
     upright = Image.fromarray(photo)
     stored = upright if orientation == 1 else upright.transpose(undo[orientation])
     assert near(
@@ -207,17 +209,12 @@ def test_more_than_one_frame_is_refused(save, photo):
 def test_a_huge_image_is_refused_before_it_is_decoded(tmp_path, side):
     path = tmp_path / "huge.png"
     path.write_bytes(make_empty_png(side))
-    code = (
-        "from pathlib import Path; from bmix_lite.preparation.decode import decode_image\n"
-        f"try: decode_image({str(path)!r}, 32)\n"
-        "except ValueError as error: print(error, Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", DECODE_AND_MEASURE, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert str(path) in done.stdout
     assert "pixels" in done.stdout
-    assert (
-        int(done.stdout.split()[-1]) < 300_000
-    )  # kB; not ru_maxrss, in which a child starts at its parent's peak
+    # kB; not ru_maxrss, in which a child starts at its parent's peak
+    assert int(done.stdout.split()[-1]) < 300_000
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 3000, 3), (10, 300, 3)])
@@ -278,10 +275,8 @@ def test_crop_pad_and_stretch_keep_what_they_promise(save):
 def test_decoding_a_jpeg_at_a_fraction_changes_little(save):
     y, x = np.mgrid[0:800, 0:800]
     large = np.stack([x * 0.3, y * 0.3, 128 + 100 * np.sin(x / 60)], -1).astype(np.uint8)
-    quick, whole = (
-        decode_image(save("l.jpg", large, quality=95), 64),
-        decode_image(save("l.png", large), 64),
-    )
+    quick = decode_image(save("l.jpg", large, quality=95), 64)
+    whole = decode_image(save("l.png", large), 64)
     assert near(quick, whole, 3)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bmix_lite.preparation.cache import SIDE, Facts
+from bmix_lite.preparation.cache import GREY_SIDE, Facts
 from bmix_lite.preparation.image_faults import (
     BLEND,
     NEAR,
@@ -30,7 +30,7 @@ def make_items(splits, **fields):
 
 def make_facts(n, sha256=None, grey=None):
     grey = (
-        np.random.default_rng(0).integers(0, 256, (n, SIDE**2), dtype=np.uint8)
+        np.random.default_rng(0).integers(0, 256, (n, GREY_SIDE**2), dtype=np.uint8)
         if grey is None
         else grey
     )
@@ -43,7 +43,9 @@ def make_facts(n, sha256=None, grey=None):
 
 
 def shrink(image):
-    return np.asarray(image.convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)).ravel()
+    return np.asarray(
+        image.convert("L").resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
+    ).ravel()
 
 
 @pytest.mark.parametrize(
@@ -110,10 +112,10 @@ def brute(grey):
 def test_near_pairs_are_those_of_a_double_loop_also_across_blocks(monkeypatch):
     monkeypatch.setattr("bmix_lite.preparation.image_faults.BLOCK", 7)
     rng = np.random.default_rng(1)
-    grey = rng.integers(0, 256, (40, SIDE**2))
+    grey = rng.integers(0, 256, (40, GREY_SIDE**2))
     copies = rng.integers(0, 40, 20)
     grey = np.concatenate(
-        [grey, np.clip(grey[copies] + rng.integers(-12, 13, (20, SIDE**2)), 0, 255)]
+        [grey, np.clip(grey[copies] + rng.integers(-12, 13, (20, GREY_SIDE**2)), 0, 255)]
     ).astype(np.uint8)
     found = set(pair_near(grey))
     assert found == brute(grey)
@@ -157,4 +159,4 @@ def test_near_copies_matter_across_sides_only():
 
 
 def test_blank_images_are_not_taken_for_copies_of_each_other():
-    assert list(pair_near(np.full((5, SIDE**2), 7, np.uint8))) == []
+    assert list(pair_near(np.full((5, GREY_SIDE**2), 7, np.uint8))) == []

@@ -77,12 +77,14 @@ def test_a_path_that_leaves_the_folder_is_refused_unopened(tmp_path, path, monke
     root = touch(tmp_path / "in", "ok.png")
     touch(tmp_path, "secret.png")
     table = write(root, f"{path},1", "ok.png,0")
-    opened, opener = [], builtins.open
-    monkeypatch.setattr(
-        builtins,
-        "open",
-        lambda name, *rest, **named: (opened.append(str(name)), opener(name, *rest, **named))[1],
-    )
+    opened = []
+    opener = builtins.open
+
+    def open_and_note(name, *rest, **named):
+        opened.append(str(name))
+        return opener(name, *rest, **named)
+
+    monkeypatch.setattr(builtins, "open", open_and_note)
     listing = list_table(table)
     assert kinds(listing) == [("path", "labels.csv row 2")]
     assert [item.id for item in listing.items] == ["ok.png"]
@@ -147,6 +149,12 @@ def test_one_missing_file_is_listed_and_all_missing_is_another_folder(tmp_path):
     (root / "other").mkdir()
     with pytest.raises(BmixError, match=r"none of the 21 files .* is the folder right\?"):
         list_table(root / "labels.csv", images=root / "other")
+
+
+def test_a_table_whose_rows_are_all_faulty_is_listed_with_their_faults(tmp_path):
+    listing = list_table(write(touch(tmp_path, "a.png"), "a.png", "a.png,0,1"))
+    assert listing.items == []
+    assert kinds(listing)[:2] == [("row", "labels.csv row 2"), ("row", "labels.csv row 3")]
 
 
 def test_names_without_suffix_or_folder_are_found_on_request(tmp_path):

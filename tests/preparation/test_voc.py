@@ -22,12 +22,13 @@ def test_annotations_that_cannot_be_read_or_name_no_image_are_faults(tmp_path):
         list_boxes(tmp_path)
     box = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>{}</xmax><ymax>9</ymax></bndbox>"
     thing = "<object><name>{}</name>{}</object>"
+    cell = thing.format("x", box.format(9))
     (tmp_path / "JPEGImages/a.jpg").write_bytes(b"")
     for name, text in {
-        "a": f"<a><filename>a.jpg</filename>{thing.format('x', box.format(9))}{thing.format('', box.format(9))}</a>",
-        "b": f"<a><filename>b.jpg</filename>{thing.format('x', box.format(9))}</a>",
+        "a": f"<a><filename>a.jpg</filename>{cell}{thing.format('', box.format(9))}</a>",
+        "b": f"<a><filename>b.jpg</filename>{cell}</a>",
         "c": "<a><filename>",
-        "d": f"<a><filename>../a.jpg</filename>{thing.format('x', box.format(9))}</a>",
+        "d": f"<a><filename>../a.jpg</filename>{cell}</a>",
         "e": f"<a><filename>a.jpg</filename>{thing.format('x', box.format('many'))}</a>",
     }.items():
         (tmp_path / "Annotations" / f"{name}.xml").write_text(text)

@@ -230,7 +230,7 @@ class Dask:
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory):
     try:
-        import distributed
+        import distributed  # noqa: F401
     except ImportError:
         miss("Dask is not installed")
     cluster = Dask(tmp_path_factory.mktemp("dask"))

@@ -247,7 +247,7 @@ WRONG_ANSWERS = [
     ),
     (
         "draw_balanced",
-        lambda y, n, rng: np.random.choice(len(y), n, p=chances(y)),
+        lambda y, n, rng: np.random.choice(len(y), n, p=chances(y)),  # noqa: NPY002
         "not from a global generator",
     ),
     (
@@ -504,10 +504,10 @@ def test_the_checks_agree_with_the_tables_they_print():
 
 
 def test_checking_leaves_the_global_generators_alone():
-    before = str(np.random.get_state())
+    before = str(np.random.get_state())  # noqa: NPY002
     for exercise, answer in RIGHT_ANSWERS.values():
         check(exercise, answer)
-    assert str(np.random.get_state()) == before
+    assert str(np.random.get_state()) == before  # noqa: NPY002
 
 
 def test_every_exercise_has_three_hints_a_remark_and_a_section_in_the_order_of_the_notebook():

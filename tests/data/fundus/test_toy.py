@@ -1,4 +1,4 @@
-"""The drawn retinas: the same everywhere, true to the clinical scale, and as imbalanced as EyePACS."""
+"""The drawn retinas: the same everywhere, true to the clinical scale, imbalanced as EyePACS."""
 
 from dataclasses import replace
 
@@ -8,9 +8,10 @@ import pytest
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
 from bmix_lite.data.fundus import toy as fundus
-from bmix_lite.data.fundus.anatomy import draw_vessels, place_eyes
+from bmix_lite.data.fundus.anatomy import place_eyes
 from bmix_lite.data.fundus.lesions import BEADING, HAEMORRHAGES, draw_lesions
-from bmix_lite.data.fundus.toy import CHUNK, GRADES, draw_fundus, fundus_toy
+from bmix_lite.data.fundus.toy import EYES_AT_ONCE, GRADES, draw_fundus, fundus_toy
+from bmix_lite.data.fundus.vessels import draw_vessels
 from bmix_lite.data.imageset import SPLITS
 
 
@@ -43,32 +44,31 @@ def test_the_drawing_is_the_same_on_every_machine():
 
 
 def test_drawing_leaves_the_global_generator_alone():
-    before = np.random.get_state()[1].copy()
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
     draw_fundus([3, 4])
-    assert np.array_equal(before, np.random.get_state()[1])
+    assert np.array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
 def test_rows_that_follow_change_nothing_before_them():
-    grades = np.arange(2 * CHUNK + 5) % 5
+    grades = np.arange(2 * EYES_AT_ONCE + 5) % 5
     whole = draw_fundus(grades)
-    for count in (1, CHUNK - 1, CHUNK, CHUNK + 3):
+    for count in (1, EYES_AT_ONCE - 1, EYES_AT_ONCE, EYES_AT_ONCE + 3):
         assert np.array_equal(draw_fundus(grades[:count]), whole[:count])
 
 
 @pytest.mark.parametrize("size", [64, 160])
 def test_the_grade_of_an_eye_changes_that_eye_only(size):
     for grade in (1, 2, 3, 4):
-        grades = np.zeros(CHUNK, int)
-        healthy, grades[5] = draw_fundus(grades, size), grade
+        grades = np.zeros(EYES_AT_ONCE, int)
+        healthy = draw_fundus(grades, size)
+        grades[5] = grade
         changed = (draw_fundus(grades, size) != healthy).any(axis=(1, 2, 3))
         assert np.flatnonzero(changed).tolist() == [5]
 
 
 def test_one_eye_looks_alike_at_two_sizes():
-    small, large = (
-        draw_fundus([0, 2, 3, 4], 64).astype(float),
-        draw_fundus([0, 2, 3, 4], 128).astype(float),
-    )
+    small = draw_fundus([0, 2, 3, 4], 64).astype(float)
+    large = draw_fundus([0, 2, 3, 4], 128).astype(float)
     shrunk = large.reshape(4, 64, 2, 64, 2, 3).mean(axis=(2, 4))
     for one, other in zip(small, shrunk, strict=True):
         assert np.corrcoef(one.ravel(), other.ravel())[0, 1] > 0.97
