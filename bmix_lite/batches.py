@@ -5,7 +5,10 @@ A pure function of recipe and epoch.
 
 import itertools
 import math
+from collections.abc import Sequence
+from typing import Protocol
 
+import numpy as np
 import torch
 
 from bmix_lite.augment import PIXELS_FROM, augment, augment_pixels
@@ -24,6 +27,27 @@ PURPOSES = {
     "cutmix box": "cutmix box",
     "lam": "lam",
 }
+
+
+class TrainingImages(Protocol):
+    """What training needs of a dataset: `ImageSet` has it, and any other class may.
+
+    images (N, H, W, C) uint8; labels (N,) integers 0..C-1; fingerprint: text that other data change
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    class_names: Sequence[str]
+    name: str
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def rows(self, split: str) -> np.ndarray:
+        """Row numbers of "train", "val" or "test"."""
+
+    def counts(self, split: str = "train") -> np.ndarray:
+        """Images per class (C,) in a split."""
 
 
 class MixedBatches:
@@ -131,8 +155,9 @@ def register_mixing(name, function, *, reads_balanced=False):
     """Make `mixing=name` a mixing of recipes: function(batch, draws) returns the mixed (x, y).
 
     batch: (x (B, channels, H, W) in [0, 1], y (B, C) soft labels), both keep their shapes; draws:
-    see `Draws`. It is called where alpha is above 0. reads_balanced: True where each step also reads
-    `draws.balanced_batch()`, for which budget="images" halves the number of steps. For example,
+    see `Draws`. It is called where alpha is above 0. reads_balanced: True where each step also
+    reads `draws.balanced_batch()`, for which budget="images" halves the number of steps. For
+    example,
     Balanced-MixUp whose lam is never above a half:
 
         def gentle(batch, draws):

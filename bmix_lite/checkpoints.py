@@ -64,6 +64,23 @@ def load_checkpoint(path):
     return None
 
 
+def require_same_run(state, recipe, data, path):
+    """Raise BmixError unless the state at `path` is of this recipe and these data."""
+    theirs = state["recipe"]
+    ours = (
+        dict.fromkeys(theirs, "") | recipe.asdict()
+    )  # a field of an older version is empty unless used
+    differences = []
+    for name, value in ours.items():
+        if theirs.get(name) != value:
+            differences.append(f"{name}: {theirs.get(name)!r} there, {value!r} here")
+    if differences:
+        raise BmixError(f"{path} belongs to another run ({'; '.join(differences)})")
+    if state["fingerprint"] != data.fingerprint:
+        words = f"{path} was made with other data than this {data.name!r}: fingerprints differ"
+        raise BmixError(words)
+
+
 def previous(path):
     """Where the last but one checkpoint lies."""
     return Path(path).with_suffix(".previous")

@@ -1,13 +1,15 @@
 """Class distributions before and after sampling and mixing, in closed form. NumPy only."""
 
 from numbers import Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice
 from bmix_lite.base.registry import add_own
 
-EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019: their choice for long-tailed data, section 5.2
+EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019, section 5.2: their choice for long-tailed data
 
 
 def count_classes(labels, num_classes=None):
@@ -16,53 +18,55 @@ def count_classes(labels, num_classes=None):
     Raises BmixError naming the first bad row, or the classes without an image.
     """
     labels = np.asarray(labels)
-    require(
-        labels.ndim == 1 and labels.size > 0,
-        f"labels must be a non-empty (N,) array, got shape {labels.shape}",
-    )
-    require(
-        np.issubdtype(labels.dtype, np.integer),
-        f"labels must be integers 0..C-1, got dtype {labels.dtype}",
-    )
+    if labels.ndim != 1 or labels.size == 0:
+        raise BmixError(f"labels must be a non-empty (N,) array, got shape {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise BmixError(f"labels must be integers 0..C-1, got dtype {labels.dtype}")
     highest = int(labels.max()) if num_classes is None else num_classes - 1
     bad = np.flatnonzero((labels < 0) | (labels > highest))
     if bad.size:
         raise BmixError(f"labels must lie in 0..{highest}, got {labels[bad[0]]} in row {bad[0]}")
     counts = np.bincount(labels, minlength=highest + 1)
-    missing = np.flatnonzero(counts == 0)
-    require(
-        missing.size == 0,
-        f"every class needs at least one image, classes {missing.tolist()} have none",
-    )
+    missing = np.flatnonzero(counts == 0).tolist()
+    if missing:
+        raise BmixError(f"every class needs at least one image, classes {missing} have none")
     return counts
 
 
-def class_probabilities(counts, q):
-    """Chance that a drawn image belongs to each class: p_j = n_j**q / sum_i n_i**q (Kang et al., ICLR 2020, eq. 1).
+def class_probabilities(counts: ArrayLike, q: float) -> np.ndarray:
+    """Probability that a drawn image belongs to each class: p_j = n_j**q / sum_i n_i**q.
 
-    q=1 instance-balanced, q=1/2 square-root, q=0 class-balanced. The authors' code writes n**-q: their q is the
-    reverse of this one. counts (C,), each at least 1; returns (C,) summing to 1.
+    q=1 instance-balanced, q=1/2 square-root, q=0 class-balanced. The authors' code writes n**-q:
+    their q is the reverse of this one. counts (C,), each at least 1; returns (C,) summing to 1.
+    Source: Kang et al., ICLR 2020, equation 1. Raises BmixError for other counts or q.
     """
     counts = _checked_counts(counts)
-    number = isinstance(q, Real) and not isinstance(q, bool)
-    require(number and 0 <= q <= 1, f"q must be a number in [0, 1], got {q!r}")
+    if not isinstance(q, Real) or isinstance(q, bool) or not 0 <= q <= 1:
+        raise BmixError(f"q must be a number in [0, 1], got {q!r}")
     weights = (counts / counts.max()) ** q
     return weights / weights.sum()
 
 
 def progressive_probabilities(counts, epoch, epochs):
-    """From instance-balanced in the first epoch (1) to class-balanced in the last (Kang et al., ICLR 2020, eq. 2)."""
+    """From instance-balanced in the first epoch (1) to class-balanced in the last, (C,).
+
+    Source: Kang et al., ICLR 2020, equation 2.
+    """
     require(1 <= epoch <= epochs, f"epoch must lie in 1..{epochs}, got {epoch}")
     balance = (epoch - 1) / (epochs - 1) if epochs > 1 else 1.0
     return (1 - balance) * class_probabilities(counts, 1) + balance * class_probabilities(counts, 0)
 
 
 def effective_probabilities(counts, beta=EFFECTIVE_BETA):
-    """Shares of the classes where an image weighs one over its class's effective number: p_j ~ n_j (1-b) / (1-b**n_j).
+    """Class shares if an image weighs one over its class's effective number, (C,) summing to 1.
 
-    beta=0 is instance-balanced, beta near 1 class-balanced: with 0.9999 also small data are, as long as all classes are
-    far smaller than 1 / (1 - beta) = 10,000 images. counts (C,), each at least 1; returns (C,) summing to 1.
-    Source: Cui et al., CVPR 2019, equation 2; as weights of a sampler in the code of Cao et al., NeurIPS 2019.
+        p_j ~ n_j (1 - beta) / (1 - beta**n_j)
+
+    beta=0 is instance-balanced, beta near 1 class-balanced: with 0.9999 small data are too, as
+    long as all classes are far smaller than 1 / (1 - beta) = 10,000 images. counts (C,), each at
+    least 1.
+    Source: Cui et al., CVPR 2019, equation 2; weights of a sampler in the code of Cao et al.,
+    NeurIPS 2019.
     """
     counts = _checked_counts(counts)
     weights = per_effective_number(counts, counts, beta)
@@ -80,7 +84,7 @@ def per_effective_number(values, counts, beta):
     return values * (1 - beta) / (1 - beta**counts)
 
 
-# base streams that go by a name, as `q`: functions of (counts, epoch, epochs) that return class shares
+# base streams that go by a name, as `q`: functions of (counts, epoch, epochs), class shares (C,)
 SAMPLINGS = {
     "progressive": progressive_probabilities,
     "effective": lambda counts, epoch, epochs: effective_probabilities(counts),
@@ -89,33 +93,28 @@ BUILT_IN = tuple(SAMPLINGS)
 
 
 def register_sampling(name, function):
-    """Make `q=name` a base stream: function(counts (C,), epoch, epochs) returns (C,) weights of the classes.
+    """Make `q=name` a base stream: function(counts (C,), epoch, epochs) returns weights (C,).
 
-    Weights are scaled to sum to 1; epochs count from 1. A recipe, a run id and a checkpoint hold the name alone: give
-    a changed function a new name. Raises BmixError for the name of a built-in one.
+    Weights are scaled to sum to 1; epochs count from 1. A recipe, a run id and a checkpoint hold
+    the name alone: give a changed function a new name. Raises BmixError for the name of a built-in
+    one.
     """
     add_own(SAMPLINGS, BUILT_IN, "sampling", name, function)
 
 
 def sampling_probabilities(counts, q, epoch, epochs):
-    """Class shares (C,) of a base stream in one epoch: `class_probabilities`, or by the name of a row of SAMPLINGS."""
+    """Class shares (C,) of a base stream in one epoch. q: a number, or a name of SAMPLINGS."""
     if not isinstance(q, str):
         return class_probabilities(counts, q)
     require_choice("q", q, tuple(SAMPLINGS))
-    named = isinstance(epochs, int) and epochs >= 1
-    require(named, f"q={q!r} needs epochs >= 1, got {epochs!r}")
+    if not isinstance(epochs, int) or epochs < 1:
+        raise BmixError(f"q={q!r} needs epochs >= 1, got {epochs!r}")
     counts = _checked_counts(counts)
     shares = np.asarray(SAMPLINGS[q](counts, epoch, epochs), dtype=float)
-    valid = (
-        shares.shape == counts.shape
-        and np.isfinite(shares).all()
-        and shares.min() >= 0
-        and shares.sum() > 0
-    )
-    require(
-        valid,
-        f"the sampling {q!r} must return {len(counts)} weights >= 0, one a class, got {shares.tolist()}",
-    )
+    fits = shares.shape == counts.shape and np.isfinite(shares).all()
+    if not fits or shares.min() < 0 or shares.sum() == 0:
+        rule = f"the sampling {q!r} must return {len(counts)} weights >= 0, one per class"
+        raise BmixError(f"{rule}, got {shares.tolist()}")
     return shares if q in BUILT_IN else shares / shares.sum()
 
 
@@ -140,28 +139,32 @@ def median_lam(alpha):
 def lam_density(lam, alpha):
     """Density of Beta(alpha, 1): alpha * lam**(alpha - 1), for lam in (0, 1] and alpha > 0."""
     require_alpha(alpha)
+    if alpha == 0:
+        raise BmixError(
+            "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density"
+        )
     lam = np.asarray(lam, dtype=float)
-    require(
-        alpha > 0,
-        "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density",
-    )
     require(bool(np.all((lam > 0) & (lam <= 1))), "lam must lie in (0, 1]")
     return alpha * lam ** (alpha - 1)
 
 
-def draw_lam(alpha, size=None, *, rng):
+def draw_lam(alpha: float, size: int | None = None, *, rng: np.random.Generator) -> Any:
     """Weights lam ~ Beta(alpha, 1) of the balanced batch, by inverse CDF: P(lam < t) = t**alpha.
 
-    One float, or an array of `size`; alpha = 0 gives lam = 0, no mixing. rng: a numpy Generator (`stream`).
-    Source: Galdran et al., MICCAI 2021, section 2.2. Raises BmixError if alpha is negative or not finite.
+    One float, or an array of `size`; alpha = 0 gives lam = 0, no mixing. rng: a numpy Generator,
+    such as `stream` gives. Source: Galdran et al., MICCAI 2021, section 2.2.
+    Raises BmixError if alpha is negative or not finite.
     """
     require_alpha(alpha)
     uniform = rng.random(size)
     return uniform ** (1 / alpha) if alpha > 0 else uniform * 0.0
 
 
-def mixed_class_probabilities(counts, q, alpha):
-    """Expected soft-label mass (C,) after Balanced-MixUp: (p_j + alpha / C) / (1 + alpha), p_j the base share."""
+def mixed_class_probabilities(counts: ArrayLike, q: float, alpha: float) -> np.ndarray:
+    """Expected soft-label mass (C,) after Balanced-MixUp: (p_j + alpha / C) / (1 + alpha).
+
+    p_j: the base stream's class probabilities. counts (C,), each at least 1; q in [0, 1].
+    """
     base = class_probabilities(counts, q)
     weight = mean_lam(alpha)
     return (1 - weight) * base + weight / len(base)
@@ -170,7 +173,8 @@ def mixed_class_probabilities(counts, q, alpha):
 def expected_draws(counts, q, draws):
     """Expected draws of ONE image of each class among `draws` draws: draws * p_j / n_j, (C,).
 
-    With q=0: N / (C * n_j), the repeats of a rare image. Weighted by lam, multiply by `mean_lam(alpha)`.
+    With q=0: N / (C * n_j), the repeats of a rare image. Weighted by lam, multiply by
+    `mean_lam(alpha)`.
     """
     return draws * class_probabilities(counts, q) / np.asarray(counts)
 
@@ -178,38 +182,39 @@ def expected_draws(counts, q, draws):
 def expected_distinct(counts, q, draws, *, replacement=True):
     """Expected number of different images of each class seen in `draws` draws, (C,).
 
-    With replacement each draw hits a given image of class j with chance p_j / n_j, so it is missed by all with
-    (1 - p_j/n_j)**draws. Without (decks), class j is dealt K ~ Binomial(draws, p_j) times and shows min(K, n_j).
+    With replacement each draw hits a given image of class j with probability p_j / n_j, so all
+    draws miss it with (1 - p_j/n_j)**draws. Without (decks), class j is dealt
+    K ~ Binomial(draws, p_j) times and shows min(K, n_j).
     """
-    counts, shares = np.asarray(counts), class_probabilities(counts, q)
+    counts = np.asarray(counts)
+    shares = class_probabilities(counts, q)
     if not replacement:
-        from scipy.stats import binom
-
-        # E[min(K, n)] is the sum of P(K > k) over k < n
-        return np.array(
-            [
-                binom.sf(np.arange(n), draws, share).sum()
-                for n, share in zip(counts, shares, strict=True)
-            ]
-        )
-    with np.errstate(
-        divide="ignore"
-    ):  # one class with one image is drawn for certain: log1p(-1) = -inf is right
+        pairs = zip(counts, shares, strict=True)
+        return np.array([_mean_of_smaller(draws, share, n) for n, share in pairs])
+    # a single class of one image is drawn for certain: log1p(-1) = -inf is right
+    with np.errstate(divide="ignore"):
         return counts * -np.expm1(draws * np.log1p(-shares / counts))
 
 
 def lorenz_curve(counts):
-    """Share of the images (C+1,) held by the rarest classes, whose share of all classes is the first result (C+1,)."""
+    """(shares of the classes, share of the images that the rarest of them hold), each (C+1,)."""
     ordered = np.sort(_checked_counts(counts))
-    return np.linspace(0, 1, len(ordered) + 1), np.concatenate(
-        [[0], np.cumsum(ordered)]
-    ) / ordered.sum()
+    classes = np.linspace(0, 1, len(ordered) + 1)
+    images = np.concatenate([[0], np.cumsum(ordered)]) / ordered.sum()
+    return classes, images
+
+
+def _mean_of_smaller(draws, share, n):
+    """E[min(K, n)] of K ~ Binomial(draws, share): the sum of P(K > k) over k < n."""
+    from scipy.stats import binom
+
+    return binom.sf(np.arange(n), draws, share).sum()
 
 
 def _checked_counts(counts):
     counts = np.asarray(counts, dtype=float)
-    valid = counts.ndim == 1 and counts.size > 0 and np.isfinite(counts).all() and counts.min() >= 1
-    require(
-        valid, f"counts must be (C,) with at least one image in every class, got {counts.tolist()}"
-    )
+    listed = counts.ndim == 1 and counts.size > 0 and np.isfinite(counts).all()
+    if not listed or counts.min() < 1:
+        rule = "counts must be (C,) with at least one image in every class"
+        raise BmixError(f"{rule}, got {counts.tolist()}")
     return counts

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError, require
 
 
 def predict(
@@ -28,7 +28,7 @@ def predict(
     rows = np.arange(len(images)) if rows is None else np.asarray(rows)
     require(len(rows) > 0, "there are no images to predict")
     modes = {layer: layer.training for layer in model.modules()}  # layer by layer: some are frozen
-    model.to(device, memory_format=choose_layout(device, images.shape)).eval()
+    model.to(device).to(memory_format=choose_layout(device, images.shape)).eval()
     try:
         with torch.inference_mode(), use_threads(threads), autocast(device, precision):
             batches = (images[rows[at : at + batch_size]] for at in range(0, len(rows), batch_size))
@@ -37,6 +37,18 @@ def predict(
         for layer, training in modes.items():
             layer.training = training
     return logits.softmax(dim=1).cpu().numpy()
+
+
+def count_outputs(model, images, rows, device):
+    """Outputs of the model, tried on the images of `rows`. BmixError if it cannot read them."""
+    try:
+        return predict(model, images, rows, device=device).shape[1]
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        shape = " x ".join(map(str, images.shape[1:]))
+        words = f"the model cannot read images of {shape} (height, width, channels)"
+        raise BmixError(f"{words}: {str(error).splitlines()[0]}") from error
 
 
 def choose_device(device=None):
@@ -79,6 +91,14 @@ def use_threads(count):
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextlib.contextmanager
+def repeatable(threads):
+    """A number of CPU threads, and cuDNN's repeatable kernels; both put back afterwards."""
+    flags = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
+    with use_threads(threads), flags:
+        yield
 
 
 def autocast(device, precision):

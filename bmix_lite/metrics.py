@@ -19,16 +19,8 @@ from bmix_lite.base.errors import BmixError, require, require_choice
 from bmix_lite.base.registry import add_own
 from bmix_lite.recipe import CHOICES
 
-METRICS = (
-    "accuracy",
-    "balanced_accuracy",
-    "macro_f1",
-    "mcc",
-    "kappa",
-    "kendall_tau",
-    "macro_auc",
-    "ece",
-)
+OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau")
+METRICS = (*OF_CLASSES, "macro_auc", "ece")  # these two need probabilities
 BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
 
 
@@ -104,7 +96,7 @@ def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "
     }
 
 
-def check_predictions(labels, probabilities):
+def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
     """Both as arrays, or a BmixError that names the row that cannot be scored."""
     labels = np.asarray(labels)
     probabilities = np.asarray(probabilities, dtype=float)
@@ -172,8 +164,7 @@ def _agreement(function, labels, predicted, classes, weights=None):
 
 
 def _matthews(labels, predicted, weights):
-    """scikit-learn's MCC, and 0 where one side is constant: with fractional weights its 0/0 is
-    rounding."""
+    """scikit-learn's MCC, and 0 where one side is constant (with weights its 0/0 is rounding)."""
     constant = min(len(np.unique(labels)), len(np.unique(predicted))) == 1
     return 0.0 if constant else sk.matthews_corrcoef(labels, predicted, sample_weight=weights)
 
@@ -233,7 +224,7 @@ def require_metric(name):
 
 
 def register_metric(name, function):
-    """Make `name` a metric that `score` knows, and `monitor=name` one that chooses a recipe's epoch.
+    """Make `name` a metric that `score` knows, and `monitor=name` one that chooses epochs.
 
     function(labels (N,), predicted classes (N,), probabilities (N, C)) returns a number, the higher
     the better, or NaN where it is not defined. For example, the lowest recall of a class:

@@ -118,7 +118,7 @@ class Recipe:
 
     @classmethod
     def paper(cls, dataset: str, method: str = "balanced_mixup", **fields: Any) -> "Recipe":
-        """The recipe of the authors' runs (Galdran et al., MICCAI 2021, section 3.2, and their logs).
+        """The recipe of the authors' runs (Galdran et al., MICCAI 2021, section 3.2, and logs).
 
         dataset: prepared with size=512 as theirs; its name decides the metric that chooses the
         epoch, kappa for EyePACS, else MCC. fields override: model="resnext50".

@@ -1,6 +1,5 @@
 """Training as a generator: a notebook draws between epochs, a widget just stops asking for more."""
 
-import contextlib
 import inspect
 import math
 import time
@@ -12,12 +11,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from bmix_lite import checkpoints
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
-from bmix_lite.batches import MixedBatches
-from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoint
-from bmix_lite.data.imageset import ImageSet
-from bmix_lite.inference import autocast, choose_device, choose_layout, predict, use_threads
+from bmix_lite.batches import MixedBatches, TrainingImages
+from bmix_lite.inference import (
+    autocast,
+    choose_device,
+    choose_layout,
+    count_outputs,
+    predict,
+    repeatable,
+)
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.models import seeded
@@ -31,7 +36,7 @@ STEPS_BETWEEN_LOOKS = 100  # at the loss on a GPU, which has to wait for each lo
 
 def train(
     model: nn.Module,
-    data: ImageSet,
+    data: TrainingImages,
     recipe: Recipe,
     *,
     checkpoint: str | Path | None = None,
@@ -49,7 +54,7 @@ def train(
     untouched.
     """
     device = choose_device(device)
-    model.to(device, memory_format=choose_layout(device, data.images.shape))
+    model.to(device).to(memory_format=choose_layout(device, data.images.shape))
     _check_fit(model, data, recipe, device)
     run = _Epochs(model, data, recipe, device)
     if checkpoint:
@@ -61,7 +66,7 @@ def train(
         lr = lr_at(recipe, epoch, run.history)
         if lr is None:  # the plateau schedule has come to its end
             break
-        with _arithmetic(recipe):
+        with repeatable(recipe.threads):
             record = run.train_epoch(epoch, lr)
             run.validate(record)
         run.keep_if_best(record)
@@ -142,14 +147,8 @@ class _Epochs:
 
     def predict(self, rows):
         """Probabilities (n, C) of rows, with the recipe's arithmetic."""
-        return predict(
-            self.model,
-            self.data.images,
-            rows,
-            device=self.device,
-            precision=self.recipe.precision,
-            threads=self.recipe.threads,
-        )
+        settings = {"precision": self.recipe.precision, "threads": self.recipe.threads}
+        return predict(self.model, self.data.images, rows, device=self.device, **settings)
 
     def keep_if_best(self, record):
         """Copy the weights if the record has the best validation score so far, or is the first."""
@@ -169,15 +168,15 @@ class _Epochs:
             "best": self.best,
             "history": self.history,
         }
-        save_checkpoint(path, state)
-        note_progress(path, self.recipe, self.history)
+        checkpoints.save_checkpoint(path, state)
+        checkpoints.note_progress(path, self.recipe, self.history)
 
     def resume(self, path):
         """Go back to where the checkpoint at `path`, if there is one, left the training."""
-        state = load_checkpoint(path)
+        state = checkpoints.load_checkpoint(path)
         if state is None:
             return
-        _require_same_run(state, self.recipe.asdict(), self.data, path)
+        checkpoints.require_same_run(state, self.recipe, self.data, path)
         try:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
@@ -186,20 +185,6 @@ class _Epochs:
             raise BmixError(f"{rule}: {error}") from error
         self.history = state["history"]
         self.best = state["best"]
-
-
-def _require_same_run(state, recipe, data, path):
-    theirs = state["recipe"]
-    ours = dict.fromkeys(theirs, "") | recipe  # a field of an older version is empty unless used
-    differences = []
-    for name, value in ours.items():
-        if theirs.get(name) != value:
-            differences.append(f"{name}: {theirs.get(name)!r} there, {value!r} here")
-    if differences:
-        raise BmixError(f"{path} belongs to another run ({'; '.join(differences)})")
-    if state["fingerprint"] != data.fingerprint:
-        words = f"{path} was made with other data than this {data.name!r}: fingerprints differ"
-        raise BmixError(words)
 
 
 def _require_finite(losses, epoch, last_step, lr):
@@ -225,27 +210,15 @@ def _check_fit(model, data, recipe, device):
     require(data.images.size > 0, f"dataset {data.name!r} holds labels only, no images to train on")
     rows = data.rows("train")
     if len(rows) < recipe.batch_size:
-        words = f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}"
-        raise BmixError(words)
+        raise BmixError(f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
     if len(data.rows("val")) == 0:
         raise BmixError(f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
     if not any(weights.requires_grad for weights in model.parameters()):
         raise BmixError("the model has no trainable parameter")
     classes = len(data.class_names)
-    outputs = _count_outputs(model, data, rows[:1], device)
+    outputs = count_outputs(model, data.images, rows[:1], device)
     if outputs != classes:
         raise BmixError(f"the model must have {classes} outputs, one for each class, got {outputs}")
-
-
-def _count_outputs(model, data, rows, device):
-    try:
-        return predict(model, data.images, rows, device=device).shape[1]
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
-        shape = " x ".join(map(str, data.images.shape[1:]))
-        words = f"the model cannot read images of {shape} (height, width, channels)"
-        raise BmixError(f"{words}: {str(error).splitlines()[0]}") from error
 
 
 def _make_optimizer(weights, recipe):
@@ -268,14 +241,6 @@ def _plain(optimizer):
     methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
     methods["step"] = torch.no_grad()(methods["step"])  # what the wrapper of `step` is for
     return type(optimizer.__name__, (optimizer,), methods)
-
-
-@contextlib.contextmanager
-def _arithmetic(recipe):
-    """The recipe's number of threads, and cuDNN's repeatable kernels; both put back afterwards."""
-    repeatable = torch.backends.cudnn.flags(deterministic=True, benchmark=False)
-    with use_threads(recipe.threads), repeatable:
-        yield
 
 
 def _with_progress(epochs, recipe, progress):

@@ -206,7 +206,7 @@ def test_a_stream_of_ones_own_is_scaled_to_shares_and_may_change_with_the_epoch(
 def test_a_stream_of_ones_own_that_returns_no_weights_is_refused_by_name(own_samplings, bad):
     register_sampling("mine", lambda counts, epoch, epochs: bad)
     with pytest.raises(
-        BmixError, match=r"the sampling 'mine' must return 2 weights >= 0, one a class, got"
+        BmixError, match=r"the sampling 'mine' must return 2 weights >= 0, one per class, got"
     ):
         sampling_probabilities([9, 1], "mine", 1, 5)
 

@@ -1,6 +1,7 @@
 """Datasets by name: the built-in ones, and every prepared folder."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ VALIDATED = 34  # in its validation part
 MOST = 100  # training images of digit 0
 
 
-def load(name_or_path, *, fold=0):
+def load(name_or_path: str | Path, *, fold: int = 0) -> ImageSet:
     """A built-in dataset by name, or a prepared folder by path; `fold` chooses the split.
 
     Raises BmixError, also where a prepared folder is damaged.
@@ -95,7 +96,7 @@ def load_labels(name, *, fold=0):
     return assign_split(data, fold=fold)
 
 
-BUILT_IN = {
+BUILT_IN: dict[str, Callable[..., ImageSet]] = {
     "digits_lt": digits_lt,
     "fundus_toy": fundus_toy,
     **{f"{name}-labels": functools.partial(load_labels, name) for name in KNOWN},
