@@ -25,7 +25,7 @@ from latency import describe_machine
 from stage import Observer, Stage, run_of
 
 from bmix_lite.base.files import read_json, sha256_of
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.runs.ledger import read_ledger
 
 METHODS = "method=instance,class_balanced,balanced_mixup"

@@ -8,7 +8,7 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.metrics import score
 from bmix_lite.posthoc import TAUS, adjust_predictions, adjust_probabilities, choose_tau
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs.folder import read_predictions
+from bmix_lite.runs.reading import read_predictions
 from examples import QUICK, make_images, run_in_folder
 
 COUNTS = [900, 90, 10]

@@ -22,7 +22,8 @@ from bmix_lite.plots.predictions import (
     plot_roc,
 )
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs.folder import open_run, read_predictions, read_runs, save_run
+from bmix_lite.runs.folder import open_run, save_run
+from bmix_lite.runs.reading import read_predictions, read_runs
 from examples import make_images
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]

@@ -18,7 +18,7 @@ import pytest
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import write_json
 from bmix_lite.runs.complete import TASK
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps import pools
 from bmix_lite.sweeps.kernels import Watch
 from bmix_lite.sweeps.pools import Cluster, Threads

@@ -11,7 +11,7 @@ from nbformat.v4 import new_notebook
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.runs.complete import TASK, holds_result, is_complete, list_complete
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.runs.ledger import read_endings, read_ledger
 from bmix_lite.sweeps import kernels as kernels_module
 from bmix_lite.sweeps import tasks

@@ -12,7 +12,8 @@ import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.runs.complete import is_complete, list_complete
-from bmix_lite.runs.folder import read_progress, read_runs
+from bmix_lite.runs.reading import read_runs
+from bmix_lite.sweeps.progress import read_progress
 from bmix_lite.sweeps.plans import SWEEP
 from bmix_lite.sweeps.sweep import expand_grid, plan_runs, run_grid
 from conftest import miss
