@@ -142,9 +142,11 @@ def test_the_intervals_are_those_of_scipy_s_bootstrap():
     ("gap", "images", "at_least"), [(0.0, 100, 20), (0.05, 100, 30), (0.1, 400, 27)]
 )
 def test_the_interval_of_the_calibration_error_reaches_down_to_the_true_one(gap, images, at_least):
-    # confidence is `gap` too high in every bin, so the true error is `gap`; of these 40 data sets percentiles cover it
-    # in 0, about 6 and about 37; nothing covers 0, the end of the range, as often as it should
-    rng, covered = np.random.default_rng(0), 0
+    # confidence is `gap` too high in every bin, so the true error is `gap`; of these 40 data sets
+    # percentiles cover it in 0, about 6 and about 37; nothing covers 0, the end of the range, as
+    # often as it should
+    rng = np.random.default_rng(0)
+    covered = 0
     for seed in range(40):
         confidence, labels = rng.uniform(0.55, 1, images), rng.integers(0, 2, images)
         predicted = np.where(rng.random(images) < confidence - gap, labels, 1 - labels)
