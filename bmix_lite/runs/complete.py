@@ -70,7 +70,7 @@ def read_wall(folder):
 
 
 def _check_run(folder, ending):
-    """Points 2 to 5. ending: the run's last line in the ledger, or None."""
+    """Points 2 to 5: the reason, or "". ending: the run's last line in the ledger, or None."""
     return _check_ending(ending) or _check_notebook(folder) or _check_result(folder)
 
 

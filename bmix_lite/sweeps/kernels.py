@@ -153,16 +153,9 @@ def _count(cells):
     return sum("injected-parameters" not in cell.metadata.get("tags", []) for cell in cells)
 
 
-@functools.cache
-def _register_engine():
-    """Make papermill know an engine that hands its kernel to the Watch; once, on first use."""
-    import logging
-
+def _make_client_class():
+    """papermill's client, which tells its `watch` of the kernel and of each cell that begins."""
     from papermill.clientwrap import PapermillNotebookClient
-    from papermill.engines import NBClientEngine, papermill_engines
-
-    log = logging.getLogger("bmix_lite.sweeps.kernels")
-    log.setLevel(logging.CRITICAL)  # its errors are in the ending, in better words
 
     class Client(PapermillNotebookClient):
         watch = None
@@ -176,12 +169,26 @@ def _register_engine():
             self.watch.cell = _count(self.nb.cells[: cell_index + 1])
             return super().execute_cell(cell, cell_index, *rest, **named)
 
+    return Client
+
+
+@functools.cache
+def _register_engine():
+    """Make papermill know an engine that hands its kernel to the Watch; once, on first use."""
+    import logging
+
+    from papermill.engines import NBClientEngine, papermill_engines
+
+    make_client = _make_client_class()
+    log = logging.getLogger("bmix_lite.sweeps.kernels")
+    log.setLevel(logging.CRITICAL)  # its errors are in the ending, in better words
+
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(
             cls, nb_man, kernel_name, *, watch, env, kernel_folder, extra_arguments, **_
         ):
-            client = Client(
+            client = make_client(
                 nb_man,
                 kernel_name=kernel_name,
                 extra_arguments=extra_arguments,

@@ -53,10 +53,10 @@ class Plan:
         """The first `most` runs as rows of text: id, what differs between runs, complete or not."""
         rows = [task.parameters for task in self.tasks.values()]
         names = dict.fromkeys(name for row in rows for name in row if name not in (FOLDER, LIVE))
-        shown = [name for name in names if name == "method" or _varies(name, rows)]
+        columns = [name for name in names if name == "method" or _varies(name, rows)]
         for run_id, row in list(zip(self.tasks, rows, strict=True))[:most]:
             state = "complete" if run_id in self.complete else "to do"
-            yield [run_id, *(str(row.get(name, "")) for name in shown), state]
+            yield [run_id, *(str(row.get(name, "")) for name in columns), state]
 
     def describe(self, jobs, most=20):
         """The plan in words and a table of its first runs."""
