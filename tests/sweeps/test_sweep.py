@@ -378,9 +378,7 @@ def test_after_ctrl_c_no_further_run_begins_and_a_second_one_leaves_no_kernel_be
         started.append(1)
         os.kill(os.getpid(), signal.SIGINT)
         wait_until(lambda: watch.stopped)
-        os.kill(
-            os.getpid(), signal.SIGINT
-        )  # the impatient one: run_grid still waits for this to end
+        os.kill(os.getpid(), signal.SIGINT)  # the impatient one: run_grid still waits for the end
         time.sleep(0.3)
         raise RuntimeError
 

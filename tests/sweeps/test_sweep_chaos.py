@@ -93,9 +93,8 @@ def test_a_runner_that_is_asked_to_end_stops_its_kernels_and_says_how_to_go_on(
     )
     wait_until(lambda: len(kernels(out)) == 2, "both runs have begun")
     for number in signals:
-        os.killpg(
-            process.pid, number
-        )  # as a terminal does it: kernels are in sessions of their own
+        # as a terminal does it: kernels are in sessions of their own
+        os.killpg(process.pid, number)
         time.sleep(0.1)
     code, _, err = end(process)
     assert code == 130
