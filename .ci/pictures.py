@@ -16,7 +16,7 @@ from bmix_lite.data.datasets import load
 from bmix_lite.distribution import mixed_class_probabilities
 from bmix_lite.pages.site import LESSONS, first_picture
 from bmix_lite.plots.theme import COLOURS, GREY, PATTERNS, make_figure, name_classes
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 
 ROOT = Path(__file__).parents[1]
 ALPHAS = (0, 0.1, 0.3, 1)

@@ -20,7 +20,7 @@ from bmix_lite.distribution import imbalance_ratio
 from bmix_lite.pages.demo import ROWS
 from bmix_lite.pages.site import LESSONS
 from bmix_lite.recipe import METHODS, Recipe
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps.grids import read_assignments, read_grid_file
 from bmix_lite.sweeps.parameters import read_parameters
 

@@ -25,8 +25,8 @@ from latency import describe_machine
 from stage import Observer, Stage, run_of
 
 from bmix_lite.base.files import read_json, sha256_of
-from bmix_lite.runs.folder import read_runs
 from bmix_lite.runs.ledger import read_ledger
+from bmix_lite.runs.reading import read_runs
 
 METHODS = "method=instance,class_balanced,balanced_mixup"
 TOLD, GONE, SHARE = (

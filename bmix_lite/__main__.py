@@ -219,7 +219,7 @@ def _site(chosen):
 
 
 def _keep(chosen):
-    from bmix_lite.runs.folder import copy_results
+    from bmix_lite.runs.reading import copy_results
 
     if chosen.table:
         import pandas as pd

@@ -20,7 +20,7 @@ from bmix_lite.checkpoints import (
     save_model,
 )
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs.folder import read_progress
+from bmix_lite.sweeps.progress import read_progress
 from examples import digest, make_images, make_net
 
 

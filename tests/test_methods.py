@@ -16,10 +16,11 @@ from bmix_lite.losses import make_loss, register_loss
 from bmix_lite.metrics import VALUES, register_metric, score
 from bmix_lite.mixing import balanced_mixup, cutmix, draw_lam, mixup, remix
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
-from bmix_lite.runs.folder import make_run_id, read_score
+from bmix_lite.runs.folder import make_run_id
 from bmix_lite.schedules import SCHEDULES, lr_at, register_schedule
 from bmix_lite.sweeps.grids import read_grid_file
 from bmix_lite.sweeps.parameters import read_parameters
+from bmix_lite.sweeps.progress import read_score
 from bmix_lite.training import train
 from examples import (
     COUNTS,

@@ -23,7 +23,7 @@ from bmix_lite.posthoc import (
     retrain_classifier,
 )
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs.folder import read_predictions
+from bmix_lite.runs.reading import read_predictions
 from bmix_lite.training import predict, train
 from examples import QUICK, digest, make_images, make_net, run, run_in_folder, without_seconds
 

@@ -278,7 +278,7 @@ def test_the_grid_of_the_papers_runs_is_the_papers_recipe():
 
 
 @pytest.mark.parametrize(
-    "recipe, call",
+    ("recipe", "call"),
     [
         (Recipe(), "Recipe.make('instance')"),
         (Recipe.make("balanced_mixup", alpha=0.2), "Recipe.make('balanced_mixup')"),

@@ -1,4 +1,4 @@
-"""Notebooks whose runs cost a second, each ending as it is told to, and sweeps of them as real processes."""
+"""Notebooks whose runs take a second and end as they are told to, and sweeps as real processes."""
 
 import contextlib
 import json
@@ -30,7 +30,7 @@ how = ""
 gate = ""
 run_folder = "" """
 
-# one cell each, so that the number of the cell tells which way was taken: the first of them is cell 3
+# one cell each, so that its number tells which way was taken: the first of them is cell 3
 STARTS = """import os, sys, time
 from pathlib import Path
 folder = Path(run_folder)
@@ -57,12 +57,14 @@ WAYS = {
 WRITES = """from bmix_lite.base.files import sha256_of, write_atomic, write_json
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.recipe import Recipe
-recipe = Recipe.make(method, dataset=dataset, fold=fold, alpha=alpha, lr=lr, epochs=epochs, seed=seed)
+fields = {"dataset": dataset, "fold": fold, "alpha": alpha, "lr": lr, "epochs": epochs}
+recipe = Recipe.make(method, **fields, seed=seed)
 write_json(folder / "recipe.json", {"recipe": recipe.asdict(), "method": recipe.method})
 write_atomic(folder / "history.csv", f"epoch,val_accuracy\\n1,{1 / (seed + 3)}\\n")
 write_atomic(folder / "predictions.csv", "split,index,label,p_0,p_1\\nval,0,1,0.25,0.75\\n")
 scores = {"balanced_accuracy": 1 / (seed + 2)}
-hashes = {name: sha256_of(folder / name) for name in ("recipe.json", "history.csv", "predictions.csv")}
+names = ("recipe.json", "history.csv", "predictions.csv")
+hashes = {name: sha256_of(folder / name) for name in names}
 write_json(folder / "metrics.json", {"val": scores, "test": scores, "sha256": hashes})
 append_ledger(folder.parent, folder.name, "complete", seconds=1.0)"""
 DAMAGES = """if how == "damage":
@@ -70,38 +72,33 @@ DAMAGES = """if how == "damage":
 if how == "late":
     raise RuntimeError("after the result")"""
 CELLS = (STARTS, *(f"if how == {how!r}:\n    {way}" for how, way in WAYS.items()), WRITES, DAMAGES)
-CELL = {how: 4 + place for place, how in enumerate(WAYS)} | {
-    "damage": 5 + len(WAYS),
-    "late": 5 + len(WAYS),
-}
-LAST = 5 + len(WAYS)  # heading, parameters, STARTS, one a way, WRITES, DAMAGES
+LAST = 5 + len(WAYS)  # heading, parameters, STARTS, one per way, WRITES, DAMAGES
+CELL = {how: number for number, how in enumerate(WAYS, start=4)}
+CELL |= {"damage": LAST, "late": LAST}
 
 # the command line without the report, which takes longer than the sweeps of these tests
 COMMAND = """import sys, types
-sys.modules["bmix_lite.pages.sweep_report"] = types.SimpleNamespace(write_report=lambda *_, **__: ["report.html"])
+no_report = types.SimpleNamespace(write_report=lambda *_, **__: ["report.html"])
+sys.modules["bmix_lite.pages.sweep_report"] = no_report
 from bmix_lite.__main__ import main
 sys.exit(main())"""
 
 
 def write_notebook(path, *sources, parameters=(PARAMETERS,), kernelspec=KERNEL):
-    """A notebook of a heading, the tagged cells of `parameters`, and one code cell for each source."""
+    """A notebook of a heading, the tagged cells of `parameters`, and one code cell per source."""
     tagged = [new_code_cell(source, metadata={"tags": ["parameters"]}) for source in parameters]
     cells = [new_markdown_cell("# Runs"), *tagged, *map(new_code_cell, sources)]
+    metadata = {"kernelspec": kernelspec} if kernelspec else {}
     path.parent.mkdir(parents=True, exist_ok=True)
-    nbformat.write(
-        new_notebook(cells=cells, metadata={"kernelspec": kernelspec} if kernelspec else {}), path
-    )
+    nbformat.write(new_notebook(cells=cells, metadata=metadata), path)
     return path
 
 
 def write_light(folder):
-    """A notebook of CELLS whose dataset is prepared: a process that plans its runs needs no scikit-learn."""
+    """A notebook of CELLS with a prepared dataset: to plan its runs needs no scikit-learn."""
     save_prepared(make((0, 1) * 6, split=["train", "val", "test"] * 4), folder / "cells")
-    return write_notebook(
-        folder / "runs.ipynb",
-        *CELLS,
-        parameters=[PARAMETERS.replace("digits_lt", f"{folder}/cells")],
-    )
+    parameters = PARAMETERS.replace("digits_lt", f"{folder}/cells")
+    return write_notebook(folder / "runs.ipynb", *CELLS, parameters=[parameters])
 
 
 def start_sweep(notebook, out, *arguments, report=False, **popen):
@@ -138,12 +135,9 @@ def wait_until(holds, what="", seconds=PATIENCE):
 
 
 def kernels(out, run="*"):
-    """(pid, pid of the parent) of every kernel that began a run of the experiment, in the order of their starts."""
-    lines = [
-        line
-        for path in sorted(Path(out).glob(f"{run}.pids"))
-        for line in path.read_text().splitlines()
-    ]
+    """(pid, pid of the parent) of every kernel that began a run of the experiment, in order."""
+    paths = sorted(Path(out).glob(f"{run}.pids"))
+    lines = [line for path in paths for line in path.read_text().splitlines()]
     return [tuple(map(int, line.split())) for line in lines]
 
 
@@ -177,6 +171,6 @@ def statuses(out):
 def results(runs):
     """What `read_runs` found as one text, to the last bit."""
     rows = [run | {"history": run["history"].to_csv(index=False)} for run in runs]
-    return json.dumps(
-        [{name: row[name] for name in row if name != "environment"} for row in rows], sort_keys=True
-    )
+    for row in rows:
+        row.pop("environment", None)
+    return json.dumps(rows, sort_keys=True)

@@ -9,13 +9,14 @@ from filelock import FileLock, Timeout
 
 from bmix_lite.base.errors import BmixError
 
-_held = {}  # path: (lock, handle), for this process; taken once however often it is asked for
+_held = {}  # {path: (lock, handle)} of this process; taken once, however often it is asked for
 
 
 def take_lock(path, what, *, wait=0.0):
-    """Hold the lock file at `path` until `drop_lock` or the end of this process; asked again, it stays held.
+    """Hold the lock file at `path` until `drop_lock` or the end of this process.
 
-    wait: seconds to wait for another owner. Raises BmixError, which says that `what` is in use and by whom.
+    Asked again, it stays held. wait: seconds to wait for another owner. Raises BmixError, which
+    says that `what` is in use and by whom.
     """
     path = Path(path).absolute()
     if path not in _held:
@@ -31,7 +32,7 @@ def drop_lock(path):
 
 @contextlib.contextmanager
 def locked(path, what, *, wait=0.0):
-    """The lock for the length of a `with`; another thread of this process that asks for it is refused, too."""
+    """The lock for the length of a `with`; also another thread of this process is refused it."""
     taken = _take(Path(path).absolute(), what, wait)
     try:
         yield
@@ -40,7 +41,7 @@ def locked(path, what, *, wait=0.0):
 
 
 def _take(path, what, wait):
-    """A lock of its own for each call, as one `FileLock` may be taken twice, and its file, open."""
+    """(lock, handle of its open file): new on each call, as one `FileLock` may be taken twice."""
     handles = []
     lock = FileLock(
         path,

@@ -1,14 +1,15 @@
-"""Two methods compared over pairs of runs: tests, interval, and what so many pairs could have shown. Arrays only.
+"""Two methods compared over pairs of runs: tests, interval, what so many pairs could show.
 
-`gaps` (..., n) are the differences of n pairs, here of runs of equal fold and seed. `overlap` is n_test / n_train
-where the pairs are folds of one dataset, whose training sets overlap, and 0 where they are seeds on one split.
-What is not defined (fewer than two pairs, all differences the same) is NaN.
+Arrays only. `gaps` (..., n) are the differences of n pairs, here of runs of equal fold and seed.
+`overlap` is n_test / n_train where the pairs are folds of one dataset, whose training sets overlap,
+and 0 where they are seeds on one split. What is not defined (fewer than two pairs, all differences
+the same) is NaN.
 """
 
 import numpy as np
 from scipy import special, stats
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
 
 PATTERNS = 2**15  # of signs that are counted one by one; beyond that as many are drawn
@@ -16,27 +17,31 @@ POWER = 0.8  # the usual choice (Cohen, Statistical Power Analysis, 1988, sectio
 
 
 def compare_means(gaps, overlap=0.0):
-    """Two-sided p of the paired t test (...); with `overlap` of the corrected one for overlapping training sets.
+    """Two-sided p of the paired t test (...), corrected if training sets overlap.
 
-    Its variance of the mean is s**2 * (1/n + n_test/n_train) (Nadeau and Bengio, Machine Learning 52, 2003).
+    The corrected variance of the mean is s**2 * (1/n + n_test/n_train) (Nadeau and Bengio, Machine
+    Learning 52, 2003).
     """
-    gaps, mean, error = _mean_and_error(gaps, overlap)
+    gaps = _check(gaps)
+    mean, error = _mean_and_error(gaps, overlap)
     with np.errstate(divide="ignore", invalid="ignore"):
         return 2 * stats.t.sf(np.abs(mean) / error, gaps.shape[-1] - 1)
 
 
 def bound_mean(gaps, level=0.95, overlap=0.0):
-    """Mean difference and its Student-t interval, (mean, low, high), that go with `compare_means`."""
-    gaps, mean, error = _mean_and_error(gaps, overlap)
+    """Mean difference and its Student-t interval, (mean, low, high), to go with `compare_means`."""
+    gaps = _check(gaps)
+    mean, error = _mean_and_error(gaps, overlap)
     half = error * stats.t.ppf((1 + level) / 2, gaps.shape[-1] - 1)
     return mean, mean - half, mean + half
 
 
 def flip_signs(gaps, *, seed=0):
-    """Two-sided p of the sign-flip permutation test (...): how many choices of signs give a mean as far from 0.
+    """Two-sided p of the sign-flip permutation test (...): which share of signs is as extreme.
 
-    Exact up to 2**15 patterns (15 pairs); beyond that 2**15 are drawn, the one found among them, so p is never 0.
-    Under the null p falls below a limit at most as often as the limit says. p is never below `lowest_p`.
+    Exact up to 2**15 patterns (15 pairs); beyond that 2**15 are drawn, the one observed among them,
+    so p is never 0. Under the null p falls below a limit at most as often as the limit says. p is
+    never below `lowest_p`.
     """
     gaps = _check(gaps)
     pairs = gaps.shape[-1]
@@ -53,81 +58,86 @@ def flip_signs(gaps, *, seed=0):
         is_as_far,
         permutation_type="samples",  # of a single sample: its signs are flipped
         alternative="greater",
-        n_resamples=PATTERNS if 2**pairs <= PATTERNS else PATTERNS - 1,  # SciPy adds the one found
+        # SciPy adds the one observed to those drawn
+        n_resamples=PATTERNS if 2**pairs <= PATTERNS else PATTERNS - 1,
         axis=-1,
         random_state=stream(seed, "sign flips"),  # named `rng` since SciPy 1.15
     )
-    return np.where(_defined(gaps), test.pvalue, np.nan)
+    return np.where(_differ(gaps), test.pvalue, np.nan)
 
 
 def rank_signs(gaps, *, seed=0):
-    """Two-sided p of Wilcoxon's signed-rank test (...), exact also with ties (as far as `flip_signs` is).
+    """Two-sided p of Wilcoxon's signed-rank test (...), as exact as `flip_signs`, also with ties.
 
-    Differences of 0 keep no rank, as Wilcoxon left them out; equal ones share their mean rank. SciPy's `wilcoxon` is
-    exact with ties only through a `PermutationMethod`, which ranks anew for every pattern: 1.7 seconds for 15 pairs.
+    Differences of 0 keep no rank, as Wilcoxon left them out; equal ones share their mean rank.
+    SciPy's `wilcoxon` is exact with ties only through a `PermutationMethod`, which ranks anew for
+    every pattern: 1.7 seconds for 15 pairs.
     """
-    size = np.abs(_check(gaps)).round(
-        12
-    )  # scores are fractions of few images: ties must not hide in the last bit
+    gaps = _check(gaps)
+    size = np.abs(gaps).round(12)  # scores are fractions of few images: the last bit hides no tie
     ranks = stats.rankdata(size, axis=-1) - np.sum(size == 0, axis=-1, keepdims=True)
     return flip_signs(np.where(size > 0, np.sign(gaps) * ranks, 0.0), seed=seed)
 
 
 def lowest_p(pairs):
-    """The lowest two-sided p that signs or ranks of so many pairs can give: 0.0625 with 5, so never below 0.05."""
+    """The lowest two-sided p that signs or ranks of so many pairs can give: 0.0625 with 5 pairs."""
     return min(1.0, 2.0 ** (1 - pairs))
 
 
 def correct_holm(p):
-    """Holm's correction of p values (n,) for n comparisons (Scandinavian Journal of Statistics 6, 1979); NaN stays."""
-    p, order = np.asarray(p, dtype=float), np.argsort(p)
+    """p values (n,) corrected for n comparisons by Holm; NaN stays, and counts for none.
+
+    Source: Scandinavian Journal of Statistics 6, 1979.
+    """
+    p = np.asarray(p, dtype=float)
     count = int(np.sum(~np.isnan(p)))
-    steps = p[order[:count]] * np.arange(count, 0, -1)
+    ascending = np.argsort(p)[:count]  # NaN comes last
+    steps = p[ascending] * np.arange(count, 0, -1)
     corrected = np.full(p.shape, np.nan)
-    corrected[order[:count]] = np.minimum(1, np.maximum.accumulate(steps)) if count else []
+    corrected[ascending] = np.minimum(1, np.maximum.accumulate(steps))
     return corrected
 
 
 def smallest_detectable(gaps, *, overlap=0.0, limit=0.05, power=POWER):
-    """The true mean difference (...) that the t test at `limit` would find with probability `power`.
+    """The true mean difference (...) that the t test at `limit` finds with probability `power`.
 
-    From the noncentral t distribution, with the spread of these gaps taken for the true one. From five pairs that
-    is good to a factor of two or so: a rough size, not a bound.
+    From the noncentral t distribution, with the spread of these gaps taken for the true one. From
+    five pairs that is good to a factor of two or so: a rough size, not a bound.
     """
-    require(
-        0 < limit < power < 1, f"need 0 < limit < power < 1, got limit {limit} and power {power}"
-    )
-    gaps, _, error = _mean_and_error(gaps, overlap)
+    if not 0 < limit < power < 1:
+        raise BmixError(f"need 0 < limit < power < 1, got limit {limit} and power {power}")
+    gaps = _check(gaps)
+    _, error = _mean_and_error(gaps, overlap)
     freedom = max(1, gaps.shape[-1] - 1)
-    # a significant difference of the wrong sign has a chance below 1e-6 here, so the upper tail is all of the power
+    # a significant difference of the wrong sign has a probability below 1e-6 here, so that the
+    # upper tail is all of the power
     return error * special.nctdtrinc(freedom, 1 - power, stats.t.isf(limit / 2, freedom))
 
 
 def _check(gaps):
     gaps = np.asarray(gaps, dtype=float)
-    require(
-        gaps.ndim > 0 and gaps.shape[-1] > 0,
-        f"differences must be (..., n) with n > 0, got shape {gaps.shape}",
-    )
+    if gaps.ndim == 0 or gaps.shape[-1] == 0:
+        raise BmixError(f"differences must be (..., n) with n > 0, got shape {gaps.shape}")
     bad = gaps[~np.isfinite(gaps)]
-    require(bad.size == 0, f"differences must be finite, got {bad[:1]}")
+    if bad.size:
+        raise BmixError(f"differences must be finite, got {bad[:1]}")
     return gaps
 
 
-def _defined(gaps):
-    """True where there are two pairs or more and their differences are not all the same but for rounding."""
-    return np.ptp(gaps, axis=-1) > 1e-12 if gaps.shape[-1] > 1 else np.zeros(gaps.shape[:-1], bool)
+def _differ(gaps):
+    """True (...) where two differences or more are not all the same but for rounding."""
+    if gaps.shape[-1] < 2:
+        return np.zeros(gaps.shape[:-1], bool)
+    return np.ptp(gaps, axis=-1) > 1e-12
 
 
 def _mean_and_error(gaps, overlap):
-    """gaps as an array, their mean, and its standard error; NaN where it is not defined."""
-    gaps = _check(gaps)
-    require(
-        np.isfinite(overlap) and overlap >= 0,
-        f"overlap must be n_test / n_train, a number >= 0, got {overlap!r}",
-    )
-    count, mean = gaps.shape[-1], gaps.mean(axis=-1)
+    """Mean of the gaps and its standard error, which is NaN where it is not defined."""
+    if not np.isfinite(overlap) or overlap < 0:
+        raise BmixError(f"overlap must be n_test / n_train, a number >= 0, got {overlap!r}")
+    count = gaps.shape[-1]
+    mean = gaps.mean(axis=-1)
     if count < 2:
-        return gaps, mean, np.full(mean.shape, np.nan)
+        return mean, np.full(mean.shape, np.nan)
     error = gaps.std(axis=-1, ddof=1) * np.sqrt(1 / count + overlap)
-    return gaps, mean, np.where(_defined(gaps), error, np.nan)
+    return mean, np.where(_differ(gaps), error, np.nan)

@@ -6,7 +6,7 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import write_atomic
 from bmix_lite.comparison.tables import summarise, tabulate
 from bmix_lite.pages.export import export_html
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps.kernels import execute
 from bmix_lite.sweeps.sweep import describe_endings, run_grid
 from bmix_lite.widgets.explore import precomputing

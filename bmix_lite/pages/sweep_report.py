@@ -16,8 +16,8 @@ from bmix_lite.pages.export import POLICY, draw_script, figure_html, plotly_scri
 from bmix_lite.plots.comparison import plot_against
 from bmix_lite.plots.runs import plot_metric_dots, plot_recall_by_size
 from bmix_lite.runs.complete import RESULT, read_note, why_incomplete
-from bmix_lite.runs.folder import read_runs
 from bmix_lite.runs.ledger import now, read_endings
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps.kernels import PARTIAL
 from bmix_lite.sweeps.plans import FOLDER, LIVE, read_plan
 

@@ -1,1 +1,1 @@
-"""The run folder and its ledger: a run is complete or is not, and that is decided here, once."""
+"""The run folder and its ledger; whether a run is complete is decided in `complete`."""

@@ -1,1 +1,1 @@
-"""Grids of parameters run as papermill notebooks, here or on a Dask cluster."""
+"""Grids of parameters run as notebooks, here or on a Dask cluster; `runs` says what is complete."""

@@ -1,4 +1,4 @@
-"""Where the runs of a sweep are executed: by threads here, each with a kernel at a time, or by a Dask cluster."""
+"""Where the runs of a sweep are executed: by threads here, a kernel each, or by a Dask cluster."""
 
 import functools
 import os
@@ -6,23 +6,21 @@ import queue
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json
 from bmix_lite.runs.complete import TASK
 from bmix_lite.sweeps.tasks import kernel_environment, run_task
 
 
 class Threads:
-    """`jobs` runs at a time on this machine; with `devices` instead one run at a time on each of them."""
+    """`jobs` runs at a time on this machine; with `devices`, one run at a time on each of them."""
 
     def __init__(self, jobs, devices=()):
         self.jobs = len(devices) or jobs
         self.watches = {}  # {run id: Watch} of what runs now
-        self._pool, self._free, self._busy = (
-            ThreadPoolExecutor(self.jobs),
-            queue.SimpleQueue(),
-            set(),
-        )
+        self._pool = ThreadPoolExecutor(self.jobs)
+        self._busy = set()  # folders of the runs that have begun
+        self._free = queue.SimpleQueue()  # devices that nobody uses
         for device in devices or [None] * self.jobs:
             self._free.put(device)
 
@@ -33,10 +31,9 @@ class Threads:
     def running(self, tasks):
         """{run id: (seconds since its start, "cell 3 of 20")} of what runs now."""
         now = time.monotonic()
-        watched = list(self.watches.items())
         return {
             run_id: (now - watch.started, f"cell {watch.cell} of {watch.cells}")
-            for run_id, watch in watched
+            for run_id, watch in list(self.watches.items())
         }
 
     def stop(self):
@@ -56,41 +53,36 @@ class Threads:
         self._busy.add(task.folder)
         device = self._free.get()
         try:
-            return run_task(
-                task,
-                sweep,
-                env=kernel_environment(self.jobs, device),
-                watches=self.watches,
-                **options,
-            )
+            env = kernel_environment(self.jobs, device)
+            return run_task(task, sweep, env=env, watches=self.watches, **options)
         finally:
             self._free.put(device)
             self._busy.discard(task.folder)
 
 
 class Cluster:
-    """A running Dask cluster, by its scheduler's address or a Client; all machines must see the folders alike."""
+    """A running Dask cluster, by its scheduler's address or a Client.
+
+    All its machines must see the folders alike.
+    """
 
     def __init__(self, scheduler):
         try:
             from distributed import Client
         except ImportError as error:
-            raise BmixError(
-                "scheduler: Dask is not installed: pip install bmix-lite[cluster]"
-            ) from error
-        self._own = isinstance(scheduler, str)
+            fix = "pip install bmix-lite[cluster]"
+            raise BmixError(f"scheduler: Dask is not installed: {fix}") from error
+        self._is_ours = isinstance(scheduler, str)  # a Client that was given stays open
         try:
-            self.client = Client(scheduler, timeout="20s") if self._own else scheduler
+            self.client = Client(scheduler, timeout="20s") if self._is_ours else scheduler
         except (OSError, ValueError, TimeoutError) as error:
             raise BmixError(
                 f"scheduler: no Dask scheduler answers at {scheduler!r} ({error})"
             ) from error
-        require(
-            hasattr(self.client, "get_executor"),
-            f"scheduler must be an address or a Client, got {scheduler!r}",
-        )
+        if not hasattr(self.client, "get_executor"):
+            raise BmixError(f"scheduler must be an address or a Client, got {scheduler!r}")
         self._pool = self.client.get_executor(pure=False)
-        self._sweep = None
+        self._sweep = None  # its name, once it has begun
 
     @property
     def jobs(self):
@@ -98,39 +90,48 @@ class Cluster:
         return max(1, sum(self.client.nthreads().values()))
 
     def submit(self, task, sweep, **options):
-        """A concurrent Future of the task's Ending; Dask gives a task of a lost worker to another one."""
+        """A concurrent Future of the task's Ending; Dask gives a lost worker's task to another."""
         self._sweep = sweep
         return self._pool.submit(functools.partial(_run_there, task, sweep, **options))
 
     def running(self, tasks):
-        """{run id: (seconds since its start, "")} of the tasks that some worker has begun, as their folders tell."""
-        found, most = {}, self.jobs
+        """{run id: (seconds since its start, "" or "try 2")} of what some worker has begun.
+
+        As the folders of the tasks tell.
+        """
+        jobs = self.jobs  # asks the scheduler
+        running = {}
         for task in tasks:
-            try:
-                noted, begun = read_json(task.folder / TASK), os.stat(task.folder / TASK).st_mtime
-            except (OSError, BmixError):
-                continue
-            if noted.get("sweep") == self._sweep and "wall" not in noted:
-                seconds = max(
-                    0.0, time.time() - begun
-                )  # by the clock of another machine it may lie ahead
-                found[task.folder.name] = (
-                    seconds,
-                    f"try {noted['tries']}" if noted["tries"] > 1 else "",
-                )
-            if len(found) == most:
+            begun = _read_begun(task, self._sweep)
+            if begun is not None:
+                running[task.folder.name] = begun
+            if len(running) == jobs:
                 break
-        return found
+        return running
 
     def stop(self):
-        """Take back what no worker has begun; what one has begun it ends, and the next sweep finds it."""
+        """Take back what no worker has begun; the rest ends there, and the next sweep finds it."""
         self._pool.shutdown(wait=False)
         self.close()
 
     def close(self):
         """Leave the cluster as it was found."""
-        if self._own:
+        if self._is_ours:
             self.client.close()
+
+
+def _read_begun(task, sweep):
+    """(seconds since its start, "" or "try 2") of a task that runs in this sweep; else None."""
+    path = task.folder / TASK
+    try:
+        note = read_json(path)
+        begun = os.stat(path).st_mtime
+    except (OSError, BmixError):
+        return None
+    if note.get("sweep") != sweep or "wall" in note:
+        return None
+    seconds = max(0.0, time.time() - begun)  # another machine's clock may be ahead
+    return seconds, f"try {note['tries']}" if note["tries"] > 1 else ""
 
 
 def _run_there(task, sweep, **options):

@@ -1,41 +1,49 @@
-"""What a sweep is doing, for people: a table that is redrawn in a terminal or notebook, a few lines in a log."""
+"""What a sweep is doing, for people: a table redrawn in a terminal or notebook, lines in a log."""
 
 import html
 import math
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
-from bmix_lite.runs.folder import read_progress, read_score
+from bmix_lite.base.files import read_json
+from bmix_lite.runs.complete import RESULT
+from bmix_lite.runs.identity import ABOUT
 from bmix_lite.sweeps.plans import say_seconds
 
-PAUSE = {
-    "terminal": 1.0,
-    "notebook": 1.0,
-    "log": 10.0,
-}  # seconds between looks at the running notebooks
+PROGRESS = "checkpoint.json"  # beside a checkpoint; goes with it when the run is complete
+PAUSE = {"terminal": 1.0, "notebook": 1.0}  # seconds between looks at the running notebooks
+LONG_PAUSE = 10.0  # the same where nothing is redrawn
 LINES = 12  # running notebooks that a terminal shows
 COLUMNS = ("running now", "where", "time", "validation, best so far")
-QUIET = 60.0  # seconds between two summaries in a log, which has one line an ending besides
+QUIET = 60.0  # seconds between two summaries in a log, which also has one line per ending
 
 
 class Display:
     """Redrawn by `update` while a sweep runs. progress: False shows nothing."""
 
     def __init__(self, plan, endings, pool, progress=True):
-        self.plan, self.endings, self.pool = plan, endings, pool
+        self.plan = plan
+        self.endings = endings  # {run id: Ending}, filled by the sweep
+        self.pool = pool
         self.kind = _find_front() if progress else "none"
-        self.pause = PAUSE.get(self.kind, 10.0)
-        self.started, self.told, self.begun = time.monotonic(), -math.inf, len(endings)
-        self.best = (None, "")
-        self._seen, self._live = set(), None
+        self.pause = PAUSE.get(self.kind, LONG_PAUSE)
+        self.started = time.monotonic()
+        self.reused = len(endings)
+        self.best = (None, "")  # score and name of a run
+        self._last_summary = -math.inf
+        self._seen = set()  # ids of the runs whose endings were shown
+        self._live = None  # what is redrawn
 
     def __enter__(self):
         if self.kind == "terminal":
             from tqdm import tqdm
 
-            lines = 1 + min(self.pool.jobs, LINES)
+            count = 1 + min(self.pool.jobs, LINES)
             self._live = [
-                tqdm(bar_format="{desc}", position=at, leave=at == 0) for at in range(lines)
+                tqdm(bar_format="{desc}", position=number, leave=number == 0)
+                for number in range(count)
             ]
         elif self.kind == "notebook":
             from IPython.display import display
@@ -59,38 +67,42 @@ class Display:
         if self.kind == "log":
             self._log([ending for ending in ended if ending.status != "reused"], waiting)
         elif self.kind == "terminal":
-            texts = [self.summary(), *("  ".join(filter(None, row)) for row in self.rows(waiting))]
-            for at, line in enumerate(self._live):
-                line.set_description_str(texts[at] if at < len(texts) else "")
+            self._redraw_lines(waiting)
         else:
             self._live.update(self.page(waiting))
 
     def summary(self):
-        """One line: how many runs have ended how, what is left to do, and the best so far by validation."""
-        total, ended, words = len(self.plan.tasks), len(self.endings), [self._counts()]
-        fresh, passed = ended - self.begun, time.monotonic() - self.started
-        if fresh and ended < total:
-            words.append(f"about {say_seconds(passed / fresh * (total - ended))} left")
-        elif ended == total:
-            words.append(f"took {say_seconds(passed)}")
-        if self.best[0] is not None:
-            words.append(f"best on validation so far {self.best[0]:.3f} ({self.best[1]})")
-        return ", ".join(words)
+        """One line: how many runs ended how, what is left to do, the best on validation so far."""
+        total = len(self.plan.tasks)
+        ended = len(self.endings)
+        passed = time.monotonic() - self.started
+        parts = [self._counts()]
+        if ended == total:
+            parts.append(f"took {say_seconds(passed)}")
+        elif ended > self.reused:
+            per_run = passed / (ended - self.reused)
+            parts.append(f"about {say_seconds(per_run * (total - ended))} left")
+        score, name = self.best
+        if score is not None:
+            parts.append(f"best on validation so far {score:.3f} ({name})")
+        return ", ".join(parts)
 
     def rows(self, waiting):
-        """(run, how far it is, time, score so far) of what runs now."""
+        """(run, how far it is, time, best score so far) of each run that is running now."""
         for run_id, (seconds, cell) in self.pool.running(waiting).items():
-            seen = read_progress(self.plan.out / run_id)
-            far = f"epoch {seen['epoch']} of {seen['epochs']}" if seen else cell
-            yield (
-                run_id.rsplit("-", 1)[0],
-                far,
-                say_seconds(seconds),
-                f"{seen['best']:.3f}" if seen else "",
-            )
+            name = _name_of(run_id)
+            training = read_progress(self.plan.out / run_id)
+            if training:
+                epoch = f"epoch {training['epoch']} of {training['epochs']}"
+                yield name, epoch, say_seconds(seconds), f"{training['best']:.3f}"
+            else:
+                yield name, cell, say_seconds(seconds), ""
 
     def page(self, waiting):
-        """The state as HTML, for a notebook; at the end without times, so that a notebook run twice looks alike."""
+        """The state as HTML, for a notebook.
+
+        At the end it holds no times, so that a notebook run twice looks the same.
+        """
         import pandas as pd
         from IPython.display import HTML
 
@@ -100,27 +112,63 @@ class Display:
         return HTML(f"<p>{html.escape(self.summary())}</p>{table}")
 
     def _counts(self):
-        bad = sum(not ending.good for ending in self.endings.values())
-        return f"{len(self.endings) - bad} of {len(self.plan.tasks)} complete" + (
-            f", {bad} failed" if bad else ""
-        )
+        good = sum(ending.good for ending in self.endings.values())
+        bad = len(self.endings) - good
+        failed = f", {bad} failed" if bad else ""
+        return f"{good} of {len(self.plan.tasks)} complete{failed}"
+
+    def _redraw_lines(self, waiting):
+        texts = [self.summary()]
+        texts += ["  ".join(filter(None, row)) for row in self.rows(waiting)]
+        for number, line in enumerate(self._live):
+            line.set_description_str(texts[number] if number < len(texts) else "")
 
     def _log(self, ended, waiting):
         for ending in ended:
-            say = f": {ending.error.splitlines()[0]}" if ending.error else ""
-            print(f"{ending.folder.name}: {ending.status}{say}", flush=True)
-        if (ended and not waiting) or time.monotonic() - self.told > QUIET:
-            self.told = time.monotonic()
+            reason = f": {ending.error.splitlines()[0]}" if ending.error else ""
+            print(f"{ending.folder.name}: {ending.status}{reason}", flush=True)
+        at_the_end = ended and not waiting
+        if at_the_end or time.monotonic() - self._last_summary > QUIET:
+            self._last_summary = time.monotonic()
             print(self.summary(), flush=True)
 
     def _note_best(self, ended):
         for ending in ended:
             score = read_score(ending.folder) if ending.good else None
-            if score is not None and (self.best[0] is None or score > self.best[0]):
-                self.best = (score, ending.folder.name.rsplit("-", 1)[0])
+            best_score = self.best[0]
+            if score is not None and (best_score is None or score > best_score):
+                self.best = (score, _name_of(ending.folder.name))
+
+
+def read_progress(folder):
+    """{"epoch", "epochs", "best"} of a run that is training, as noted beside its checkpoint.
+
+    {} if it has noted nothing, or not yet.
+    """
+    with suppress(OSError, ValueError):
+        noted = read_json(Path(folder) / PROGRESS)
+        if isinstance(noted, dict) and {"epoch", "epochs", "best"} <= noted.keys():
+            return noted
+    return {}
+
+
+def read_score(folder):
+    """A complete run's score on validation, by the metric that its recipe monitors; or None."""
+    # a notebook may write other files than ours
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        monitor = read_json(Path(folder) / ABOUT)["recipe"]["monitor"]
+        score = read_json(Path(folder) / RESULT)["val"][monitor]
+        return score if isinstance(score, (int, float)) else None
+    return None
+
+
+def _name_of(run_id):
+    """The readable part of a run id."""
+    return run_id.rsplit("-", 1)[0]
 
 
 def _find_front():
+    """Where the sweep was started: "notebook", "terminal" or "log"."""
     shell = sys.modules.get("IPython")
     if shell is not None and hasattr(shell.get_ipython(), "kernel"):
         return "notebook"

@@ -1,4 +1,7 @@
-"""A grid of parameters as papermill runs: checked first, resumed where interrupted, told truly in the ledger."""
+"""A grid of parameters as papermill runs: checked first, resumed where interrupted.
+
+How each run ended is told truly in the ledger; whether it is complete, `runs.complete` decides.
+"""
 
 import re
 import secrets
@@ -8,7 +11,7 @@ from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from contextlib import contextmanager, suppress
 
-from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.errors import BmixError
 from bmix_lite.base.locks import locked
 from bmix_lite.runs.complete import is_complete, list_complete
 from bmix_lite.runs.ledger import append_ledger
@@ -23,78 +26,85 @@ __all__ = ["Ending", "describe_endings", "expand_grid", "plan_runs", "run_grid",
 
 
 def run_grid(notebook, grid, out, *, own=None, **options):
-    """Run the notebook once for each parameter set; returns an Ending for each different run, in grid order.
+    """Run the notebook once per set of parameters; returns an Ending per run, in grid order.
 
-    grid: dicts of parameters (see `grids`); out: the experiment's folder, used by one sweep at a time
-    own: a Python file that adds methods of your own, run before each notebook (see `plan_runs`)
-    options: see `run_plan`. Raises BmixError before any kernel starts if a parameter is wrong or the folder is in use.
+    grid: dicts of parameters (see `grids`); a run that stands in it twice is done once
+    out: the experiment's folder, used by one sweep at a time
+    own: a Python file that adds your own methods, run before each notebook (see `plan_runs`)
+    options: see `run_plan`. Raises BmixError before any kernel starts if a parameter is wrong or
+    the folder is in use.
     """
     return run_plan(plan_runs(notebook, grid, out, own=own), **options)
 
 
 def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=None, progress=True):
-    """Run what `plan_runs` planned; returns an Ending for each run, in the plan's order.
+    """Run what `plan_runs` planned; returns an Ending per run, in the plan's order.
 
-    jobs: runs at a time on this machine; devices: GPU numbers, then it is one run at a time on each of these
-    timeout: seconds a try of a run; retries: further tries of a run that was killed or timed out
-    scheduler: address or Client of a running Dask cluster, which then does the work instead of this machine
-    Complete runs are reused, interrupted ones go on from their checkpoint. A run that fails never stops the others.
-    Ctrl-C leaves all that is complete, and the same call goes on from there.
+    jobs: runs at a time on this machine; devices: GPU numbers, each then takes one run at a time
+    timeout: seconds per try; retries: further tries of a run that was killed or timed out
+    scheduler: address or Client of a Dask cluster, which then does the work, not this machine
+    Complete runs are reused, interrupted ones go on from their checkpoint, and a run that fails
+    never stops the others. After Ctrl-C the same call goes on from there.
     """
-    require(isinstance(jobs, int) and jobs >= 1, f"jobs must be an integer >= 1, got {jobs!r}")
-    require(
-        isinstance(retries, int) and retries >= 0,
-        f"retries must be an integer >= 0, got {retries!r}",
-    )
-    fits = timeout is None or (
-        isinstance(timeout, (int, float)) and 0 < timeout < threading.TIMEOUT_MAX
-    )
-    require(fits, f"timeout must be above 0 seconds, got {timeout!r}")
-    for device in devices:  # CUDA would hide all GPUs on a name that it does not know
-        require(
-            re.fullmatch(DEVICE, str(device)),
-            f"devices must be GPU numbers such as 0,1, got {device!r}",
-        )
+    _check_options(jobs, timeout, retries, devices)
     if not plan.waiting:  # nothing will be written, and who only reads needs no lock
         return [Ending(task.folder, "reused") for task in plan.tasks.values()]
     with locked(plan.out / SWEEP / "lock", f"the experiment {plan.out}"):
-        plan.complete = list_complete(
-            plan.out, plan.tasks
-        )  # again, now that no other sweep adds to it
+        # asked again, now that no other sweep adds to it
+        plan.complete = list_complete(plan.out, plan.tasks)
         endings = {run_id: Ending(plan.out / run_id, "reused") for run_id in plan.complete}
         if plan.waiting:
-            try:
-                keep_plan(plan)
-            except OSError as error:
-                raise BmixError(f"nothing can be written to {plan.out}: {error}") from error
-            pool = Cluster(scheduler) if scheduler is not None else Threads(jobs, devices)
+            _keep_plan(plan)
+            pool = Threads(jobs, devices) if scheduler is None else Cluster(scheduler)
             with Display(plan, endings, pool, progress) as display:
                 _run(plan, endings, pool, display, timeout=timeout, retries=retries)
     return [endings[run_id] for run_id in plan.tasks]
 
 
 def describe_endings(endings):
-    """How many runs ended how, and each that has no result with the reason."""
+    """How many runs ended how, and each that is not complete with the reason."""
     counts = Counter(ending.status for ending in endings)
     lines = [", ".join(f"{count} {status}" for status, count in counts.most_common())]
-    lines += [
-        f"{ending.folder.name}: {ending.status}: {ending.error}"
-        for ending in endings
-        if not ending.good
-    ]
+    for ending in endings:
+        if not ending.good:
+            lines.append(f"{ending.folder.name}: {ending.status}: {ending.error}")
     return "\n".join(lines)
+
+
+def _check_options(jobs, timeout, retries, devices):
+    if not isinstance(jobs, int) or jobs < 1:
+        raise BmixError(f"jobs must be an integer >= 1, got {jobs!r}")
+    if not isinstance(retries, int) or retries < 0:
+        raise BmixError(f"retries must be an integer >= 0, got {retries!r}")
+    if timeout is not None and not _is_waitable(timeout):
+        raise BmixError(f"timeout must be above 0 seconds, got {timeout!r}")
+    for device in devices:  # CUDA would hide all GPUs on a name that it does not know
+        if not re.fullmatch(DEVICE, str(device)):
+            raise BmixError(f"devices must be GPU numbers such as 0,1, got {device!r}")
+
+
+def _is_waitable(seconds):
+    return isinstance(seconds, (int, float)) and 0 < seconds < threading.TIMEOUT_MAX
+
+
+def _keep_plan(plan):
+    try:
+        keep_plan(plan)
+    except OSError as error:
+        raise BmixError(f"nothing can be written to {plan.out}: {error}") from error
 
 
 def _run(plan, endings, pool, display, **options):
     sweep = secrets.token_hex(8)
-    futures = {pool.submit(task, sweep, **options): task for task in plan.waiting}
-    waiting = set(futures)
+    task_of = {pool.submit(task, sweep, **options): task for task in plan.waiting}
+    waiting = set(task_of)
     try:
         while waiting:
             done, waiting = wait(waiting, timeout=display.pause, return_when=FIRST_COMPLETED)
             for future in done:
-                endings[futures[future].folder.name] = _ending_of(future, futures[future])
-            display.update([futures[future] for future in waiting])
+                task = task_of[future]
+                endings[task.folder.name] = _ending_of(future, task)
+            display.update([task_of[future] for future in waiting])
         pool.close()
     except BaseException:  # Ctrl-C above all
         with _patient():
@@ -104,7 +114,10 @@ def _run(plan, endings, pool, display, **options):
 
 @contextmanager
 def _patient():
-    """A second Ctrl-C must not leave kernels behind while they are being stopped; SIGTERM still ends all at once."""
+    """Ignore a second Ctrl-C, which would leave kernels behind while they are being stopped.
+
+    SIGTERM still ends all at once.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -120,15 +133,14 @@ def _ending_of(future, task):
     try:
         return future.result()
     except CancelledError:
-        status, error = "killed", "the cluster gave the task back: has its scheduler ended?"
+        status = "killed"
+        error = "the cluster gave the task back: has its scheduler ended?"
     except Exception as problem:  # Dask's KilledWorker, and whatever else a cluster can raise
-        name = type(problem).__name__
-        status, error = (
-            "killed" if name == "KilledWorker" else "failed",
-            f"{name}: {problem}".splitlines()[0],
-        )
-    if is_complete(task.folder):
-        return Ending(task.folder, "complete")  # its worker went on alone
+        kind = type(problem).__name__
+        status = "killed" if kind == "KilledWorker" else "failed"
+        error = f"{kind}: {problem}".splitlines()[0]
+    if is_complete(task.folder):  # its worker went on alone
+        return Ending(task.folder, "complete")
     with suppress(OSError):
         append_ledger(task.folder.parent, task.folder.name, status, error=error)
     return Ending(task.folder, status, error)

@@ -6,7 +6,7 @@ import torch
 from bmix_lite import distribution, losses, recipe
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.registry import run_own
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps.sweep import describe_endings, expand_grid, plan_runs, run_grid
 from conftest import ROOT
 

@@ -125,9 +125,8 @@ def test_the_intervals_are_those_of_scipy_s_bootstrap():
     low, high = bootstrap_intervals(
         labels, one_hot(predicted, 3), ("balanced_accuracy",), resamples=500
     )["balanced_accuracy"]
-    right = [
-        (predicted == labels)[labels == j].astype(float) for j in range(3)
-    ]  # stratified: one sample a class
+    # stratified: one sample per class
+    right = [(predicted == labels)[labels == j].astype(float) for j in range(3)]
     oracle = stats.bootstrap(
         right,
         lambda *parts, axis=-1: sum(part.mean(axis=axis) for part in parts) / 3,
@@ -142,9 +141,11 @@ def test_the_intervals_are_those_of_scipy_s_bootstrap():
     ("gap", "images", "at_least"), [(0.0, 100, 20), (0.05, 100, 30), (0.1, 400, 27)]
 )
 def test_the_interval_of_the_calibration_error_reaches_down_to_the_true_one(gap, images, at_least):
-    # confidence is `gap` too high in every bin, so the true error is `gap`; of these 40 data sets percentiles cover it
-    # in 0, about 6 and about 37; nothing covers 0, the end of the range, as often as it should
-    rng, covered = np.random.default_rng(0), 0
+    # confidence is `gap` too high in every bin, so the true error is `gap`; of these 40 data sets
+    # percentiles cover it in 0, about 6 and about 37; nothing covers 0, the end of the range, as
+    # often as it should
+    rng = np.random.default_rng(0)
+    covered = 0
     for seed in range(40):
         confidence, labels = rng.uniform(0.55, 1, images), rng.integers(0, 2, images)
         predicted = np.where(rng.random(images) < confidence - gap, labels, 1 - labels)
@@ -162,9 +163,8 @@ def test_the_interval_of_the_calibration_error_reaches_down_to_the_true_one(gap,
 @pytest.mark.parametrize("seed", [200, 201])
 def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed(seed):
     labels, probabilities = random_case(seed)
-    names = [
-        name for name in METRICS if name != "ece"
-    ]  # resampling adds noise to the gaps: ece is biased upwards
+    # resampling adds noise to the gaps: ece is biased upwards
+    names = [name for name in METRICS if name != "ece"]
     values = score(labels, probabilities, names)
     intervals = bootstrap_intervals(labels, probabilities, names, resamples=60, seed=1)
     for name, (low, high) in intervals.items():

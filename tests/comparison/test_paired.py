@@ -37,7 +37,8 @@ def test_the_t_test_and_its_interval_are_those_of_scipy(gaps):
 
 
 def test_folds_are_compared_with_the_variance_of_nadeau_and_bengio():
-    # by hand: mean 0.026, s**2 = 0.00053, n = 5, n_test / n_train = 1 / 4: t = 0.026 / sqrt(0.00053 * 0.45)
+    # by hand: mean 0.026, s**2 = 0.00053, n = 5, n_test / n_train = 1 / 4, so that
+    # t = 0.026 / sqrt(0.00053 * 0.45)
     t = 0.026 / np.sqrt(0.00053 * (1 / 5 + 1 / 4))
     assert t == pytest.approx(1.683562, abs=1e-6)
     assert compare_means(FIVE, 1 / 4) == pytest.approx(2 * stats.t.sf(t, 4))
@@ -73,13 +74,16 @@ def test_beyond_fifteen_pairs_signs_are_drawn_the_same_with_each_seed_and_near_t
 
 
 def _p_by_convolution(whole):
-    """Exact two-sided p of whole-numbered differences: the distribution of their sum under random signs."""
+    """Exact two-sided p of whole-numbered differences: how their sum is distributed over signs."""
     size = np.abs(whole).astype(int)
-    chances, middle = np.ones(1), size.sum()
+    middle = size.sum()
+    probability = np.ones(1)  # of each sum
     for step in size:
-        chances = (np.pad(chances, (0, 2 * step)) + np.pad(chances, (2 * step, 0))) / 2
-    sums = np.arange(len(chances)) - middle
-    return chances[np.abs(sums) >= abs(whole.sum())].sum()
+        plus = np.pad(probability, (2 * step, 0))
+        minus = np.pad(probability, (0, 2 * step))
+        probability = (minus + plus) / 2
+    sums = np.arange(len(probability)) - middle
+    return probability[np.abs(sums) >= abs(whole.sum())].sum()
 
 
 @pytest.mark.parametrize("gaps", [FIVE, *draw_cases([3, 8, 14])])
@@ -106,7 +110,8 @@ def test_signs_and_ranks_cannot_fall_below_their_floor(pairs, floor):
 
 
 def test_holm_by_hand():
-    # 0.01 * 4, then 0.02 * 3, 0.03 * 2 (not below the one before), 0.04 * 1 likewise; and a case that reaches 1
+    # 0.01 * 4, then 0.02 * 3, 0.03 * 2 (not below the one before), 0.04 * 1 likewise; and a case
+    # that reaches 1
     assert correct_holm([0.04, 0.01, 0.03, 0.02]) == pytest.approx([0.06, 0.04, 0.06, 0.06])
     assert correct_holm([0.6, 0.001, 0.7]) == pytest.approx([1, 0.003, 1])
     assert correct_holm([0.02, np.nan, 0.03]) == pytest.approx([0.04, np.nan, 0.04], nan_ok=True)
@@ -123,14 +128,16 @@ def test_holm_keeps_the_order_and_lies_between_the_raw_p_and_bonferroni(p):
 
 
 def power_by_integral(shift, freedom, limit):
-    """Chance that a t test with this noncentrality rejects: normal numerator, chi-squared denominator integrated."""
+    """Probability that a t test with this noncentrality rejects.
+
+    Normal numerator, chi-squared denominator, integrated over.
+    """
     critical = stats.t.isf(limit / 2, freedom)
 
     def given_spread(chi2):
         edge = critical * np.sqrt(chi2 / freedom)
-        return (stats.norm.sf(edge - shift) + stats.norm.cdf(-edge - shift)) * stats.chi2.pdf(
-            chi2, freedom
-        )
+        rejects = stats.norm.sf(edge - shift) + stats.norm.cdf(-edge - shift)
+        return rejects * stats.chi2.pdf(chi2, freedom)
 
     return integrate.quad(given_spread, 0, np.inf, limit=200)[0]
 
@@ -149,8 +156,8 @@ def test_the_smallest_detectable_difference_agrees_with_simulated_experiments():
     gaps = stats.zscore(np.arange(5.0), ddof=1)  # spread 1
     true = smallest_detectable(gaps)
     assert true == pytest.approx(1.6823, abs=2e-3)  # standard deviations, with 5 pairs
-    found = compare_means(np.random.default_rng(0).normal(true, 1, (20_000, 5))) < 0.05
-    assert np.mean(found) == pytest.approx(0.8, abs=0.014)  # five standard errors
+    rejected = compare_means(np.random.default_rng(0).normal(true, 1, (20_000, 5))) < 0.05
+    assert np.mean(rejected) == pytest.approx(0.8, abs=0.014)  # five standard errors
 
 
 def draw_seeds(count, simulations=SIMULATIONS):
@@ -163,7 +170,8 @@ def test_the_t_test_over_seeds_errs_in_five_percent_of_null_experiments(count):
 
 
 def test_flipped_signs_err_in_no_more_than_five_percent_of_null_experiments():
-    # 10 pairs give p in steps of 2 / 1024, so p < 0.05 has chance 25 / 512 = 0.0488; 5 pairs never reach it
+    # 10 pairs give p in steps of 2 / 1024, so p < 0.05 has the probability 25 / 512 = 0.0488;
+    # 5 pairs never reach it
     assert np.mean(flip_signs(draw_seeds(10)) < 0.05) == pytest.approx(25 / 512, abs=0.01)
     assert np.mean(rank_signs(draw_seeds(10)) < 0.05) <= 0.05 + 0.01
     assert not np.any(flip_signs(draw_seeds(5)) < 0.05)
@@ -175,9 +183,8 @@ def test_flipped_signs_stay_exact_where_differences_are_far_from_normal():
 
 
 def test_holm_keeps_the_chance_of_any_false_verdict_among_four_methods_below_five_percent():
-    scores = np.random.default_rng(7).normal(
-        0.8, 0.02, (SIMULATIONS, 5, 5)
-    )  # five methods that do not differ
+    # five methods that do not differ
+    scores = np.random.default_rng(7).normal(0.8, 0.02, (SIMULATIONS, 5, 5))
     p = compare_means(scores[:, 1:] - scores[:, :1])
     assert np.mean([correct_holm(row).min() < 0.05 for row in p]) <= 0.05 + 0.01
     assert np.mean(p.min(axis=1) < 0.05) > 0.10  # what it would be without
@@ -187,26 +194,28 @@ def test_holm_keeps_the_chance_of_any_false_verdict_among_four_methods_below_fiv
 def test_folds_with_overlapping_training_sets_fool_the_plain_t_test_and_not_the_corrected_one(
     folds,
 ):
-    # differences of folds correlate with rho = n_test / (n_train + n_test) = 1 / folds (Nadeau and Bengio 2003); then
-    # var(mean) / E[s**2] = 1 / folds + rho / (1 - rho), which is their factor: the corrected test is exact, the plain
-    # one errs as often as a t of folds - 1 degrees of freedom passes its limit shrunk by the two factors' ratio
-    rho, rng = 1 / folds, np.random.default_rng(7)
-    shared, own = rng.normal(size=(SIMULATIONS, 1)), rng.normal(size=(SIMULATIONS, folds))
-    gaps = np.sqrt(rho) * shared + np.sqrt(1 - rho) * own
+    # differences of folds correlate with rho = n_test / (n_train + n_test) = 1 / folds (Nadeau and
+    # Bengio 2003); then var(mean) / E[s**2] = 1 / folds + rho / (1 - rho), which is their factor:
+    # the corrected test is exact, the plain one errs as often as a t of folds - 1 degrees of
+    # freedom passes its limit shrunk by the two factors' ratio
+    rho = 1 / folds
+    rng = np.random.default_rng(7)
+    shared = rng.normal(size=(SIMULATIONS, 1))
+    alone = rng.normal(size=(SIMULATIONS, folds))
+    gaps = np.sqrt(rho) * shared + np.sqrt(1 - rho) * alone
     shrunk = np.sqrt((1 / folds) / (1 / folds + 1 / (folds - 1)))
     plain = 2 * stats.t.sf(stats.t.isf(0.025, folds - 1) * shrunk, folds - 1)
     assert plain > 0.13
     assert np.mean(compare_means(gaps) < 0.05) == pytest.approx(plain, abs=0.02)
-    assert np.mean(compare_means(gaps, overlap=1 / (folds - 1)) < 0.05) == pytest.approx(
-        0.05, abs=0.01
-    )
+    corrected = compare_means(gaps, overlap=1 / (folds - 1))
+    assert np.mean(corrected < 0.05) == pytest.approx(0.05, abs=0.01)
 
 
 def test_flipped_signs_and_ranks_do_not_know_of_overlap_either():
     rng = np.random.default_rng(7)
-    gaps = np.sqrt(0.1) * rng.normal(size=(SIMULATIONS, 1)) + np.sqrt(0.9) * rng.normal(
-        size=(SIMULATIONS, 10)
-    )
+    shared = rng.normal(size=(SIMULATIONS, 1))
+    alone = rng.normal(size=(SIMULATIONS, 10))
+    gaps = np.sqrt(0.1) * shared + np.sqrt(0.9) * alone
     for test in (flip_signs, rank_signs):
         assert np.mean(test(gaps) < 0.05) > 0.10
 

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from test_prediction_plots import random_predictions, split
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.intervals import chance_calibration_error
@@ -11,8 +10,10 @@ from bmix_lite.comparison.predictions import collect_predictions, tabulate_calib
 from bmix_lite.comparison.tables import group_runs
 from bmix_lite.metrics import expected_calibration_error
 from bmix_lite.recipe import Recipe
-from bmix_lite.runs.folder import open_run, read_predictions, read_runs, save_run
+from bmix_lite.runs.folder import open_run, save_run
+from bmix_lite.runs.reading import read_predictions, read_runs
 from examples import make_images
+from plots.test_predictions import random_predictions, split
 
 
 @pytest.fixture

@@ -248,11 +248,23 @@ def test_an_interval_over_seeds_ends_where_the_metric_does():
 @pytest.mark.parametrize(
     ("counts", "groups"),
     [
-        ([100, 1, 30, 7], {"2 rarest classes (1 to 7 images)": [1, 3], "1 middle classes (30 to 30 images)": [2],
-                           "1 commonest classes (100 to 100 images)": [0]}),
-        ([5, 2000], {"1 rarest classes (5 to 5 images)": [0], "1 commonest classes (2,000 to 2,000 images)": [1]}),
+        (
+            [100, 1, 30, 7],
+            {
+                "2 rarest classes (1 to 7 images)": [1, 3],
+                "1 middle classes (30 to 30 images)": [2],
+                "1 commonest classes (100 to 100 images)": [0],
+            },
+        ),
+        (
+            [5, 2000],
+            {
+                "1 rarest classes (5 to 5 images)": [0],
+                "1 commonest classes (2,000 to 2,000 images)": [1],
+            },
+        ),
     ],
-)  # fmt: skip
+)
 def test_classes_are_grouped_by_size(counts, groups):
     assert {name: classes.tolist() for name, classes in group_sizes(counts).items()} == groups
 

@@ -20,7 +20,8 @@ from bmix_lite.data.datasets import load
 from bmix_lite.distribution import class_probabilities, count_classes, draw_lam
 from bmix_lite.metrics import score
 from bmix_lite.recipe import CHOICES, Recipe
-from bmix_lite.runs.folder import make_run_id, open_run, read_runs
+from bmix_lite.runs.folder import make_run_id, open_run
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.schedules import lr_at
 from bmix_lite.training import predict, train
 from conftest import ROOT

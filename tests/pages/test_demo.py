@@ -10,8 +10,8 @@ from axe import check_page
 from bmix_lite.base.errors import BmixError
 from bmix_lite.pages.demo import ROWS, run_demo
 from bmix_lite.runs.complete import is_complete
-from bmix_lite.runs.folder import read_run
 from bmix_lite.runs.ledger import read_ledger
+from bmix_lite.runs.reading import read_run
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME
 from bmix_lite.widgets.frames import FRAMES_MIME
 from examples import rename_run

@@ -15,7 +15,7 @@ from bmix_lite.data.datasets import load
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.metrics import per_class_auc
 from bmix_lite.plots.predictions import plot_cell, plot_cell_matrix, plot_roc
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 
 HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
 CLASSES = [HOSTILE, ["no", "yes"], [f"grade {j}" for j in range(20)]]

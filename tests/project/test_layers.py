@@ -14,12 +14,13 @@ import bmix_lite
 
 PACKAGE = Path(bmix_lite.__file__).parent
 # an import leads to the same room or to one further left; "core" is the files at the top
-ROOMS = (
-    "base core data preparation runs sweeps comparison plots widgets pages course __main__".split()
-)
-CORE = """distribution samplers recipe metrics schedules
-          mixing losses augment models inference batches checkpoints training posthoc""".split()
+ROOMS = [
+    *("base", "core", "data", "preparation", "runs", "sweeps", "comparison", "plots", "widgets"),
+    *("pages", "course", "__main__"),
+]
 NUMPY_ONLY = ["distribution", "samplers", "recipe", "metrics", "schedules"]
+WITH_TORCH = ["mixing", "losses", "augment", "models", "inference", "batches", "checkpoints"]
+CORE = [*NUMPY_ONLY, *WITH_TORCH, "training", "posthoc"]
 
 
 def name_of(path):

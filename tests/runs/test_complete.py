@@ -1,4 +1,4 @@
-"""One decision whether a run is complete, which sweep, report and lesson share."""
+"""Whether a run is complete is decided once; sweep, report and lesson share the decision."""
 
 import json
 import shutil
@@ -9,33 +9,23 @@ import pytest
 from nbformat.v4 import new_notebook
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.base.files import read_json, write_json
+from bmix_lite.base.files import read_json, sha256_of, write_json
 from bmix_lite.pages.sweep_report import sort_runs, tabulate_all, write_report
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import complete
-from bmix_lite.runs.complete import (
-    TASK,
-    describe_recipe,
-    holds_result,
-    is_complete,
-    list_complete,
-    why_incomplete,
-)
-from bmix_lite.runs.folder import copy_results, make_run_id, open_run, read_run, read_runs, save_run
+from bmix_lite.runs.complete import TASK, holds_result, is_complete, list_complete, why_incomplete
+from bmix_lite.runs.folder import make_run_id, open_run, save_run
 from bmix_lite.runs.ledger import append_ledger, read_ledger
+from bmix_lite.runs.reading import copy_results, read_run, read_runs
 from bmix_lite.sweeps.sweep import plan_runs, run_grid
 from conftest import ROOT
-from examples import make_images, rename_run
+from examples import rename_run
+from runs.made_up import write_run
 from toy_sweeps import CELLS, contents, write_notebook
 
 EXAMPLES = ROOT / "notebooks" / "example_runs"
 OLD = "instance-digits_lt-fold0-seed0-3157339ae7"
 SEEDS = (0, 1, 2)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return make_images()
 
 
 def add_run(experiment, data, seed=0, name=None, **fields):
@@ -130,7 +120,7 @@ def test_equal_runs_under_names_that_a_user_chose_leave_equal_files(tmp_path, da
 
 @pytest.mark.parametrize("fields", [{}, {"lr": 0.05}, {"epochs": 7}, {"seed": 3}, {"name": "one"}])
 def test_a_whole_result_in_the_folder_of_another_run_is_not_that_run(tmp_path, data, fields):
-    """Also where both have the readable part of their names in common, or come from another notebook."""
+    """Also where both share the readable part of their names, or come from another notebook."""
     recipe = Recipe(dataset=data.name)
     folder = tmp_path / make_run_id(recipe, data.fingerprint, "a notebook")
     replace_run(folder, add_run(tmp_path, data, **fields))
@@ -192,33 +182,17 @@ def test_what_another_program_wrote_as_recipe_claims_nothing(tmp_path, data, con
     (folder / "recipe.json").write_text(content)
     assert not is_complete(folder)
     metrics = read_json(folder / "metrics.json")
-    metrics["sha256"]["recipe.json"] = complete.sha256_of(folder / "recipe.json")
+    metrics["sha256"]["recipe.json"] = sha256_of(folder / "recipe.json")
     write_json(folder / "metrics.json", metrics)
     assert is_complete(folder)
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {},
-        {"dataset": "/data/../very odd <name>/", "fold": 3, "seed": 12},
-        {"mixing": "balanced", "alpha": 0.25, "q": 0.5},
-        {"mixing": "mixup", "alpha": 1e-7},
-    ],
-)
-def test_the_readable_part_of_a_run_id_can_be_had_from_its_file(tmp_path, fields):
-    recipe = Recipe(**fields)
-    run_id = make_run_id(recipe, "data")
-    write_json(tmp_path / "recipe.json", {"method": recipe.method, "recipe": recipe.asdict()})
-    about = read_json(tmp_path / "recipe.json")
-    assert run_id.rsplit("-", 1)[0] == describe_recipe(about["method"], about["recipe"])
-    assert complete.RUN_ID.fullmatch(run_id)
 
 
 @pytest.fixture
 def sweep(tmp_path, monkeypatch):
     """(notebook, grid, experiment, calls): a sweep whose notebooks are played without a kernel."""
-    notebook, out, calls = write_notebook(tmp_path / "runs.ipynb", *CELLS), tmp_path / "out", []
+    notebook = write_notebook(tmp_path / "runs.ipynb", *CELLS)
+    out = tmp_path / "out"
+    calls = []
 
     def execute_notebook(source, output, parameters, **_):
         calls.append(parameters["seed"])
@@ -318,3 +292,61 @@ def test_a_run_made_under_the_name_of_another_notebook_is_complete(tmp_path, dat
     rename_run(other)
     assert is_complete(other)
     assert json.loads((other / "recipe.json").read_text())["run_id"] == other.name
+
+
+WRITTEN = ("recipe.json", "history.csv", "predictions.csv", "metrics.json", "model.pt")
+
+
+@pytest.mark.parametrize("name", WRITTEN[:4])
+def test_a_run_without_one_of_its_files_is_not_complete(tmp_path, data, name):
+    write_run(tmp_path, data)
+    assert is_complete(tmp_path)
+    (tmp_path / name).unlink()
+    assert not is_complete(tmp_path)
+    with pytest.raises(BmixError, match="holds no complete run"):
+        read_run(tmp_path)
+
+
+def test_a_model_may_be_deleted_to_save_room(tmp_path, data):
+    write_run(tmp_path, data)
+    (tmp_path / "model.pt").unlink()
+    assert is_complete(tmp_path)
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+@pytest.mark.parametrize("change", ["cut", "emptied"])
+def test_a_run_with_a_cut_file_is_not_complete(tmp_path, data, name, change):
+    write_run(tmp_path, data)
+    content = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: len(content) // 2] if change == "cut" else b"")
+    assert not is_complete(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "there", "put"),
+    [
+        ("recipe.json", '"seed": 0', '"seed": 1'),
+        ("history.csv", "0.7", "0.6"),
+        ("predictions.csv", "val,", "test,"),
+        ("model.pt", "weights", "weighta"),
+    ],
+)
+def test_a_run_with_an_altered_file_is_not_complete(tmp_path, data, name, there, put):
+    write_run(tmp_path, data)
+    text = (tmp_path / name).read_text()
+    assert there in text
+    (tmp_path / name).write_text(text.replace(there, put, 1))
+    assert not is_complete(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content", ["null", "[]", "3", '{"sha256": {}}', '{"sha256": null}', "{}", '"sha256"']
+)
+def test_a_metrics_file_of_another_shape_is_no_result(tmp_path, data, content):
+    write_run(tmp_path, data)
+    (tmp_path / "metrics.json").write_text(content)
+    assert not is_complete(tmp_path)
+
+
+def test_a_folder_that_is_not_there_is_not_complete(tmp_path):
+    assert not is_complete(tmp_path / "nowhere")

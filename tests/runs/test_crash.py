@@ -1,4 +1,4 @@
-"""kill -9 at random moments: whatever is interrupted, the files end up the same; and broken code is found out."""
+"""kill -9 at random moments: the files end up the same, and code that forgets is found out."""
 
 import hashlib
 import multiprocessing
@@ -21,9 +21,8 @@ from bmix_lite.checkpoints import HEADER, load_checkpoint, save_checkpoint
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.complete import is_complete
 
-SERVER = multiprocessing.get_context(
-    "forkserver"
-)  # imports once, so that a process starts in milliseconds
+# imports once, so that a process starts in milliseconds
+SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
     ["pytest", "torch._dynamo", "bmix_lite.training", "bmix_lite.runs.folder"]
 )
@@ -42,20 +41,20 @@ KILLS = 40
 
 
 def make_images():
-    """Held-out labels are wrong on purpose: whatever the network learns, an early epoch stays the best one."""
+    """Held-out labels are wrong on purpose: whatever is learned, an early epoch stays the best."""
     data = examples.make_images()
     return replace(data, labels=np.where(data.split == "train", data.labels, (data.labels + 1) % 3))
 
 
 def train_in_folder(folder, stage, mutant):
-    """The process that is killed: one run from wherever it was to its end; `stage` tells what it is doing."""
+    """The process that is killed: one run to its end, from where it was; `stage` says how far."""
     if mutant:
         MUTANTS[mutant]()
 
     def mark(name):
         stage.value = STAGES.index(name)
 
-    def save(path, state, save=training.save_checkpoint):
+    def save(path, state, save=checkpoints.save_checkpoint):
         mark("writing checkpoint")
         save(path, state)
         mark("between epochs")
@@ -65,7 +64,8 @@ def train_in_folder(folder, stage, mutant):
         mark("saving results")
         save(model, path)
 
-    training.save_checkpoint, examples.save_model = save, save_model
+    checkpoints.save_checkpoint = save
+    examples.save_model = save_model
     if is_complete(folder):
         return
     data = make_images()
@@ -76,12 +76,12 @@ def train_in_folder(folder, stage, mutant):
     examples.run_in_folder(folder, RECIPE, data, model)
 
 
-def forget_the_optimiser(load=training.load_checkpoint):
+def forget_the_optimiser(load=checkpoints.load_checkpoint):
     def load_without(path):
         state = load(path)
         return state and state | {"optimizer": state["optimizer"] | {"state": {}}}
 
-    training.load_checkpoint = load_without
+    checkpoints.load_checkpoint = load_without
 
 
 def share_one_generator_for_all_epochs():
@@ -90,7 +90,7 @@ def share_one_generator_for_all_epochs():
 
 
 def write_checkpoints_in_place():
-    """On a disk that takes 0.2 s a file: a kill finds it half written, however fast ours is and busy the machine."""
+    """As on a disk that takes 0.2 s per file: a kill finds it half written on any machine."""
 
     def save_in_place(path, state):
         body = checkpoints._to_bytes(state)
@@ -101,15 +101,15 @@ def write_checkpoints_in_place():
                 os.fsync(file.fileno())
                 time.sleep(0.1)
 
-    training.save_checkpoint = save_in_place
+    checkpoints.save_checkpoint = save_in_place
 
 
-def forget_the_best_model(load=training.load_checkpoint):
+def forget_the_best_model(load=checkpoints.load_checkpoint):
     def load_without(path):
         state = load(path)
         return state and state | {"best": state["model"]}
 
-    training.load_checkpoint = load_without
+    checkpoints.load_checkpoint = load_without
 
 
 MUTANTS = {
@@ -152,14 +152,15 @@ def finish(folder, mutant=None):
 
 
 def kill_once(folder, rng, seconds, aim=None, mutant=None):
-    """Start a run and kill it: at a random moment, or shortly after it reaches a stage. Returns (exit code, stage)."""
+    """Start a run and kill it, at a random moment or just after the stage `aim` is reached.
+
+    Returns (exit code, stage).
+    """
     stage = SERVER.RawValue("i", 0)
     process = start(train_in_folder, folder, stage, mutant)
     wait_for(process, lambda: stage.value > 0)
-    if aim is None:
-        wait_for(
-            process, lambda: False, rng.uniform(0, 0.5 * seconds)
-        )  # the later half is reached by going on
+    if aim is None:  # the later half is reached by going on
+        wait_for(process, lambda: False, rng.uniform(0, 0.5 * seconds))
     else:
         if aim != STAGES[-1]:
             wait_for(process, lambda: False, rng.uniform(0, 0.5 * seconds))
@@ -171,16 +172,19 @@ def kill_once(folder, rng, seconds, aim=None, mutant=None):
 
 
 def test_a_run_killed_at_random_moments_ends_with_the_same_files(tmp_path, record_property):
-    rng, landed = random.Random(0), []
+    rng = random.Random(0)
+    landed = []
     seconds = finish(tmp_path / "whole")
     expected = read_results(tmp_path / "whole")
     aims = [None, "writing checkpoint", None, "between epochs", None, None, "saving results", None]
     for number in count():
-        folder, code = tmp_path / f"killed {number}", -9
+        folder = tmp_path / f"killed {number}"
+        code = -9
         while code == -9 and len(landed) < KILLS:
             code, stage = kill_once(folder, rng, seconds, aims[len(landed) % len(aims)])
-            landed += [stage] if code == -9 else []
             assert code in (0, -9)
+            if code == -9:
+                landed.append(stage)
         if code == -9:
             finish(folder)
         assert read_results(folder) == expected
@@ -217,12 +221,12 @@ def save_for_ever(path, saved, mutant):
         MUTANTS[mutant]()
     for number in count(saved.value + 1):
         state = {"number": number, "weights": torch.full((4_000_000,), float(number))}  # 16 MB
-        (training.save_checkpoint if mutant else save_checkpoint)(path, state)
+        (checkpoints.save_checkpoint if mutant else save_checkpoint)(path, state)
         saved.value = number
 
 
 def find_loss(path, rng, kills, mutant=None):
-    """Kill a writer of 16 MB checkpoints again and again; words for the first time that a state was lost."""
+    """Kill a writer of 16 MB checkpoints again and again; says how a state was lost, or None."""
     saved = SERVER.RawValue("i", 0)
     for _ in range(kills):
         process = start(save_for_ever, path, saved, mutant)
@@ -246,7 +250,6 @@ def test_a_writer_killed_at_random_moments_leaves_the_last_or_the_next_checkpoin
 
 
 def test_the_same_kills_find_out_a_writer_that_is_not_atomic(tmp_path):
-    found = find_loss(
-        tmp_path / "checkpoint.pt", random.Random(0), 20, "write_checkpoints_in_place"
-    )
-    assert "damaged" in found or "not a checkpoint" in found
+    mutant = "write_checkpoints_in_place"
+    loss = find_loss(tmp_path / "checkpoint.pt", random.Random(0), 20, mutant)
+    assert "damaged" in loss or "not a checkpoint" in loss

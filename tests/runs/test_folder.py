@@ -11,49 +11,14 @@ from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import sha256_of
-from bmix_lite.comparison.tables import tabulate
-from bmix_lite.recipe import METHODS, Recipe
+from bmix_lite.recipe import Recipe
 from bmix_lite.runs import folder as runs
 from bmix_lite.runs.complete import is_complete
-from bmix_lite.runs.folder import (
-    copy_results,
-    make_run_id,
-    open_run,
-    read_ledger,
-    read_predictions,
-    read_run,
-    read_runs,
-    save_run,
-)
+from bmix_lite.runs.folder import make_run_id, open_run, save_run
+from bmix_lite.runs.ledger import read_ledger
+from bmix_lite.runs.reading import read_predictions, read_run
 from examples import make_images
-
-HISTORY = [
-    {"epoch": 1, "lr": 0.1, "train_loss": 1.1, "val_accuracy": 0.1 + 0.2, "seconds": 2.5},
-    {"epoch": 2, "lr": 1 / 3, "train_loss": 0.7, "val_accuracy": float("nan"), "seconds": 1.25},
-]
-
-
-@pytest.fixture(scope="module")
-def data():
-    return make_images()
-
-
-def make_predictions(data, seed=0):
-    rng = np.random.default_rng(seed)
-    return {
-        split: rng.dirichlet(np.ones(len(data.class_names)), len(data.rows(split))).astype(
-            np.float32
-        )
-        for split in ("val", "test")
-    }
-
-
-def write_run(folder, data, recipe=None, seed=0):
-    """A complete run with made-up results."""
-    open_run(folder, recipe or Recipe(), data)
-    (folder / "model.pt").write_bytes(b"weights")
-    return save_run(folder, data, HISTORY, make_predictions(data, seed))
-
+from runs.made_up import HISTORY, make_predictions, write_run
 
 CHANGED = dict(
     dataset="cells",
@@ -239,139 +204,6 @@ def test_metrics_that_are_not_defined_become_null(tmp_path):
     assert any("mcc is undefined" in note for note in metrics["test"]["notes"])
 
 
-WRITTEN = ("recipe.json", "history.csv", "predictions.csv", "metrics.json", "model.pt")
-
-
-@pytest.mark.parametrize("name", WRITTEN[:4])
-def test_a_run_without_one_of_its_files_is_not_complete(tmp_path, data, name):
-    write_run(tmp_path, data)
-    assert is_complete(tmp_path)
-    (tmp_path / name).unlink()
-    assert not is_complete(tmp_path)
-    with pytest.raises(BmixError, match="holds no complete run"):
-        read_run(tmp_path)
-
-
-def test_a_model_may_be_deleted_to_save_room(tmp_path, data):
-    write_run(tmp_path, data)
-    (tmp_path / "model.pt").unlink()
-    assert is_complete(tmp_path)
-
-
-@pytest.mark.parametrize("name", WRITTEN)
-@pytest.mark.parametrize("change", ["cut", "emptied"])
-def test_a_run_with_a_cut_file_is_not_complete(tmp_path, data, name, change):
-    write_run(tmp_path, data)
-    content = (tmp_path / name).read_bytes()
-    (tmp_path / name).write_bytes(content[: len(content) // 2] if change == "cut" else b"")
-    assert not is_complete(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "there", "put"),
-    [
-        ("recipe.json", '"seed": 0', '"seed": 1'),
-        ("history.csv", "0.7", "0.6"),
-        ("predictions.csv", "val,", "test,"),
-        ("model.pt", "weights", "weighta"),
-    ],
-)
-def test_a_run_with_an_altered_file_is_not_complete(tmp_path, data, name, there, put):
-    write_run(tmp_path, data)
-    text = (tmp_path / name).read_text()
-    assert there in text
-    (tmp_path / name).write_text(text.replace(there, put, 1))
-    assert not is_complete(tmp_path)
-
-
-@pytest.mark.parametrize(
-    "content", ["null", "[]", "3", '{"sha256": {}}', '{"sha256": null}', "{}", '"sha256"']
-)
-def test_a_metrics_file_of_another_shape_is_no_result(tmp_path, data, content):
-    write_run(tmp_path, data)
-    (tmp_path / "metrics.json").write_text(content)
-    assert not is_complete(tmp_path)
-
-
-def test_a_folder_that_is_not_there_is_not_complete(tmp_path):
-    assert not is_complete(tmp_path / "nowhere")
-
-
-@pytest.fixture
-def experiment(tmp_path, data):
-    """Three complete runs, one interrupted, one damaged."""
-    for place, recipe in enumerate(
-        [
-            Recipe.make("balanced_mixup", alpha=0.2),
-            Recipe.make("balanced_mixup", alpha=0.1, seed=1),
-            Recipe.make("instance", seed=2),
-        ]
-    ):
-        write_run(tmp_path / f"run {place}", data, recipe, seed=place)
-    open_run(tmp_path / "interrupted", Recipe(seed=7), data)
-    write_run(tmp_path / "damaged", data, Recipe(seed=8))
-    (tmp_path / "damaged" / "history.csv").write_text("epoch\n")
-    return tmp_path
-
-
-def test_read_runs_finds_the_complete_runs_in_the_order_of_methods_and_alpha(experiment):
-    found = read_runs(experiment)
-    assert [run["run_id"] for run in found] == ["run 2", "run 1", "run 0"]
-    assert [run["method"] for run in found] == ["instance", "balanced_mixup", "balanced_mixup"]
-    assert found[0]["class_names"] == ["class 0", "class 1", "class 2"]
-    assert found[0]["history"]["epoch"].tolist() == [1, 2]
-
-
-def test_methods_come_in_the_order_of_their_table(tmp_path, data):
-    for name in reversed(METHODS):
-        write_run(tmp_path / name, data, Recipe.make(name))
-    assert [run["method"] for run in read_runs(tmp_path)] == list(METHODS)
-
-
-def test_an_experiment_without_a_complete_run_is_refused(tmp_path, data):
-    open_run(tmp_path / "interrupted", Recipe(), data)
-    with pytest.raises(BmixError, match="holds no complete run"):
-        read_runs(tmp_path)
-
-
-def test_the_table_has_one_row_a_run_and_the_columns_promised(experiment):
-    table = tabulate(read_runs(experiment), experiment)
-    names = [
-        "accuracy",
-        "balanced_accuracy",
-        "macro_f1",
-        "mcc",
-        "kappa",
-        "kendall_tau",
-        "macro_auc",
-    ]
-    about = [
-        "run_id",
-        "status",
-        "dataset",
-        "method",
-        "q",
-        "alpha",
-        "loss",
-        "fold",
-        "seed",
-        "mixing",
-    ]  # what varies last
-    assert list(table) == [
-        *about,
-        *(f"{split}_{name}" for split in ("val", "test") for name in names),
-        "seconds",
-    ]
-    assert set(table["status"]) == {"complete"}
-    assert table["run_id"].tolist() == ["run 2", "run 1", "run 0"]
-    assert table["alpha"].tolist() == [0, 0.1, 0.2]
-    assert table["seed"].tolist() == [2, 1, 0]
-    assert table["seconds"].tolist() == [3.75] * 3
-    labels, probabilities = read_predictions(experiment / "run 1")["test"]
-    expected = sk.matthews_corrcoef(labels, probabilities.argmax(axis=1))
-    assert table["test_mcc"][1] == pytest.approx(expected)
-
-
 def test_a_finished_run_has_one_line_in_the_ledger(tmp_path, data):
     write_run(tmp_path / "run", data)
     (line,) = read_ledger(tmp_path)
@@ -398,15 +230,3 @@ def test_metrics_hold_no_nan_where_all_is_defined(tmp_path, data):
     ]
     assert len(values) == 16
     assert not any(map(math.isnan, values))
-
-
-def test_kept_are_the_chosen_runs_without_weights_and_nothing_is_lost_where_none_is(tmp_path, data):
-    for name in ("one", "two"):
-        write_run(tmp_path / "runs" / name, data)
-    copy_results(tmp_path / "runs", tmp_path / "kept", ["two"])
-    assert [run["run_id"] for run in read_runs(tmp_path / "kept")] == ["two"]
-    assert not (tmp_path / "kept/two/model.pt").exists()
-    assert [line["run_id"] for line in read_ledger(tmp_path / "kept")] == ["two"]
-    with pytest.raises(BmixError, match="no complete run of those chosen"):
-        copy_results(tmp_path / "runs", tmp_path / "kept", ["three"])
-    assert is_complete(tmp_path / "kept/two")

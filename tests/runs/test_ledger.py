@@ -53,10 +53,8 @@ def test_unusual_characters_of_an_error_come_back_from_the_ledger(tmp_path, text
 
 
 def test_an_ending_that_is_none_is_refused(tmp_path):
-    with pytest.raises(
-        BmixError,
-        match=r"status must be one of complete, failed, timed out, killed, .*interrupted, got 'done'",
-    ):
+    rule = r"status must be one of complete, failed, timed out, killed, .*interrupted, got 'done'"
+    with pytest.raises(BmixError, match=rule):
         append_ledger(tmp_path, "run", "done")
     assert not (tmp_path / "ledger.jsonl").exists()
 
@@ -70,9 +68,9 @@ def test_the_last_line_of_a_run_tells_how_it_ended(tmp_path, status):
     append_ledger(tmp_path, "one", "failed", error="ValueError")
     append_ledger(tmp_path, "two", "complete")
     append_ledger(tmp_path, "one", status, tries=2)
-    found = read_endings(tmp_path)
-    assert list(found) == ["one", "two"]
-    assert found["one"] | {"when": ""} == {
+    endings = read_endings(tmp_path)
+    assert list(endings) == ["one", "two"]
+    assert endings["one"] | {"when": ""} == {
         "run_id": "one",
         "status": status,
         "when": "",

@@ -153,7 +153,9 @@ product:
 
 
 def test_a_file_may_list_its_runs_and_values_are_read_as_on_the_command_line(tmp_path):
-    text = "runs:\n- {method: mixup, alpha: 0.2}\n- {live: no, loss: none, mixing: none, dataset: 1_0, q: progressive}"
+    text = """runs:
+- {method: mixup, alpha: 0.2}
+- {live: no, loss: none, mixing: none, dataset: 1_0, q: progressive}"""
     assert read(tmp_path, text) == [
         {"method": "mixup", "alpha": 0.2},
         {

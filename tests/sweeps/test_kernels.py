@@ -153,13 +153,14 @@ def test_nothing_is_written_through_a_link_in_the_place_of_the_notebook(tmp_path
 
 
 def test_a_stop_ends_the_kernel_and_its_children(tmp_path):
+    starts_child = """import subprocess
+child = subprocess.Popen(['sleep', '200'])
+(folder / 'child').write_text(str(child.pid))"""
     notebook = write_notebook(
-        tmp_path / "children.ipynb",
-        CELLS[0],
-        "import subprocess\nchild = subprocess.Popen(['sleep', '200'])\n(folder / 'child').write_text(str(child.pid))",
-        "time.sleep(200)",
+        tmp_path / "children.ipynb", CELLS[0], starts_child, "time.sleep(200)"
     )
-    watch, child = Watch(), tmp_path / "run" / "child"
+    watch = Watch()
+    child = tmp_path / "run" / "child"
     thread = threading.Thread(
         target=lambda: (wait_until(lambda: watch.cell == 5), watch.stop("timed out"))
     )

@@ -9,9 +9,18 @@ from toy_sweeps import CELLS, write_notebook
 def test_parameters_are_the_literals_of_the_tagged_cell(tmp_path):
     parameters, content = read_parameters(write_notebook(tmp_path / "one.ipynb", *CELLS))
     assert parameters == {
-        "dataset": "digits_lt", "fold": 0, "method": "instance", "alpha": None, "lr": 0.01, "epochs": 1, "seed": 0,
-        "live": True, "how": "", "gate": "", "run_folder": "",
-    }  # fmt: skip
+        "dataset": "digits_lt",
+        "fold": 0,
+        "method": "instance",
+        "alpha": None,
+        "lr": 0.01,
+        "epochs": 1,
+        "seed": 0,
+        "live": True,
+        "how": "",
+        "gate": "",
+        "run_folder": "",
+    }
     assert len(content) == 64
 
 

@@ -295,9 +295,8 @@ def test_the_run_id_is_stable_and_changes_with_every_parameter_and_with_the_note
     changed = write_notebook(
         tmp_path / "changed.ipynb", *CELLS, parameters=[PARAMETERS.replace("1e-2", "1e-3") + OTHERS]
     )
-    assert not planned & set(
-        plan_runs(changed, grid, tmp_path).tasks
-    )  # another default is another run
+    # another default is another run
+    assert not planned & set(plan_runs(changed, grid, tmp_path).tasks)
 
 
 def test_outputs_and_metadata_of_the_notebook_change_no_run(tmp_path, notebook):

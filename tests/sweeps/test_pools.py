@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ import pytest
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import write_json
 from bmix_lite.runs.complete import TASK
-from bmix_lite.runs.folder import read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps import pools
 from bmix_lite.sweeps.kernels import Watch
 from bmix_lite.sweeps.pools import Cluster, Threads
@@ -204,7 +205,7 @@ class Dask:
         return self.start("worker", "--nthreads", "1", "--host", "127.0.0.1", *arguments)
 
     def wait_for_workers(self, count):
-        """Until the scheduler knows them: a sweep that begins before may give all of its runs to the first."""
+        """Until the scheduler knows them, else a sweep may give all of its runs to the first."""
         from distributed import Client
 
         with Client(self.address, timeout=f"{PATIENCE}s") as client:
@@ -229,9 +230,7 @@ class Dask:
 
 @pytest.fixture(scope="module")
 def dask(tmp_path_factory):
-    try:
-        import distributed  # noqa: F401
-    except ImportError:
+    if find_spec("distributed") is None:
         miss("Dask is not installed")
     cluster = Dask(tmp_path_factory.mktemp("dask"))
     yield cluster
@@ -248,28 +247,31 @@ class Sweep(threading.Thread):
 
     def __init__(self, *arguments, **options):
         super().__init__(daemon=True)
-        self.call, self.found = lambda: run_grid(*arguments, progress=False, **options), []
+        self.call = lambda: run_grid(*arguments, progress=False, **options)
+        self.outcome = []  # the endings, or an error
         self.start()
 
     def run(self):
         try:
-            self.found = self.call()
+            self.outcome = self.call()
         except BaseException as error:
-            self.found = error
+            self.outcome = error
 
     def endings(self, seconds=PATIENCE):
         self.join(seconds)
         assert not self.is_alive(), f"the sweep did not end within {seconds} s"
-        if isinstance(self.found, BaseException):
-            raise self.found
-        return self.found
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
 
 
 @pytest.fixture(scope="module")
 def shared_out(dask, notebook):
-    """(experiment, endings, pid of the worker that was killed) of a grid that two workers did, one of them killed."""
-    out, gate = notebook.parent / "shared", notebook.parent / "gate"
-    lost, kept = dask.worker("--no-nanny"), dask.worker("--nanny")
+    """(experiment, endings, pid of the killed worker) of a grid that two workers did."""
+    out = notebook.parent / "shared"
+    gate = notebook.parent / "gate"
+    lost = dask.worker("--no-nanny")
+    kept = dask.worker("--nanny")
     dask.wait_for_workers(2)
     grid = [{"how": "wait", "gate": str(gate), "seed": seed} for seed in range(4)]
     sweep = Sweep(notebook, grid, out, scheduler=dask.address)

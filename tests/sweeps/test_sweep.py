@@ -11,8 +11,8 @@ from nbformat.v4 import new_notebook
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.runs.complete import TASK, holds_result, is_complete, list_complete
-from bmix_lite.runs.folder import read_runs
 from bmix_lite.runs.ledger import read_endings, read_ledger
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps import kernels as kernels_module
 from bmix_lite.sweeps import tasks
 from bmix_lite.sweeps.kernels import PARTIAL
@@ -79,7 +79,10 @@ def grid(notebook):
 
 @pytest.fixture(scope="module")
 def ten(notebook, grid):
-    """(experiment, {how: folder}, endings of the first call, what the second printed): ten endings in one grid."""
+    """Ten endings in one grid.
+
+    (experiment, {how: folder}, endings of the first call, what the second printed).
+    """
     out = notebook.parent / "out"
     first = run_grid(notebook, grid[:1], out, jobs=1, progress=False)
     folders = dict(
@@ -375,9 +378,7 @@ def test_after_ctrl_c_no_further_run_begins_and_a_second_one_leaves_no_kernel_be
         started.append(1)
         os.kill(os.getpid(), signal.SIGINT)
         wait_until(lambda: watch.stopped)
-        os.kill(
-            os.getpid(), signal.SIGINT
-        )  # the impatient one: run_grid still waits for this to end
+        os.kill(os.getpid(), signal.SIGINT)  # the impatient one: run_grid still waits for the end
         time.sleep(0.3)
         raise RuntimeError
 

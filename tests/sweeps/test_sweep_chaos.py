@@ -1,4 +1,4 @@
-"""Sweeps whose kernels and runners are killed, frozen and starved: nothing that is complete is lost, all is told."""
+"""Sweeps whose kernels and runners are killed, frozen and starved: nothing complete is lost."""
 
 import os
 import random
@@ -12,8 +12,9 @@ import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.runs.complete import is_complete, list_complete
-from bmix_lite.runs.folder import read_progress, read_runs
+from bmix_lite.runs.reading import read_runs
 from bmix_lite.sweeps.plans import SWEEP
+from bmix_lite.sweeps.progress import read_progress
 from bmix_lite.sweeps.sweep import expand_grid, plan_runs, run_grid
 from conftest import miss
 from toy_sweeps import (
@@ -92,9 +93,8 @@ def test_a_runner_that_is_asked_to_end_stops_its_kernels_and_says_how_to_go_on(
     )
     wait_until(lambda: len(kernels(out)) == 2, "both runs have begun")
     for number in signals:
-        os.killpg(
-            process.pid, number
-        )  # as a terminal does it: kernels are in sessions of their own
+        # as a terminal does it: kernels are in sessions of their own
+        os.killpg(process.pid, number)
         time.sleep(0.1)
     code, _, err = end(process)
     assert code == 130
@@ -248,7 +248,8 @@ from bmix_lite.data.datasets import load
 from bmix_lite.models import make_model
 from bmix_lite.runs.folder import open_run, save_run
 from bmix_lite.training import Recipe, predict, train
-recipe = Recipe.make(method, dataset=dataset, fold=fold, alpha=alpha, lr=lr, epochs=epochs, seed=seed)
+fields = {"dataset": dataset, "fold": fold, "alpha": alpha, "lr": lr, "epochs": epochs}
+recipe = Recipe.make(method, **fields, seed=seed)
 data, folder = load(recipe.dataset, fold=recipe.fold), Path(run_folder)
 network = make_model(recipe.model, len(data.class_names), data.images.shape[3], seed=recipe.seed)
 open_run(folder, recipe, data)"""

@@ -30,7 +30,7 @@ def write_result(folder):
 
 @pytest.fixture
 def play(task, monkeypatch):
-    """Let each try do what is listed: an error is raised, a function is called; returns the list of what is left."""
+    """The list of what each try does: an error is raised, a function is called."""
     left = []
 
     def execute(*_, watch, check, **__):
