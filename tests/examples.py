@@ -20,7 +20,7 @@ QUICK = dict(epochs=3, batch_size=16)
 
 
 def make_images(counts=COUNTS, *, side=8, channels=1, held_out=(5, 5, 5), seed=0):
-    """Noise with one brighter row, at a height that tells the class; `held_out` images a class in val and in test."""
+    """Noise with a brighter row whose height is the class; `held_out` per class in val and test."""
     rng = np.random.default_rng(seed)
     sizes = {"train": counts, "val": held_out, "test": held_out}
     labels = np.concatenate([np.repeat(np.arange(len(n)), n) for n in sizes.values()])

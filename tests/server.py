@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @contextlib.contextmanager
 def serve(answer):
-    """Serve `answer(request)` on 127.0.0.1; yields the address and the list of requests (path, headers)."""
+    """Serve `answer(request)` on 127.0.0.1; yields the address and the requests (path, headers)."""
     seen = []
 
     class Handler(BaseHTTPRequestHandler):

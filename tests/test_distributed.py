@@ -1,4 +1,4 @@
-"""Several processes train one network: nothing lost, nothing doubled, the same law of sampling as one process."""
+"""Several processes train one network: no image lost or doubled, sampled as by one process."""
 
 import os
 import re

@@ -139,7 +139,7 @@ def test_effective_shares_follow_the_formula_of_cui_in_exact_fractions(counts, b
 
 
 def test_an_effective_number_sums_the_geometric_series_of_beta():
-    # E_3 = 1 + b + b**2 (equation 2 of Cui et al.), so that classes of 3 and 1 images weigh 3 / 1.75 and 1 at b = 1/2
+    # E_3 = 1 + b + b**2 (Cui et al., equation 2): classes of 3 and 1 weigh 3 / 1.75 and 1 at 1/2
     assert effective_probabilities([3, 1], 0.5) == pytest.approx(
         [(3 / 1.75) / (3 / 1.75 + 1), 1 / (3 / 1.75 + 1)]
     )
@@ -362,7 +362,8 @@ def test_numpy_numbers_are_numbers(kind):
 
 
 def test_decks_show_as_many_images_as_are_dealt_and_no_more_than_there_are():
-    # two classes, three draws: K ~ Binomial(3, 1/2) cards of each; E[min(K, 1)] = 7/8, E[min(K, 2)] = 11/8
+    # two classes, three draws: K ~ Binomial(3, 1/2) cards of each,
+    # E[min(K, 1)] = 7/8, E[min(K, 2)] = 11/8
     assert expected_distinct([2, 1], 0, 3, replacement=False) == pytest.approx([11 / 8, 7 / 8])
 
 

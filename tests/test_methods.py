@@ -46,7 +46,7 @@ def data():
 
 
 def stop_and_go_on(recipe, data, checkpoint):
-    """(model, history) of a run that is stopped after its first epoch and taken up by another network."""
+    """(model, history) of a run stopped after its first epoch and resumed by another network."""
     first = train(make_net(recipe, data), data, recipe, checkpoint=checkpoint, device="cpu")
     next(first)
     first.close()
@@ -71,7 +71,7 @@ def test_every_method_is_another_training_but_those_that_are_known_to_coincide(d
         for method in ROWS
     }
     assert trained.pop("balanced_softmax") == trained["logit_adjusted"]
-    # shares that differ by a thousandth draw the same images: classes of 40 are small for beta = 0.9999
+    # shares that differ by a thousandth draw the same images: 40 is small for beta = 0.9999
     assert trained.pop("effective") == trained["class_balanced"]
     assert len(set(trained.values())) == len(trained)
 

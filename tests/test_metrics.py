@@ -28,7 +28,7 @@ def one_hot(predicted, num_classes):
 
 
 def random_case(seed):
-    """All classes present; every second case has probabilities in 64ths, which tie in rows and columns."""
+    """All classes present; every second case has probabilities in 64ths, which tie."""
     rng = np.random.default_rng(seed)
     c = int(rng.integers(2, 7))
     n = int(rng.integers(c + 3, 80))

@@ -158,7 +158,7 @@ COUNTS = [300, 100, 99, 1]  # kappa = 3 lies between the first two and the first
 
 
 def chou(own, other, weight_own, counts=COUNTS, kappa=3, tau=0.5):
-    """The paper's rule, with its lambda, the weight of the first image: the weight of the first label."""
+    """The paper's rule: the weight of the first label, by its lambda, that of the first image."""
     if counts[own] / counts[other] >= kappa and weight_own < tau:
         return 0.0
     if counts[own] / counts[other] <= 1 / kappa and 1 - weight_own < tau:

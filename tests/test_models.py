@@ -13,7 +13,7 @@ from examples import digest
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
-    """A file of weights for 1,000 classes, as torchvision gives them, and the network they belong to."""
+    """A file of weights for 1,000 classes, as torchvision gives them, and their network."""
     with seeded(99):
         net = torchvision.models.mobilenet_v2(weights=None)
     path = tmp_path_factory.mktemp("weights") / "mobilenet_v2.pt"
@@ -193,7 +193,8 @@ def test_a_missing_file_of_weights_is_refused_by_name():
     [
         (
             ("smal_cnn", 3, 1),
-            r"model must be one of small_cnn, .*, bit_m_r50x1, mlp, got 'smal_cnn'; did you mean 'small_cnn'",
+            r"model must be one of small_cnn, .*, bit_m_r50x1, mlp, got 'smal_cnn'; "
+            r"did you mean 'small_cnn'",
         ),
         (("small_cnn", 1, 1), r"num_classes must be at least 2, got 1"),
         (("small_cnn", 3, 2), r"images must have 1 or 3 channels, got 2"),

@@ -1,4 +1,4 @@
-"""The equations of Galdran et al. (MICCAI 2021) against drawn samples, also for the label tables of real datasets."""
+"""The equations of Galdran et al. (MICCAI 2021) against drawn samples, also of real label tables."""
 
 import numpy as np
 import pandas as pd
@@ -39,7 +39,7 @@ def labels(request, shared):
 
 
 def mixed_mass(labels, q, alpha, *, epoch, batch_size=32):
-    """Label mass of each full batch of one epoch, (batches, C), with the kit's own streams, lam and mixing."""
+    """Label mass of each full batch of one epoch, (batches, C), by the kit's streams and mixing."""
     num_classes = labels.max() + 1
     base = IndexStream(labels, q, seed=0, purpose="base").batches(epoch, batch_size)
     balanced = balanced_stream(labels, seed=0).batches(epoch, batch_size)
@@ -51,7 +51,7 @@ def mixed_mass(labels, q, alpha, *, epoch, batch_size=32):
 
 
 def chi_square_of_means(samples, expected):
-    """p of Hotelling's test that the rows of `samples`, each with the same sum, have the mean `expected`."""
+    """p of Hotelling's test that `samples`, rows of one sum, have the mean `expected`."""
     n, d = samples[:, 1:].shape
     gap = samples[:, 1:].mean(axis=0) - expected[1:]
     t_squared = n * gap @ np.linalg.solve(np.cov(samples[:, 1:].T), gap)

@@ -59,7 +59,7 @@ def test_a_rare_class_at_its_prior_becomes_as_likely_as_the_others():
 
 
 def test_with_the_true_probabilities_tau_one_has_the_best_balanced_accuracy():
-    # two normal densities one apart: p(c | x) by Bayes, and the rule that balances the classes cuts half way
+    # two normal densities one apart: p(c | x) by Bayes; the balanced rule cuts half way
     rng = np.random.default_rng(0)
     labels = np.repeat([0, 1], [180_000, 20_000])
     x = rng.normal(labels, 1)
@@ -256,7 +256,7 @@ def test_retraining_changes_the_last_layer_and_nothing_else_statistics_of_batchn
 def test_retraining_is_logistic_regression_on_fixed_features_of_class_balanced_draws(
     model, data, tmp_path
 ):
-    """The same written out: features once by the network in evaluation mode, then SGD on a linear layer."""
+    """The same written out: features once, in evaluation mode, then SGD on a linear layer."""
     recipe = replace(RECIPE, augment="none", schedule="constant", lr=0.05)
     body = nn.Sequential(*list(model)[:-1]).eval()
     checkpoint = tmp_path / "crt.pt"
@@ -282,7 +282,7 @@ def test_retraining_is_logistic_regression_on_fixed_features_of_class_balanced_d
 
 
 def fresh_model(model, data):
-    """A copy of `model` whose last layer is what retraining begins with: one with lr of nearly 0 shows it."""
+    """A copy of `model` with the last layer that retraining begins with: lr of nearly 0 shows it."""
     other = make_net(RECIPE, data)
     other.load_state_dict(model.state_dict())
     recipe = replace(RECIPE, lr=1e-30, weight_decay=0.0)

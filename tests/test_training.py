@@ -55,7 +55,7 @@ def make_linear(seed=0, classes=3):
 
 
 def train_plainly(data, recipe):
-    """The method written out with torch alone; q=1, no augmentation, SGD. Returns (model, mean loss of each epoch)."""
+    """The method in torch alone; q=1, no augmentation, SGD. Returns (model, losses of epochs)."""
     rows, model, losses = data.rows("train"), make_linear(), []
     labels = data.labels[rows]
     images = torch.from_numpy(data.images[rows]).permute(0, 3, 1, 2).float() / 255
@@ -147,7 +147,7 @@ def record_batches(data, recipe, model=None):
     data = replace(data, images=data.images.view(Recording))
     run(recipe, data, model)
     train_rows = set(data.rows("train").tolist())
-    # one image is the check of the model's outputs, all training images are the clean pass of the plateau
+    # one image checks the model's outputs, all training images are the plateau's clean pass
     batches = [
         rows for rows in data.images.asked if set(rows) <= train_rows and 1 < len(rows) <= 17
     ]
@@ -826,7 +826,8 @@ def test_a_last_lone_image_joins_the_batch_before_it(data):
 
 def test_training_does_not_pay_for_the_compiler_that_it_does_not_use():
     code = (
-        "import sys; from bmix_lite.data.datasets import load; from bmix_lite.models import make_model;"
+        "import sys; from bmix_lite.data.datasets import load;"
+        "from bmix_lite.models import make_model;"
         "from bmix_lite.training import Recipe, train; recipe = Recipe(epochs=1);"
         "list(train(make_model('small_cnn', 10, 1, seed=0), load('digits_lt'), recipe));"
         "assert 'torch._dynamo' not in sys.modules"

@@ -43,7 +43,7 @@ NO_TORCH = sorted(FILES.keys() - MENTION_TORCH)
 
 
 def read_imports(name):
-    """(modules of this package, all modules) that a module imports anywhere, also inside functions."""
+    """(modules of this package, all modules) that a module imports, also inside functions."""
     inside = set()
     everything = set()
     for node in ast.walk(ast.parse(FILES[name].read_text())):
