@@ -92,8 +92,8 @@ def tell_runs(text):
     assert table["runs"].sum() == len(grid)
     assert len(METHODS) - 1 == len({row["method"] for row in grid})
     return [
-        f"every method of the kit ({len(METHODS) - 1}; `logit_adjusted` is `balanced_softmax` to the "
-        "last bit)",
+        f"every method of the kit ({len(METHODS) - 1}; `logit_adjusted` is `balanced_softmax` "
+        "to the last bit)",
         f"on equal terms, with {seeds} seeds",
         f"({len(grid)} runs",
         f"corrected for {say(len(table) - 1)} comparisons",
@@ -103,7 +103,8 @@ def tell_runs(text):
         f"with {seeds} seeds many differences below {np.ceil(10 * missed) / 10:g} would not have "
         "been seen",
         f"compares {say(len(ROWS))} methods with {seeds} seeds on real digits",
-        f"the balanced accuracy of {say(len(ROWS))} rows of the table below on {tested} test images",
+        f"the balanced accuracy of {say(len(ROWS))} rows of the table below on {tested} test "
+        "images",
         f"compares {say(len(ROWS))} methods on it: {len(ROWS) * 5} runs of {epochs} epochs",
         f"the {len(points)} points",
         f"with {say(len(ALPHAS) - 1)} values of alpha",
@@ -113,7 +114,7 @@ def tell_runs(text):
 
 
 def tell_notebooks():
-    """Questions and minutes, as the table of lesson 0 and the first cell of each lesson have them."""
+    """Questions and minutes, as in the table of lesson 0 and the first cell of each lesson."""
     lessons = [read_notebook(path) for path in sorted((ROOT / "notebooks").glob(LESSONS))]
     words = "\n".join(cell.source for cell in lessons[0].cells).replace(r"$\alpha$", "alpha")
     rows = re.findall(r"\[(\w+)\]\(\w+.ipynb\) \| (.*?) \| (\d+) \|", words)

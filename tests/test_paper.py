@@ -1,4 +1,4 @@
-"""The equations of Galdran et al. (MICCAI 2021) against drawn samples, also of real label tables."""
+"""The equations of Galdran et al. (MICCAI 2021) against drawn samples, and real label tables."""
 
 import numpy as np
 import pandas as pd

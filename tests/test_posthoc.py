@@ -282,7 +282,7 @@ def test_retraining_is_logistic_regression_on_fixed_features_of_class_balanced_d
 
 
 def fresh_model(model, data):
-    """A copy of `model` with the last layer that retraining begins with: lr of nearly 0 shows it."""
+    """A copy of `model` with the last layer that retraining begins with: lr near 0 shows it."""
     other = make_net(RECIPE, data)
     other.load_state_dict(model.state_dict())
     recipe = replace(RECIPE, lr=1e-30, weight_decay=0.0)
