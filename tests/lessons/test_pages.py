@@ -10,6 +10,7 @@ from bmix_lite.base.ipynb import QUIET, read_notebook
 from bmix_lite.pages.export import export_html
 from bmix_lite.widgets.explore import precomputing
 from conftest import ROOT, SWEEPS, only_one, open_watched
+from lab import EXPLORERS
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 MOST_BYTES = 1_000_000  # besides plotly, which all pages share
@@ -129,9 +130,7 @@ def changes(page, place, before):
 def test_the_page_is_small_and_complete(path, page):
     assert path.stat().st_size < MOST_BYTES
     found = page.locator(".explorer, .module").count()
-    assert found == {"00": 0, "01": 2, "02": 4, "03": 4, "04": 2, "05": 0, "06": 5, "09": 1}.get(
-        path.stem[:2], 0
-    )
+    assert found == EXPLORERS.get(path.stem[:2], 0)
     assert "$" not in page.locator(".jp-MarkdownOutput").first.inner_text()
     page.screenshot(
         path=ROOT / "build" / "screenshots" / f"{path.stem}-page-1280.png", full_page=True
