@@ -15,6 +15,13 @@ def make(labels=(0, 1, 0, 1), **fields):
     return ImageSet(**dict(images=images, labels=np.array(labels), class_names=names) | fields)
 
 
+def choose(data, kept):
+    """The images of a set that the (N,) mask `kept` is true for, not yet split."""
+    fields = {name: getattr(data, name) for name in ("images", "labels", "groups", "ids")}
+    chosen = {name: values[kept] for name, values in fields.items() if values is not None}
+    return ImageSet(class_names=data.class_names, **chosen)
+
+
 def parts_of(data, values):
     return [set(values[data.rows(split)]) for split in SPLITS]
 
