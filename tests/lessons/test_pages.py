@@ -1,6 +1,7 @@
 """Every lesson run by papermill with another setting, and its page opened without kernel and network: controls move."""
 
 import ast
+import re
 
 import papermill
 import pytest
@@ -8,8 +9,10 @@ import pytest
 from axe import check_page
 from bmix_lite.base.ipynb import QUIET, read_notebook
 from bmix_lite.pages.export import export_html
+from bmix_lite.preparation.report import read_report
 from bmix_lite.widgets.explore import precomputing
-from conftest import ROOT, SWEEPS, only_one, open_watched
+from clinic import plant
+from conftest import ROOT, SWEEPS, only_one, open_watched, printed
 from lab import EXPLORERS
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
@@ -43,7 +46,16 @@ SETTINGS = {
         "metric": "mcc",
     },  # of runs that the lesson's committed setting trains
     "08": {"chosen": "balanced_mixup, alpha 0.1"},
-    "09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8},
+    "09": {
+        "alpha": 0.4,
+        "epochs": 1,
+        "seeds": 1,
+        "size": 8,
+        "path": "path",
+        "label": "label",
+        "group": "patient",
+    }
+    | {"split": "split"},
     "10": {"seed": 1, "epochs": 10, "batch_size": 32},
     "11": {"alpha": 0.4},
 }
@@ -55,7 +67,9 @@ PLACES = {
     "06": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
     "07": lambda made: {"folder": str(ROOT / "build" / SWEEPS["07_sweep"])} | TRAINED,
     "09": lambda made: (
-        {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")} | TRAINED
+        {"source": str(made.parent / "labels.csv"), "images": str(made.parent / "images")}
+        | {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")}
+        | TRAINED
     ),
     "10": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
 }
@@ -67,6 +81,8 @@ def path(tmp_path_factory, request):
     folder, number = tmp_path_factory.mktemp(request.param), request.param[:2]
     parameters = SETTINGS[number] | PLACES.get(number, lambda made: {})(folder / "made")
     done = folder / f"{request.param}.ipynb"
+    if number == "09":
+        plant(folder)  # a table of a clinic, with faults
     settings = {"progress_bar": False, "extra_arguments": QUIET}
     with precomputing(), only_one(request.param):
         papermill.execute_notebook(
@@ -88,6 +104,22 @@ def test_papermill_ran_every_cell_with_the_setting_that_was_asked_for(path):
     body = [line for cell in injected for line in ast.parse(cell.source).body]
     values = {line.targets[0].id: ast.literal_eval(line.value) for line in body}
     assert values == asked
+
+
+@pytest.mark.parametrize("path", ["09_your_data"], indirect=True, scope="module")
+def test_the_lesson_on_your_data_tells_of_every_fault_and_names_no_file_and_no_patient(path):
+    done = read_notebook(path.with_suffix(".ipynb"))
+    words = printed(done)
+    assert "complete runs: 3 of 3" in words
+    assert re.search(r"^bad +leak +1 ", words, re.M)
+    report = read_report(path.parent / "made/checked_8")
+    assert f"images listed: {report.listed}  without fault: {report.left}" in words
+    names = [name for fault in report.faults for name in fault["images"]]
+    assert len(names) > 20
+    everything = "".join(str(cell.outputs) for cell in done.cells if cell.cell_type == "code")
+    assert [
+        name for name in {*names, "p12"} if re.search(rf"\b{re.escape(name)}\b", everything)
+    ] == []
 
 
 @pytest.fixture(scope="module")
