@@ -49,12 +49,12 @@ demo: install
 
 # what one run in a night is enough for: every lesson's mutants, kills at random moments, more cases of what the tests do
 nightly: install
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile -m nightly
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m nightly
 	$(PYTHON) benchmarks/chaos.py --quick
 
 test: install
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --nbval notebooks
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 compare: install
 	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \

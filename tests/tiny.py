@@ -7,6 +7,10 @@ import numpy as np
 
 from bmix_lite.data.imageset import SPLITS, ImageSet
 
+# class names that a page, plotly or a table could take for something else than words; the first three for three classes
+HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
+ATTACK = "<img src=x onerror=window.hit=1>"  # where a browser can tell whether it ran
+
 
 def make(labels=(0, 1, 0, 1), **fields):
     n = len(labels)

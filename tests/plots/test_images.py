@@ -15,9 +15,9 @@ from bmix_lite.plots.images import (
     plot_mixed_strip,
     to_data_uri,
 )
+from tiny import HOSTILE
 
 COUNTS = [900, 90, 10]
-HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
 
 
 def read_picture(uri):

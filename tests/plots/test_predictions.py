@@ -24,8 +24,8 @@ from bmix_lite.plots.predictions import (
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.folder import open_run, read_predictions, read_runs, save_run
 from examples import make_images
+from tiny import HOSTILE
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
 CLASSES = [HOSTILE, ["no", "yes"], [f"grade {j}" for j in range(20)]]
 
 

@@ -5,8 +5,8 @@ from scipy import stats
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.plots.sweep_plots import plot_against, plot_size_sensitivity
+from tiny import HOSTILE
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200]
 SWEPT = {0.1: [0.80, 0.84, 0.82], 0.3: [0.85, 0.86, 0.90], 1.0: [0.70, 0.75, 0.71]}
 METRIC = "test_balanced_accuracy"
 
@@ -98,7 +98,7 @@ def test_nothing_is_drawn_against_a_number_that_no_method_varies():
         plot_against(make_table({0.1: [0.8, 0.9]}), "alpha", METRIC)
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", HOSTILE[:4])
 def test_hostile_names_are_text(name):
     for figure in (
         plot_against(make_table(method=name, level=(name + "2", [0.5])), "alpha", METRIC),

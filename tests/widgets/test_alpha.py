@@ -12,9 +12,9 @@ from bmix_lite.distribution import class_probabilities
 from bmix_lite.pages.export import export_html
 from bmix_lite.widgets.alpha import LAMS, AlphaExplorer, compute_view
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME, precomputing
+from tiny import ATTACK
 
 COUNTS = [90, 9, 1]
-ATTACK = "<img src=x onerror=window.hit=1>"
 
 
 def shares(alpha):
