@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare tuned test lab voila package notebooks playground example pictures readme site bench lint clean
+.PHONY: install demo compare tuned test nightly lab voila package notebooks playground example pictures readme site bench lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -19,7 +19,9 @@ help:
 	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
 	@echo "make tuned      the same, each method with the best of three learning rates: build/tuned/<dataset>/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       all tests, notebooks included (15 to 25 minutes)"
+	@echo "make test       all tests, notebooks included (6 to 15 minutes)"
+	@echo "make lint       style, and whether README and guide say what the repository's data give"
+	@echo "make nightly    more of the same: kills at random moments, more cases (half an hour)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
 	@echo "make student    the exercises without their solutions, in build/student"
 	@echo "make playground train the networks of lesson 4 again: notebooks/playground.npz (a few minutes)"
@@ -45,9 +47,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install
 	$(PYTHON) -m bmix_lite demo
 
+# what one run in a night is enough for: every lesson's mutants, kills at random moments, more cases of what the tests do
+nightly: install
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m nightly
+	$(PYTHON) benchmarks/chaos.py --quick
+
 test: install
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --nbval notebooks
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 compare: install
 	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \
@@ -103,10 +110,12 @@ bench: install
 	test -d $(VENV)/lib/python*/site-packages/imblearn || $(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[bench]"
 	status=0; for name in loading samplers scale mixing training notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
 
+# style, and what README and guide say
 lint: install readme
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest -m prose tests/project
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

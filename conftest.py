@@ -1,4 +1,7 @@
-"""What nbval compares: everything but plotly's JSON, whose numbers a sister cell prints rounded."""
+"""What nbval compares, and which tests start first.
+
+nbval skips plotly's JSON: a sister cell prints its numbers, rounded.
+"""
 
 SKIPPED = ("application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-view+json")
 
@@ -6,3 +9,33 @@ SKIPPED = ("application/vnd.plotly.v1+json", "application/vnd.jupyter.widget-vie
 def pytest_collectstart(collector):
     if type(collector).__name__ == "IPyNbFile":
         collector.skip_compare += SKIPPED
+
+
+# the longest files, so that no worker begins one when the others have ended; tests of a file share
+# fixtures, and stay together in one worker (--dist loadfile --no-loadscope-reorder)
+LONGEST = (
+    "07_sweep.ipynb",
+    "09_your_data.ipynb",
+    "10_defects.ipynb",
+    "test_lab.py",
+    "test_pages.py",
+    "test_sweep_chaos.py",
+    "test_notebooks.py",
+    "test_demo.py",
+    "test_bccd.py",
+    "test_crash.py",
+    "plots/test_predictions.py",
+    "boundary/test_regions.py",
+    "test_models.py",
+    "test_distributed.py",
+    "test_pools.py",
+)
+
+
+def pytest_collection_modifyitems(items):
+    """The files of LONGEST before all others, in their order."""
+    items.sort(key=lambda item: _place(item.path.as_posix()))
+
+
+def _place(path):
+    return next((n for n, name in enumerate(LONGEST) if path.endswith(name)), len(LONGEST))

@@ -47,6 +47,15 @@ def only_one(lesson):
     return locked(lock, lesson, wait=900) if lesson in SWEEPS else contextlib.nullcontext()
 
 
+def printed(notebook):
+    """All that a reader of an executed notebook sees printed."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    return "".join(
+        output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        for output in outputs
+    )
+
+
 @pytest.fixture(scope="session")
 def shared():
     """The folder of reference data beside the repository; in CI its absence is a failure."""

@@ -42,6 +42,8 @@ FLAGS = [
 # with other tests
 PATIENCE = """const timeout = AbortSignal.timeout;
 AbortSignal.timeout = wait => timeout.call(AbortSignal, Math.max(wait, 60000));"""
+# of each lesson that has any: explorers and widgets whose controls move figures, as test_pages counts them
+EXPLORERS = {"01": 2, "02": 4, "03": 4, "04": 2, "06": 5, "09": 1}
 TALLEST = 16000  # pixels of a picture; Chromium draws no more than 16,384
 BORDER = 60  # pixels below the last cell
 
@@ -162,6 +164,14 @@ STATE = f"""() => {{
   }})).filter(cell => cell.code);
   return {{cells, kernel: lesson.sessionContext.session.kernel.status, ran: window.bmixRan ?? null}};
 }}"""
+# what the notebook in front is doing, without its outputs: asked ten times a second
+BUSY = f"""() => {{
+  const lesson = {LESSON};
+  const status = lesson?.content?.model?.cells?.length && lesson.sessionContext?.session?.kernel?.status;
+  if (!status) return null;
+  const cells = [...lesson.content.model.cells].filter(cell => cell.type === "code");
+  return {{kernel: status, ran: window.bmixRan ?? null, left: cells.filter(cell => !cell.executionCount).length}};
+}}"""
 # plots and widgets of all outputs are drawn: each widget has put something in the page, each figure its lines
 DRAWN = """() => {
   const outputs = [...document.querySelectorAll(".jp-Notebook .jp-OutputArea-output")];
@@ -224,6 +234,26 @@ VALUE = """control => control.closest(".widget-slider")?.querySelector(".widget-
   ?? (control.type === "checkbox" ? String(control.checked) : control.value ?? "")"""
 
 
+OPEN = """async path => {
+  await jupyterapp.commands.execute("docmanager:open", {path});
+}"""
+# not saved, and no question asked; sessions end by themselves, or not before the next notebook is there
+LEAVE = f"""async () => {{
+  const lesson = {LESSON};
+  lesson.context.model.dirty = false;
+  lesson.dispose();
+  const token = document.cookie.match(/_xsrf=([^;]*)/)?.[1] ?? "";
+  for (const kind of ["sessions", "kernels"])
+    for (const {{id}} of await (await fetch(`/api/${{kind}}`)).json())
+      await fetch(`/api/${{kind}}/${{id}}`, {{method: "DELETE", headers: {{"X-XSRFToken": token}}}});
+}}"""
+ROUND_TRIP = f"""async () => {{
+  const code = "pass";
+  await {LESSON}.sessionContext.session.kernel.requestExecute({{code, store_history: false}}).done;
+  for (const _ of [1, 2]) await new Promise(requestAnimationFrame);
+}}"""
+
+
 @dataclass(eq=False)
 class Control:
     """One control in an output: a slider's handle, a range, select, check box, player or button."""
@@ -278,7 +308,10 @@ class Control:
 
 
 class Lesson:
-    """A notebook in JupyterLab. `problems` collects page errors, console errors, and requests that would leave."""
+    """A notebook in a page of JupyterLab, one after another.
+
+    `problems` collects page errors, console errors, and requests that would leave, since the notebook was opened.
+    """
 
     def __init__(self, browser, served):
         address = self.address = served.address
@@ -303,17 +336,28 @@ class Lesson:
         )
         page.on("pageerror", lambda error: self.problems.append(str(error)))
 
-    def open(self, name, theme="light", width=1280):
-        """Open notebook `name` (without .ipynb) in a fresh workspace; returns when its kernel is ready."""
+    def open(self, name, width=1280):
+        """Open notebook `name` (without .ipynb); returns when its kernel is ready.
+
+        The first one of a page is opened in a fresh workspace, which takes seconds; the next one in the place of the
+        last, whose kernel ends.
+        """
         self.page.set_viewport_size({"width": width, "height": 900})
-        self.page.goto(f"{self.address}/lab/tree/{name}.ipynb?reset")
+        if self.page.url.startswith(self.address):
+            self.leave()
+            self.page.evaluate(OPEN, f"{name}.ipynb")
+        else:
+            self.page.goto(f"{self.address}/lab/tree/{name}.ipynb?reset")
         self.wait_for_kernel()
         self.page.evaluate(
             "jupyterapp.shell.collapseLeft()"
         )  # the list of files takes a third of a narrow window
-        if theme == "dark":
-            self.set_theme(theme)
         return self
+
+    def leave(self):
+        """Close the notebook in front without saving it, and end its kernel."""
+        self.page.evaluate(LEAVE)
+        self.problems.clear()
 
     def set_theme(self, theme):
         """light or dark."""
@@ -326,7 +370,7 @@ class Lesson:
     def wait_for_kernel(self, seconds=60):
         """Until the notebook in front has a kernel with nothing to do."""
         self.page.wait_for_function(
-            f"() => ({STATE})()?.kernel === 'idle'", timeout=seconds * 1000, polling=100
+            f"() => ({BUSY})()?.kernel === 'idle'", timeout=seconds * 1000, polling=100
         )
 
     def state(self):
@@ -341,29 +385,33 @@ class Lesson:
           jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.bmixRan = true; });
         }""")
 
+    def has_run(self):
+        """True once what was started has ended."""
+        return self.page.evaluate(f"({BUSY})()?.ran") is not None
+
     def run_all(
         self, seconds=400
     ):  # lesson 9 trains six networks, each in a kernel: a minute on two cores
         """Run All from cleared outputs until every code cell has run, the kernel is idle and all figures are drawn."""
+        from playwright.sync_api import TimeoutError as Late
+
         self.start_all()
-        end = time.monotonic() + seconds
-        while True:
-            state = self.state()
-            self.raise_errors(state)
-            if (
-                state["ran"]
-                and state["kernel"] == "idle"
-                and all(cell["count"] for cell in state["cells"])
-            ):
-                break
-            if time.monotonic() > end:
-                waiting = next(
-                    (cell["source"] for cell in state["cells"] if not cell["count"]), "(none)"
-                )
-                raise AssertionError(
-                    f"Run All took over {seconds} s; kernel {state['kernel']}, waiting for:\n{waiting}"
-                )
-            self.page.wait_for_timeout(100)
+        done = (
+            f"() => {{ const now = ({BUSY})(); return now?.ran && now.kernel === 'idle' && now; }}"
+        )
+        try:
+            now = self.page.wait_for_function(
+                done, timeout=seconds * 1000, polling=100
+            ).json_value()
+        except Late:
+            waiting = next(
+                (cell["source"] for cell in self.state()["cells"] if not cell["count"]), "(none)"
+            )
+            raise AssertionError(
+                f"Run All took over {seconds} s, waiting for:\n{waiting}"
+            ) from None
+        self.raise_errors()
+        assert now["left"] == 0, f"Run All left out {now['left']} cells"
         self.wait_until_drawn()
 
     def wait_until_drawn(self, seconds=60):
@@ -386,7 +434,7 @@ class Lesson:
 
     def wait_for_cell(self, place, seconds=60):
         """The outputs of a cell once what was started has ended and the kernel is idle."""
-        done = f"() => {{ const now = ({STATE})(); return now?.ran && now.kernel === 'idle'; }}"
+        done = f"() => {{ const now = ({BUSY})(); return now?.ran && now.kernel === 'idle'; }}"
         self.page.wait_for_function(done, timeout=seconds * 1000, polling=100)
         return next(cell["outputs"] for cell in self.state()["cells"] if cell["place"] == place)
 
@@ -403,6 +451,10 @@ class Lesson:
         }}""",
             code,
         )
+
+    def round_trip(self):
+        """Until the kernel has answered all that the page had told it, and the page has drawn the answer."""
+        self.page.evaluate(ROUND_TRIP)
 
     def interrupt(self):
         """What the stop button does."""
@@ -469,10 +521,5 @@ class Lesson:
 
     def shutdown(self):
         """End all kernels and sessions and leave the page."""
-        self.page.evaluate("""async () => {
-          const token = document.cookie.match(/_xsrf=([^;]*)/)?.[1] ?? "";
-          for (const kind of ["sessions", "kernels"])
-            for (const {id} of await (await fetch(`/api/${kind}`)).json())
-              await fetch(`/api/${kind}/${id}`, {method: "DELETE", headers: {"X-XSRFToken": token}});
-        }""")
+        self.leave()
         self.page.close()

@@ -8,7 +8,7 @@ import numpy as np
 
 from bmix_lite.data.imageset import SPLITS, ImageSet
 
-HOSTILE = (
+HOSTILE_TEXTS = (
     "<img src=x onerror=alert(1)>",
     "</td></table><script>alert(1)</script>",
     "\"' & &amp;",
@@ -16,6 +16,9 @@ HOSTILE = (
     "{0} %s $x$",
     "naïve 糖尿病",
 )
+# class names that a page, plotly or a table could take for something else than words
+HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
+ATTACK = "<img src=x onerror=window.hit=1>"  # where a browser can tell whether it ran
 
 
 def make(labels=(0, 1, 0, 1), **fields):
@@ -23,6 +26,13 @@ def make(labels=(0, 1, 0, 1), **fields):
     images = np.random.default_rng(0).integers(0, 256, (n, 4, 2, 3), dtype=np.uint8)
     names = [f"class {j}" for j in range(max(labels) + 1)]
     return ImageSet(**dict(images=images, labels=np.array(labels), class_names=names) | fields)
+
+
+def choose(data, kept):
+    """The images of a set that the (N,) mask `kept` is true for, not yet split."""
+    fields = {name: getattr(data, name) for name in ("images", "labels", "groups", "ids")}
+    chosen = {name: values[kept] for name, values in fields.items() if values is not None}
+    return ImageSet(class_names=data.class_names, **chosen)
 
 
 def parts_of(data, values):

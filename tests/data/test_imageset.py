@@ -5,7 +5,7 @@ import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.data.imageset import SPLITS
-from tiny import HOSTILE, make, read_rows
+from tiny import HOSTILE_TEXTS, make, read_rows
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -126,14 +126,14 @@ def test_without_a_split_a_notebook_shows_all_images():
 
 
 def test_names_are_text_in_every_view_never_markup_nor_lines():
-    labels = np.arange(len(HOSTILE))
-    data = make(labels, class_names=HOSTILE, name=HOSTILE[1] + HOSTILE[3])
+    labels = np.arange(len(HOSTILE_TEXTS))
+    data = make(labels, class_names=HOSTILE_TEXTS, name=HOSTILE_TEXTS[1] + HOSTILE_TEXTS[3])
     page = data._repr_html_()
     assert "\n" not in repr(data)
     assert "<img" not in page
     assert "<script" not in page
     shown = set(read_rows(page))
-    assert {name.replace("\n", "\\n") for name in HOSTILE} < shown
+    assert {name.replace("\n", "\\n") for name in HOSTILE_TEXTS} < shown
 
 
 def test_a_thousand_classes_do_not_fill_a_notebook():

@@ -163,13 +163,14 @@ def make_real(shared, name, order=None):
     return ImageSet(images, labels, range(labels.max() + 1), groups=groups, ids=ids, folds=folds)
 
 
+@pytest.mark.parametrize("seeds", [range(3), pytest.param(range(3, 20), marks=pytest.mark.nightly)])
 @pytest.mark.parametrize(
     ("name", "images", "groups"), [("eyepacs", 35126, 17563), ("ham10000", 10015, 7470)]
 )
-def test_no_patient_and_no_lesion_is_ever_apart(shared, name, images, groups):
+def test_no_patient_and_no_lesion_is_ever_apart(shared, name, images, groups, seeds):
     data = make_real(shared, name)
     assert (len(data.labels), len(set(data.groups))) == (images, groups)
-    for seed in range(20):
+    for seed in seeds:
         for fold in range(5) if seed == 0 else [seed % 5]:
             sides = parts_of(assign_split(data, fold=fold, seed=seed), data.groups)
             assert sum(map(len, sides)) == len(set.union(*sides)) == groups

@@ -14,7 +14,6 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.course.published import read_published
 from bmix_lite.data.datasets import load
 from bmix_lite.data.known_counts import KNOWN, read_counts
-from bmix_lite.data.prepared import read_about
 from clinic import draw
 from common.sources import File, Source, compare, fetch_files, find_one, run
 from conftest import ROOT
@@ -52,21 +51,6 @@ def test_files_are_fetched_over_https_only(name):
     text = (ROOT / "data_scripts" / f"{name}.py").read_text()
     assert "http://" not in text
     assert "https://" in text
-
-
-def test_bccd_is_prepared_from_the_real_files_and_runs_again_at_once(shared, tmp_path):
-    arguments = ("--from", shared / "data/bccd", "--out", tmp_path / "bccd", "--size", 16)
-    for _ in range(2):
-        done = call("get_bccd", *arguments)
-        assert done.returncode == 0, done.stderr
-    assert "licence  MIT" in done.stdout
-    assert "4886 of 4888 images prepared" in done.stdout
-    data = load(tmp_path / "bccd", fold=1)
-    assert data.images.shape == (4886, 16, 16, 3)
-    assert data.class_names == ("RBC", "WBC", "Platelets")
-    assert np.bincount(data.labels).tolist() == [4155 - 2, 372, 361]
-    assert len(set(data.groups)) == 364
-    assert read_about(tmp_path / "bccd")["licence"] == "MIT"
 
 
 @pytest.mark.parametrize("name", ["eyepacs", "isic2018:ham10000", "hyper_kvasir"])

@@ -10,7 +10,7 @@ import pytest
 from bmix_lite.data.datasets import load
 from bmix_lite.distribution import mixed_class_probabilities
 from conftest import ROOT, only_one, share_runs
-from lab import LESSON, Lesson, open_browser, serve_lab
+from lab import EXPLORERS, LESSON, Lesson, open_browser, serve_lab
 
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 PICTURES = ROOT / "build" / "screenshots"
@@ -41,39 +41,34 @@ def browser(chromium):
         yield browser
 
 
+@pytest.fixture(scope="module")
+def window(browser, served):
+    """One page, in which the lessons are opened one after another."""
+    window = Lesson(browser, served)
+    yield window
+    window.shutdown()
+
+
 @pytest.fixture(scope="module", params=NAMES)
-def lesson(browser, served, request):
-    """A lesson after Run All; each is run once for all tests that look at it."""
-    lesson = Lesson(browser, served)
+def lesson(window, request):
+    """A lesson once for all tests that look at it: with controls after Run All, without as it is committed."""
+    lesson = window.open(request.param)
     lesson.name = request.param
-    try:
+    if EXPLORERS.get(request.param[:2]):
         with only_one(request.param):
-            lesson.open(request.param).run_all()
-        yield lesson
-    finally:
-        lesson.shutdown()
-
-
-@pytest.fixture
-def page_of(browser, served):
-    """A function that opens another notebook in a page of its own."""
-    opened = []
-
-    def open_lesson(name):
-        opened.append(Lesson(browser, served))
-        return opened[-1].open(name)
-
-    yield open_lesson
-    for lesson in opened:
-        assert lesson.problems == []
-        lesson.shutdown()
+            lesson.run_all()
+    else:
+        lesson.wait_until_drawn()
+    return lesson
 
 
 def move(control, key):
     """Press `key` until the figures change, at most STEPS times; whether they did."""
     for _ in range(STEPS):
-        before = control.shown()
+        before, value = control.shown(), control.value()
         control.press(key)
+        if control.kind == "select" and control.value() == value:
+            return False  # the list ends here
         if control.changes(before, 1):
             return True
     return False
@@ -86,7 +81,7 @@ def check_calm(lesson):
     assert lesson.problems == []
 
 
-def test_run_all_ends_without_an_error_or_a_request_to_another_machine(lesson):
+def test_a_lesson_shows_all_without_an_error_or_a_request_to_another_machine(lesson):
     check_calm(lesson)
     lesson.screenshot(PICTURES / f"{lesson.name}-light-1280.png")
 
@@ -101,7 +96,7 @@ def test_every_control_moves_its_figure_by_keyboard(lesson):
     for control in sorted(find_movers(lesson), key=lambda control: control.kind == "button"):
         what = f"{control.kind} {control.label!r} of cell {control.cell}"
         if control.kind == "play":
-            check_player(control)
+            check_player(lesson, control)
         else:
             moved = move(control, FORTH[control.kind]) or move(
                 control, BACK.get(control.kind, FORTH[control.kind])
@@ -110,23 +105,25 @@ def test_every_control_moves_its_figure_by_keyboard(lesson):
         check_calm(lesson)
 
 
-def check_player(control):
+def check_player(lesson, control):
     play, stop = control.handle.query_selector_all("button")[:2]
     before = control.shown()
     play.press("Space")
     assert control.changes(before, 10), "the player does not play"
     play.press("Space")
-    settle(control)
+    settle(lesson, control)
     stop.press("Space")
     assert control.changes(control.shown(), 2) or control.shown() == before, (
         "the player does not go back"
     )
 
 
-def settle(control):
-    """Wait until the figures stay as they are for half a second, which is five redraws."""
-    while control.changes(control.shown(), 0.5):
-        pass
+def settle(lesson, control):
+    """Wait until the figures stay as they are while the kernel answers twice: a second message waits for the first."""
+    before = None
+    while before != (before := control.shown()):
+        lesson.round_trip()
+        lesson.round_trip()
 
 
 def test_every_slider_moves_its_figure_by_mouse(lesson):
@@ -135,13 +132,13 @@ def test_every_slider_moves_its_figure_by_mouse(lesson):
             continue
         what = f"{control.kind} {control.label!r} of cell {control.cell}"
         control.drag(0)  # wherever the keys had left it
-        settle(control)
+        settle(lesson, control)
         for share in (0.35, 0.7):
             before, value = control.shown(), control.value()
             control.drag(share)
             assert control.value() != value, f"the mouse does not move the {what}"
             assert control.changes(before, 5), f"the mouse does not move the figure of the {what}"
-        settle(control)
+        settle(lesson, control)
         check_calm(lesson)
 
 
@@ -325,14 +322,14 @@ def test_fifty_quick_presses_settle_on_the_last_value(lesson, counts):
         control.handle.focus()
         for key in ["ArrowRight"] * 50 + ["ArrowLeft"] * 7:
             lesson.page.keyboard.press(key)
-        settle(control)
+        settle(lesson, control)
         check_closed_form(control, other, counts)
         assert first < float(read_alpha(control)) == pytest.approx(2 - 7 * 0.05, abs=1e-9)
         check_calm(lesson)
 
 
-def test_an_interrupted_training_goes_on_from_its_checkpoint(served, page_of):
-    epochs = 100
+def test_an_interrupted_training_goes_on_from_its_checkpoint(served, window):
+    epochs = 40
     path = served.notebooks / "interrupted.ipynb"
     notebook = nbformat.read(served.notebooks / "05_train.ipynb", as_version=4)
     for cell in notebook.cells:
@@ -347,10 +344,10 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(served, page_of):
     runs = served.notebooks.parent / "build" / "runs" / "by_hand"
     before = {*runs.glob("*/checkpoint.pt")}
 
-    lesson = page_of("interrupted")
+    lesson = window.open("interrupted")
     lesson.start_all()
     while not {*runs.glob("*/checkpoint.pt")} - before:  # the first epochs are on disk
-        assert lesson.state()["ran"] is None, "training ended without a checkpoint"
+        assert not lesson.has_run(), "training ended without a checkpoint"
         lesson.page.wait_for_timeout(20)
     lesson.interrupt()
     outputs = lesson.wait_for_cell(loop)
@@ -367,7 +364,17 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(served, page_of):
     assert (
         json.loads(lesson.ask("json.dumps(history[0])")) == first
     )  # its seconds too: it was read, not trained again
-    assert lesson.errors() == []
+    check_calm(lesson)
+
+
+# [command, path] of what a click on each link to a file asks JupyterLab to do, without doing it
+ASKED = """() => {
+  const commands = jupyterapp.commands, execute = commands.execute, asked = new Map();
+  commands.execute = async (id, {path}) => { asked.set(path, [id, path]); };
+  for (const link of document.querySelectorAll(".jp-Notebook .jp-RenderedMarkdown a[href*='/files/']")) link.click();
+  commands.execute = execute;
+  return [...asked.values()];
+}"""
 
 
 def test_make_lab_opens_on_the_first_lesson_and_its_links_lead_to_the_others(browser, served):
@@ -383,7 +390,8 @@ def test_make_lab_opens_on_the_first_lesson_and_its_links_lead_to_the_others(bro
     targets = list(dict.fromkeys(re.findall(r"\]\(([^)#:]+)\)", source)))
     assert targets
     assert not [target for target in targets if not (served.notebooks / target).exists()]
-    for target in targets:
+    assert page.evaluate(ASKED) == [["rendermime:handle-local-link", target] for target in targets]
+    for target in (targets[0], targets[-1]):  # what one link does the others do
         page.evaluate(
             f"target => {links}.find(link => link.pathname.endsWith('/' + target)).click()", target
         )

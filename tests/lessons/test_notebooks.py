@@ -8,14 +8,14 @@ import sys
 import nbformat
 import papermill
 import pytest
+from nbformat.v4 import new_code_cell, new_notebook
 
-from bmix_lite.base.ipynb import QUIET
-from bmix_lite.preparation.report import read_report
+from bmix_lite.base.ipynb import QUIET, run_notebook
 from bmix_lite.recipe import Recipe
 from bmix_lite.sweeps.parameters import read_parameters
 from bmix_lite.widgets.explore import PLOTLY_MIME
-from clinic import make_folder, plant
-from conftest import ROOT, only_one, share_runs
+from clinic import make_folder
+from conftest import ROOT, only_one, printed, share_runs
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
@@ -148,14 +148,6 @@ def run_own_data(folder, parameters):
     return papermill.execute_notebook(OWN_DATA, folder / "out.ipynb", parameters, **settings)
 
 
-def printed(notebook):
-    outputs = [output for cell in code_cells(notebook) for output in cell.outputs]
-    return "".join(
-        output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
-        for output in outputs
-    )
-
-
 OWN_DATA = ROOT / "notebooks/09_your_data.ipynb"
 QUICK = {
     "size": 8,
@@ -164,29 +156,6 @@ QUICK = {
     "train_notebook": str(ROOT / "notebooks/05_train.ipynb"),
 }
 QUICK |= {"own": str(ROOT / "notebooks/own_method.py")}
-
-
-def test_the_lesson_on_your_data_takes_a_faulty_table_and_names_no_file_and_no_patient(tmp_path):
-    table, _ = plant(tmp_path)
-    given = {
-        "source": str(table),
-        "images": str(tmp_path / "images"),
-        "path": "path",
-        "label": "label",
-    }
-    given |= {"group": "patient", "split": "split", "folder": str(tmp_path / "made")}
-    done = run_own_data(tmp_path, QUICK | given)
-    words = printed(done)
-    assert "complete runs: 3 of 3" in words
-    assert re.search(r"^bad +leak +1 ", words, re.M)
-    report = read_report(tmp_path / "made/checked_8")
-    assert f"images listed: {report.listed}  without fault: {report.left}" in words
-    names = [name for fault in report.faults for name in fault["images"]]
-    assert len(names) > 20
-    everything = "".join(str(cell.outputs) for cell in code_cells(done))
-    assert [
-        name for name in {*names, "p12"} if re.search(rf"\b{re.escape(name)}\b", everything)
-    ] == []
 
 
 def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without_patients(tmp_path):
@@ -231,7 +200,93 @@ MUTANTS = {
 }
 
 
+IN_EACH_RUN = ("03_mixing", "08_published")  # every lesson's mutants by make nightly
+
+
 @pytest.mark.parametrize("lesson", MUTANTS)
+def test_what_a_lesson_states_stands_where_nbval_compares_it(lesson):
+    cells = code_cells(nbformat.read(ROOT / f"notebooks/{lesson}.ipynb", as_version=4))
+    compared = [
+        output
+        for cell in cells
+        if "nbval-ignore-output" not in tags(cell)
+        for output in cell.outputs
+    ]
+    texts = [cell.source for cell in cells] + [output.get("text", "") for output in compared]
+    texts += [output.get("data", {}).get("text/plain", "") for output in compared]
+    assert [stated for stated in MUTANTS[lesson] if not any(stated in text for text in texts)] == []
+
+
+def run_nbval(notebook):
+    """What nbval says of a notebook that lies alone in its folder."""
+    (notebook.parent / "conftest.py").write_text((ROOT / "conftest.py").read_text())
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--nbval",
+        notebook.name,
+    ]
+    # what was not changed must pass with another number of threads than that of `make test`, too
+    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    return subprocess.run(
+        command, cwd=notebook.parent, env=one_thread, capture_output=True, text=True
+    )
+
+
+TOY = (
+    "from IPython.display import HTML, display\nimport plotly.graph_objects as go\nshares = [0.25, 0.75]",
+    "print('rare', shares[0])",
+    "sum(shares)",
+    "HTML(f'<b>{shares[1]}</b>')",
+    "assert shares[0] < shares[1]",
+    "display(go.Figure(go.Bar(y=shares)))",
+    "print(shares)",
+)
+FOUND = {  # of the toy
+    "a printed number": ("rare 0.25", "rare 0.26"),
+    "a number of a result": ('"1.0"', '"1.1"'),
+    "a number of a table": ("<b>0.75</b>", "<b>0.76</b>"),
+    "a formula that is printed": ("print(shares)", "print(shares[::-1])"),
+    "a formula that is checked": ("shares[0] < shares[1]", "shares[1] < shares[0]"),
+}
+
+
+@pytest.fixture(scope="module")
+def toy(tmp_path_factory):
+    """A notebook of each kind of output, executed."""
+    path = tmp_path_factory.mktemp("toy") / "toy.ipynb"
+    nbformat.write(new_notebook(cells=[*map(new_code_cell, TOY)]), path)
+    nbformat.write(run_notebook(path), path)
+    return path
+
+
+def test_nbval_notices_a_change_of_each_kind_and_no_other(toy, tmp_path):
+    text = toy.read_text()
+    for name, (stated, mutant) in FOUND.items():
+        assert text.count(stated) == 1, name
+        text = text.replace(stated, mutant)
+    cells = nbformat.reads(text, as_version=4).cells
+    cells[5].outputs[0].data[PLOTLY_MIME][
+        "data"
+    ] = []  # a sister cell prints the numbers of a figure
+    nbformat.write(new_notebook(cells=cells), tmp_path / "mutant.ipynb")
+    result = run_nbval(tmp_path / "mutant.ipynb")
+    assert f"{len(FOUND)} failed, {len(TOY) - len(FOUND)} passed" in result.stdout, result.stdout[
+        -3000:
+    ]
+
+
+@pytest.mark.parametrize(
+    "lesson",
+    [
+        pytest.param(name, marks=[] if name in IN_EACH_RUN else pytest.mark.nightly)
+        for name in MUTANTS
+    ],
+)
 def test_nbval_notices_each_change_of_a_lesson(lesson, tmp_path):
     source = (ROOT / f"notebooks/{lesson}.ipynb").read_text()
     intact = nbformat.reads(source, as_version=4).cells
@@ -246,7 +301,6 @@ def test_nbval_notices_each_change_of_a_lesson(lesson, tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     share_runs(tmp_path)
-    (folder / "conftest.py").write_text((ROOT / "conftest.py").read_text())
     for name in (
         "playground.npz",
         "example_runs",
@@ -255,19 +309,7 @@ def test_nbval_notices_each_change_of_a_lesson(lesson, tmp_path):
     ):  # what the lessons read
         (folder / name).symlink_to(ROOT / "notebooks" / name)
     nbformat.write(changed, folder / "mutant.ipynb")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--nbval",
-        "mutant.ipynb",
-    ]
-    # what was not changed must pass with another number of threads than that of `make test`, too
-    one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with only_one(lesson):
-        result = subprocess.run(command, cwd=folder, env=one_thread, capture_output=True, text=True)
+        result = run_nbval(folder / "mutant.ipynb")
     assert result.returncode == 1, result.stdout[-2000:]
     assert f"{len(MUTANTS[lesson])} failed" in result.stdout, result.stdout[-2000:]

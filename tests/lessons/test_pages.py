@@ -1,6 +1,7 @@
 """Every lesson run by papermill with another setting, and its page opened without kernel and network: controls move."""
 
 import ast
+import re
 
 import papermill
 import pytest
@@ -8,8 +9,11 @@ import pytest
 from axe import check_page
 from bmix_lite.base.ipynb import QUIET, read_notebook
 from bmix_lite.pages.export import export_html
+from bmix_lite.preparation.report import read_report
 from bmix_lite.widgets.explore import precomputing
-from conftest import ROOT, SWEEPS, only_one, open_watched
+from clinic import plant
+from conftest import ROOT, SWEEPS, only_one, open_watched, printed
+from lab import EXPLORERS
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
 MOST_BYTES = 1_000_000  # besides plotly, which all pages share
@@ -19,6 +23,7 @@ SHOWN = """place => {
   const data = plots.map(plot => JSON.stringify([plot.data, plot.layout.title?.text, plot.layout.shapes]));
   return [...data, ...[...place.querySelectorAll("svg:not(.main-svg)")].map(svg => svg.outerHTML)].join();
 }"""
+VALUE = "control => control.type === 'checkbox' ? control.checked : control.value"
 KEYS = {
     "range": ("ArrowRight", "ArrowLeft"),
     "checkbox": ("Space",),
@@ -41,7 +46,16 @@ SETTINGS = {
         "metric": "mcc",
     },  # of runs that the lesson's committed setting trains
     "08": {"chosen": "balanced_mixup, alpha 0.1"},
-    "09": {"alpha": 0.4, "epochs": 1, "seeds": 1, "size": 8},
+    "09": {
+        "alpha": 0.4,
+        "epochs": 1,
+        "seeds": 1,
+        "size": 8,
+        "path": "path",
+        "label": "label",
+        "group": "patient",
+    }
+    | {"split": "split"},
     "10": {"seed": 1, "epochs": 10, "batch_size": 32},
     "11": {"alpha": 0.4},
 }
@@ -53,7 +67,9 @@ PLACES = {
     "06": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
     "07": lambda made: {"folder": str(ROOT / "build" / SWEEPS["07_sweep"])} | TRAINED,
     "09": lambda made: (
-        {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")} | TRAINED
+        {"source": str(made.parent / "labels.csv"), "images": str(made.parent / "images")}
+        | {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")}
+        | TRAINED
     ),
     "10": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
 }
@@ -65,6 +81,8 @@ def path(tmp_path_factory, request):
     folder, number = tmp_path_factory.mktemp(request.param), request.param[:2]
     parameters = SETTINGS[number] | PLACES.get(number, lambda made: {})(folder / "made")
     done = folder / f"{request.param}.ipynb"
+    if number == "09":
+        plant(folder)  # a table of a clinic, with faults
     settings = {"progress_bar": False, "extra_arguments": QUIET}
     with precomputing(), only_one(request.param):
         papermill.execute_notebook(
@@ -86,6 +104,22 @@ def test_papermill_ran_every_cell_with_the_setting_that_was_asked_for(path):
     body = [line for cell in injected for line in ast.parse(cell.source).body]
     values = {line.targets[0].id: ast.literal_eval(line.value) for line in body}
     assert values == asked
+
+
+@pytest.mark.parametrize("path", ["09_your_data"], indirect=True, scope="module")
+def test_the_lesson_on_your_data_tells_of_every_fault_and_names_no_file_and_no_patient(path):
+    done = read_notebook(path.with_suffix(".ipynb"))
+    words = printed(done)
+    assert "complete runs: 3 of 3" in words
+    assert re.search(r"^bad +leak +1 ", words, re.M)
+    report = read_report(path.parent / "made/checked_8")
+    assert f"images listed: {report.listed}  without fault: {report.left}" in words
+    names = [name for fault in report.faults for name in fault["images"]]
+    assert len(names) > 20
+    everything = "".join(str(cell.outputs) for cell in done.cells if cell.cell_type == "code")
+    assert [
+        name for name in {*names, "p12"} if re.search(rf"\b{re.escape(name)}\b", everything)
+    ] == []
 
 
 @pytest.fixture(scope="module")
@@ -129,9 +163,7 @@ def changes(page, place, before):
 def test_the_page_is_small_and_complete(path, page):
     assert path.stat().st_size < MOST_BYTES
     found = page.locator(".explorer, .module").count()
-    assert found == {"00": 0, "01": 2, "02": 4, "03": 4, "04": 2, "05": 0, "06": 5, "09": 1}.get(
-        path.stem[:2], 0
-    )
+    assert found == EXPLORERS.get(path.stem[:2], 0)
     assert "$" not in page.locator(".jp-MarkdownOutput").first.inner_text()
     page.screenshot(
         path=ROOT / "build" / "screenshots" / f"{path.stem}-page-1280.png", full_page=True
@@ -144,9 +176,9 @@ def test_every_control_moves_its_figures_by_keyboard(page):
         kind = control.evaluate("control => control.type")
         moved = False
         for key in KEYS[kind] * 3:
-            before = place.evaluate(SHOWN)
+            before, value = place.evaluate(SHOWN), control.evaluate(VALUE)
             control.press(key)
-            moved = changes(page, place, before)
+            moved = control.evaluate(VALUE) != value and changes(page, place, before)
             if moved:
                 break
         assert moved, control.evaluate("control => control.parentElement.innerText")

@@ -15,8 +15,8 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.pages.export import WIDGET_MIME, export_html, math_to_mathml
 from bmix_lite.plots.mixing import plot_class_shares
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME, explore, precomputing
+from tiny import ATTACK
 
-ATTACK = "<img src=x onerror=window.hit=1>"
 NAMES = [ATTACK, "$a_$", "糖尿病", "</script><script>window.hit=1</script>", "", "same", "same"]
 COUNTS = [500, 200, 100, 50, 20, 10, 5]
 CODE = "price = '$5 and $6'  # a < b"

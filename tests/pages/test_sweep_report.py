@@ -19,8 +19,8 @@ from bmix_lite.runs.folder import make_run_id, open_run, save_run
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.sweeps.plans import SWEEP
 from conftest import ROOT
+from tiny import ATTACK
 
-ATTACK = "<img src=x onerror=window.hit=1>"
 EACH = 100  # test images a class, so that scores are whole hundredths
 NOTEBOOK = "a" * 64
 # lines that the name of each method takes

@@ -12,8 +12,7 @@ from bmix_lite.course.simulate import draw_mixed_images
 from bmix_lite.data.datasets import load
 from bmix_lite.plots.images import make_mosaic, plot_gallery, plot_mixed_strip, plot_pair
 from examples import make_images
-
-HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
+from tiny import HOSTILE
 
 
 def read_picture(uri):

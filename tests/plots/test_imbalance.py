@@ -10,8 +10,7 @@ from bmix_lite.plots.imbalance import (
     plot_lorenz,
     two_class_matrix,
 )
-
-HOSTILE = ["<img src=x onerror=1>", "$a_$", "糖尿病", "", "same", "same", "x" * 200]
+from tiny import HOSTILE
 
 
 def test_bars_are_the_counts_on_a_log_scale_and_every_class_has_its_name_as_text():

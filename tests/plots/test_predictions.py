@@ -16,8 +16,8 @@ from bmix_lite.data.imageset import ImageSet
 from bmix_lite.metrics import per_class_auc
 from bmix_lite.plots.predictions import plot_cell, plot_cell_matrix, plot_roc
 from bmix_lite.runs.reading import read_runs
+from tiny import HOSTILE
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
 CLASSES = [HOSTILE, ["no", "yes"], [f"grade {j}" for j in range(20)]]
 
 

@@ -15,8 +15,8 @@ from bmix_lite.plots.runs import (
     plot_metric_dots,
     plot_recall_by_size,
 )
+from tiny import HOSTILE
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "糖尿病", "x" * 200, "", "same", "same"]
 CLASSES = [HOSTILE, ["no", "yes"], [f"grade {j}" for j in range(20)]]
 HISTORY = [
     {

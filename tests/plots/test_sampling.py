@@ -5,17 +5,17 @@ from scipy.stats import binom
 from bmix_lite.course.simulate import simulate_draws
 from bmix_lite.distribution import expected_distinct
 from bmix_lite.plots.sampling import plot_epoch, plot_progressive, plot_repeats
+from tiny import HOSTILE
 
 COUNTS = np.array([90, 9, 1])
 LABELS = np.repeat([0, 1, 2], COUNTS)
-HOSTILE = ["<img src=x onerror=1>", "$a_$", "糖尿病"]
 
 
 @pytest.mark.parametrize("q", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("replacement", [True, False])
 def test_bars_of_an_epoch_are_the_closed_forms_and_crosses_what_was_drawn(q, replacement):
     drawn = simulate_draws(LABELS, q, seed=0, epochs=5, replacement=replacement or q != 0)
-    figure = plot_epoch(COUNTS, q, HOSTILE, replacement=replacement, drawn=drawn, labels=LABELS)
+    figure = plot_epoch(COUNTS, q, HOSTILE[:3], replacement=replacement, drawn=drawn, labels=LABELS)
     shares = COUNTS**q / (COUNTS**q).sum()
     assert np.asarray(figure.data[0].y) == pytest.approx(100 * shares / COUNTS)
     seen = (
@@ -41,7 +41,7 @@ def test_the_axis_of_draws_holds_every_bar_whole():
 
 
 def test_class_names_are_text_and_all_are_there():
-    ticks = plot_epoch(COUNTS, 0.0, HOSTILE).layout.xaxis.ticktext
+    ticks = plot_epoch(COUNTS, 0.0, HOSTILE[:3]).layout.xaxis.ticktext
     assert len(ticks) == 3
     assert not any("<img" in tick or "$" in tick for tick in ticks)
 
@@ -75,7 +75,7 @@ def test_drawn_repeats_scatter_around_the_bars():
 
 @pytest.mark.parametrize(("epoch", "expected"), [(1, [0.9, 0.09, 0.01]), (3, [1 / 3] * 3)])
 def test_progressive_sampling_begins_with_the_data_and_ends_balanced(epoch, expected):
-    figure = plot_progressive(COUNTS, epoch, 3, HOSTILE)
+    figure = plot_progressive(COUNTS, epoch, 3, HOSTILE[:3])
     assert np.asarray(figure.data[0].y) == pytest.approx(expected)
     assert np.asarray(figure.data[1].y) == pytest.approx([0.9, 0.09, 0.01])
     assert np.asarray(figure.data[2].y) == pytest.approx([1 / 3] * 3)

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from bmix_lite.plots import theme
 from bmix_lite.plots.theme import MANY, as_text, dress, make_figure, name_classes, stand_names
+from tiny import HOSTILE
 
-HOSTILE = ["<img src=x onerror=alert(1)>", "$a_$", "a^2\\%_{b}", "糖尿病", "&lt;b&gt;", "%{x}"]
+TEXTS = [*HOSTILE[:3], "a^2\\%_{b}", "&lt;b&gt;", "%{x}"]
 
 
 def luminance(colour):
@@ -29,7 +30,7 @@ def test_every_colour_has_its_own_second_cue():
         assert len(set(marks)) == len(marks) == 5
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", TEXTS)
 def test_a_hostile_name_is_neither_markup_nor_formula_but_reads_as_given(name):
     shown = as_text(name)
     assert not set(shown) & set("<>$")

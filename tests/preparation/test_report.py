@@ -6,7 +6,7 @@ import pytest
 from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.faults import KINDS
 from bmix_lite.preparation.report import Report, read_report, save_report
-from tiny import HOSTILE, read_rows
+from tiny import HOSTILE_TEXTS, read_rows
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -42,13 +42,13 @@ def test_a_report_without_faults_or_classes_is_shown_too():
 
 
 def test_names_are_text_in_every_view_never_markup_nor_lines():
-    classes = dict.fromkeys(HOSTILE, (2, 1))
-    report = replace(REPORT, classes=classes, source=HOSTILE[1] + HOSTILE[3])
+    classes = dict.fromkeys(HOSTILE_TEXTS, (2, 1))
+    report = replace(REPORT, classes=classes, source=HOSTILE_TEXTS[1] + HOSTILE_TEXTS[3])
     page = report._repr_html_()
     assert "\n" not in repr(report)
     assert "<img" not in page
     assert "<script" not in page
-    assert {name.replace("\n", "\\n") for name in HOSTILE} < set(read_rows(page))
+    assert {name.replace("\n", "\\n") for name in HOSTILE_TEXTS} < set(read_rows(page))
 
 
 def test_a_report_comes_back_from_its_folder_and_shows_the_same(tmp_path):

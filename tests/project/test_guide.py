@@ -8,6 +8,7 @@ import pytest
 from bmix_lite.course.exercises.check import CHECKS
 from conftest import ROOT
 
+pytestmark = pytest.mark.prose
 FOLDER = ROOT / "notebooks"
 GUIDE = (FOLDER / "README.md").read_text()
 ANSWERS = dict(re.findall(r"^\| (00|\d+\.\d+) \| (.*) \|$", GUIDE, re.M))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 
+import pytest
 import yaml
 from packaging.requirements import Requirement
 
@@ -45,6 +46,7 @@ def test_constraints_pin_every_dependency_exactly_and_within_its_range():
         assert item.specifier.contains(pins[item.name]), item
 
 
+@pytest.mark.prose
 def test_every_make_target_that_the_readme_names_exists():
     makefile, readme = (ROOT / "Makefile").read_text(), (ROOT / "README.md").read_text()
     named = set(
@@ -80,10 +82,6 @@ def test_no_source_evaluates_text_or_unpickles():
     assert [line for line in found.stdout.splitlines() if ".eval()" not in line] == []
 
 
-def test_the_readme_shows_the_results_of_the_runs_that_come_with_the_notebooks():
-    subprocess.run([sys.executable, ROOT / ".ci/pictures.py", "--check"], check=True)
-
-
 def check_readme(text, tmp_path):
     """What .ci/readme.py says of a README."""
     (tmp_path / "README.md").write_text(text)
@@ -93,10 +91,7 @@ def check_readme(text, tmp_path):
     return done.stderr.splitlines()
 
 
-def test_every_number_in_the_readme_is_given_by_the_data_by_a_clock_or_is_a_name(tmp_path):
-    assert check_readme((ROOT / "README.md").read_text(), tmp_path) == []
-
-
+@pytest.mark.prose
 def test_a_false_a_new_and_a_lost_number_in_the_readme_are_found(tmp_path):
     text = (ROOT / "README.md").read_text()
     for true, false in {
@@ -122,6 +117,7 @@ def test_a_false_a_new_and_a_lost_number_in_the_readme_are_found(tmp_path):
     assert faults[-1].endswith("lines, more than 120")
 
 
+@pytest.mark.prose
 def test_the_map_in_the_readme_shows_a_picture_of_every_lesson():
     shown = re.findall(
         r'<img src="(notebooks/pictures/\w+\.png)"', (ROOT / "README.md").read_text()
@@ -131,6 +127,7 @@ def test_the_map_in_the_readme_shows_a_picture_of_every_lesson():
     assert all((ROOT / path).stat().st_size < 30_000 for path in shown)
 
 
+@pytest.mark.prose
 def test_the_readme_tells_of_every_dataset_what_it_costs_and_how_it_is_got():
     readme = (ROOT / "README.md").read_text()
     lines = [

@@ -1,13 +1,15 @@
-"""kill -9 at random moments: the files end up the same, and code that forgets is found out."""
+"""kill -9 in every stage: the files end up the same, and code that forgets is found out."""
 
 import hashlib
 import multiprocessing
 import os
 import random
+import signal
 import time
 from collections import Counter
 from dataclasses import replace
 from itertools import count
+from threading import Timer
 
 import numpy as np
 import pandas as pd
@@ -46,13 +48,21 @@ def make_images():
     return replace(data, labels=np.where(data.split == "train", data.labels, (data.labels + 1) % 3))
 
 
-def train_in_folder(folder, stage, mutant):
-    """The process that is killed: one run to its end, from where it was; `stage` says how far."""
+def train_in_folder(folder, stage, mutant, aim=None):
+    """The process that is killed: one run to its end, from where it was; `stage` says how far.
+
+    aim: it kills itself a moment after it reaches this stage with two checkpoints on disk; None:
+    others kill it.
+    """
     if mutant:
         MUTANTS[mutant]()
+    seen = []
 
     def mark(name):
         stage.value = STAGES.index(name)
+        seen.append(name)
+        if name == aim and seen.count("between epochs") >= 2:
+            Timer(random.uniform(0, 0.002), os.kill, (os.getpid(), signal.SIGKILL)).start()
 
     def save(path, state, save=checkpoints.save_checkpoint):
         mark("writing checkpoint")
@@ -171,6 +181,24 @@ def kill_once(folder, rng, seconds, aim=None, mutant=None):
     return process.exitcode, STAGES[stage.value]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a run that nobody killed."""
+    folder = tmp_path_factory.mktemp("whole")
+    finish(folder)
+    return folder
+
+
+@pytest.mark.parametrize("stage", STAGES[1:])
+def test_a_run_killed_in_each_stage_ends_with_the_same_files(tmp_path, whole, stage):
+    process = start(train_in_folder, tmp_path, SERVER.RawValue("i", 0), None, stage)
+    process.join(60)
+    assert process.exitcode == -9
+    finish(tmp_path)
+    assert read_results(tmp_path) == read_results(whole)
+
+
+@pytest.mark.nightly
 def test_a_run_killed_at_random_moments_ends_with_the_same_files(tmp_path, record_property):
     rng = random.Random(0)
     landed = []
@@ -205,10 +233,14 @@ def test_the_same_kills_find_out_code_that_forgets(tmp_path, mutant):
     assert read_results(tmp_path / "again") == expected  # it is the kill that shows the fault
     scores = pd.read_csv(tmp_path / "whole" / "history.csv")["val_balanced_accuracy"]
     assert scores.argmax() < len(scores) / 2
-    aim = "writing checkpoint" if mutant == "write_checkpoints_in_place" else None
     for number in range(KILLS // 2):
         folder = tmp_path / f"killed {number}"
-        kill_once(folder, rng, seconds, aim, mutant)
+        if mutant == "write_checkpoints_in_place":
+            start(
+                train_in_folder, folder, SERVER.RawValue("i", 0), mutant, "writing checkpoint"
+            ).join(60)
+        else:
+            kill_once(folder, rng, seconds, mutant=mutant)
         process = start(train_in_folder, folder, SERVER.RawValue("i", 0), mutant)
         process.join(60)
         if process.exitcode != 0 or read_results(folder) != expected:
@@ -229,8 +261,9 @@ def find_loss(path, rng, kills, mutant=None):
     """Kill a writer of 16 MB checkpoints again and again; says how a state was lost, or None."""
     saved = SERVER.RawValue("i", 0)
     for _ in range(kills):
-        process = start(save_for_ever, path, saved, mutant)
-        process.join(rng.uniform(0.05, 0.3))
+        process, known = start(save_for_ever, path, saved, mutant), saved.value
+        wait_for(process, lambda known=known: saved.value > known)
+        process.join(rng.uniform(0, 0.3))  # it makes and writes the next one
         process.kill()
         process.join()
         try:
@@ -245,8 +278,9 @@ def find_loss(path, rng, kills, mutant=None):
     return None if saved.value > kills / 2 else f"only {saved.value} states were saved"
 
 
-def test_a_writer_killed_at_random_moments_leaves_the_last_or_the_next_checkpoint(tmp_path):
-    assert find_loss(tmp_path / "checkpoint.pt", random.Random(0), 20) is None
+@pytest.mark.parametrize("kills", [6, pytest.param(40, marks=pytest.mark.nightly)])
+def test_a_writer_killed_while_it_writes_leaves_the_last_or_the_next_checkpoint(tmp_path, kills):
+    assert find_loss(tmp_path / "checkpoint.pt", random.Random(0), kills) is None
 
 
 def test_the_same_kills_find_out_a_writer_that_is_not_atomic(tmp_path):

@@ -13,9 +13,9 @@ from bmix_lite.pages.export import export_html
 from bmix_lite.plots.mixing import GRID
 from bmix_lite.widgets.alpha import AlphaExplorer, compute_view
 from bmix_lite.widgets.explore import MODULE_MIME, PLOTLY_MIME, precomputing
+from tiny import ATTACK
 
 COUNTS = [90, 9, 1]
-ATTACK = "<img src=x onerror=window.hit=1>"
 
 
 def shares(alpha):
