@@ -32,7 +32,7 @@ from bmix_lite.data.imageset import ImageSet  # noqa: E402
 from bmix_lite.inference import autocast, choose_layout, use_threads  # noqa: E402
 from bmix_lite.models import make_model  # noqa: E402
 from bmix_lite.recipe import Recipe  # noqa: E402
-from bmix_lite.training import _Epochs, _make_optimizer  # noqa: E402
+from bmix_lite.training import _Epochs, make_optimizer  # noqa: E402
 
 CLASSES = 5
 PLAIN, MIXED, BARE, DEFAULTS = (
@@ -121,7 +121,7 @@ def make_turn(name, device, model, side, batch, steps):
     if name == BARE:
         network.to(memory_format=choose_layout(device, (batch, side, side, 3)))
         optimizer, images = (
-            _make_optimizer(weights, recipe),
+            make_optimizer(weights, recipe),
             images.contiguous(memory_format=torch.channels_last),
         )
     network.train()

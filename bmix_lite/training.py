@@ -29,7 +29,7 @@ from bmix_lite.models import seeded
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric, train_score
 
-__all__ = ["METHODS", "Recipe", "choose_device", "predict", "train"]
+__all__ = ["METHODS", "Recipe", "choose_device", "make_optimizer", "predict", "train"]
 
 STEPS_BETWEEN_LOOKS = 100  # at the loss on a GPU, which has to wait for each look
 
@@ -90,7 +90,7 @@ class _Epochs:
         self.val_rows = data.rows("val")
         self.layout = choose_layout(device, data.images.shape)
         trainable = [weights for weights in model.parameters() if weights.requires_grad]
-        self.optimizer = _make_optimizer(trainable, recipe)
+        self.optimizer = make_optimizer(trainable, recipe)
         self.look_every = 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS
         self.history = []
         self.best = None
@@ -221,7 +221,8 @@ def _check_fit(model, data, recipe, device):
         raise BmixError(f"the model must have {classes} outputs, one for each class, got {outputs}")
 
 
-def _make_optimizer(weights, recipe):
+def make_optimizer(weights, recipe):
+    """torch's AdamW, or SGD with Nesterov momentum, over `weights` as the recipe sets it."""
     if recipe.optimizer == "adamw":
         adamw = _plain(torch.optim.AdamW)
         return adamw(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)

@@ -14,10 +14,13 @@ from bmix_lite.batches import register_mixing
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.metrics import register_metric
 from bmix_lite.mixing import balanced_mixup
+from bmix_lite.plots.theme import COLOURS, DASHES, MARKERS, as_text, make_figure
 from bmix_lite.recipe import METHODS
 from bmix_lite.schedules import mixed_metric, register_schedule
 
-FACTOR, PATIENCE = 0.1, 2  # of the plateau schedule, Galdran et al., MICCAI 2021, section 3.2
+# of the plateau schedule: Galdran et al., MICCAI 2021, section 3.2
+FACTOR = 0.1
+PATIENCE = 2
 # how each is put back into a run, to see its effect; the "cube root" is q=0.875
 MISTAKES = {
     "drop_last_of_val(data, batch_size)": "validation loses its last incomplete batch",
@@ -64,7 +67,7 @@ def choose_on_test(data):
 
 
 def drop_last(rows, batch_size):
-    """Defect: the rows (N,) that a loader with drop_last=True scores; the last incomplete batch is lost."""
+    """Defect: the rows (N,) that a loader with drop_last=True scores: no incomplete batch."""
     return rows[: len(rows) // batch_size * batch_size]
 
 
@@ -77,24 +80,33 @@ def leading_plateau(recipe, epoch, history):
 
 
 def lower_rate_when_training_leads(train, val, lr):
-    """Defect: rates (E,) of a plateau schedule on `val` that is only asked where the training score is the higher.
+    """Defect: rates (E,) of a plateau schedule asked only where training scores above validation.
 
-    train, val (E,) scores of each epoch. Scores on mixed images stay below those of validation: it is never asked.
+    train, val (E,): scores per epoch. Scores on mixed images stay below those of validation, so the
+    schedule is never asked.
     """
     if len(train) != len(val):
         raise BmixError(f"train and val must be of one length, got {len(train)} and {len(val)}")
-    rates, best, waited = [], -np.inf, 0
+    rates = []
+    best = -np.inf
+    waited = 0
     for on_train, on_val in zip(train, val, strict=True):
         rates.append(lr)
-        if on_train > on_val:
-            best, waited = (on_val, 0) if on_val > best else (best, waited + 1)
-            if waited > PATIENCE:
-                lr, waited = lr * FACTOR, 0
+        if on_train <= on_val:
+            continue
+        if on_val > best:
+            best = on_val
+            waited = 0
+        else:
+            waited += 1
+        if waited > PATIENCE:
+            lr *= FACTOR
+            waited = 0
     return rates
 
 
 def cbrt_shares(counts):
-    """Defect: class shares (C,) of a mode named after the cube root that weighs each image by n ** -0.125.
+    """Defect: class shares (C,) of a mode named "cube root" that weighs an image by n ** -0.125.
 
     counts (C,). A class has n images, so its share goes with n ** 0.875: nearly as the data are.
     """
@@ -103,7 +115,7 @@ def cbrt_shares(counts):
 
 
 def kappa_without_labels(labels, predicted, probabilities=None):
-    """Defect: quadratic kappa in which classes that neither occurs nor is predicted have no place on the scale."""
+    """Defect: quadratic kappa whose scale leaves out classes that neither occur nor are predicted."""
     from sklearn.metrics import cohen_kappa_score
 
     return float(cohen_kappa_score(labels, predicted, weights="quadratic"))
@@ -116,16 +128,38 @@ def mix_with_global_lam(batch, draws):
 
 
 def draw_lam_globally(alpha, size=None):
-    """Defect: lam ~ Beta(alpha, 1) from Python's one global generator, which any other code may draw from too."""
+    """Defect: lam ~ Beta(alpha, 1) from Python's global generator, from which any code may draw."""
     draws = [random.betavariate(alpha, 1) for _ in range(size or 1)]
     return draws[0] if size is None else np.array(draws)
 
 
 def counts_by_position(labels):
-    """Defect: images of each class that occurs, (C or fewer,); entry j is class j only where no class is missing."""
+    """Defect: images of each class that occurs: entry j is class j only if no class is missing."""
     return np.unique(labels, return_counts=True)[1]
 
 
 def _with_val_rows(data, rows):
     kept = {field.name: getattr(data, field.name) for field in fields(ImageSet)}
     return OtherVal(**kept, val_rows=rows)
+
+
+def plot_before_after(x, curves, *, title, x_title, y_title, log=False):
+    """Curves over the same x (N,): {name: (N,)}, the wrong one first. log: of the values."""
+    figure = make_figure(title=as_text(title), height=360, margin={"b": 90})
+    for at, (name, y) in zip((1, 0), curves.items(), strict=False):
+        colour = COLOURS[at]
+        figure.add_scatter(
+            x=list(x),
+            y=list(y),
+            mode="lines+markers",
+            name=as_text(name),
+            line={"color": colour, "dash": DASHES[at], "width": 2},
+            marker={"symbol": MARKERS[at], "size": 8, "color": colour},
+        )
+    figure.update_yaxes(
+        title=y_title,
+        type="log" if log else "linear",
+        dtick=1 if log else None,
+        exponentformat="none",
+    )
+    return figure.update_xaxes(title=x_title)

@@ -332,3 +332,19 @@ def test_counts_by_position_give_a_class_the_images_of_another():
     assert defects.counts_by_position(labels)[2] == (labels == 3).sum()
     with pytest.raises(BmixError, match=r"classes \[2\] have none"):
         count_classes(labels)
+
+
+def test_the_defective_curve_is_dashed_and_both_are_what_was_given():
+    figure = defects.plot_before_after(
+        [1, 2], {"before": [3, 4], "<after>": [5, 6]}, title="t", x_title="x", y_title="y"
+    )
+    assert [list(curve.y) for curve in figure.data] == [[3, 4], [5, 6]]
+    assert [curve.line.dash for curve in figure.data] == ["dash", "solid"]
+    assert "<" not in figure.data[1].name
+    assert figure.layout.yaxis.title.text == "y"
+    assert (
+        defects.plot_before_after(
+            [1], {"a": [1]}, title="", x_title="", y_title="", log=True
+        ).layout.yaxis.type
+        == "log"
+    )
