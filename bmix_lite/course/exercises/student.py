@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from bmix_lite.base.errors import BmixError
+from bmix_lite.base.errors import require
 from bmix_lite.base.files import write_atomic
 from bmix_lite.base.ipynb import read_notebook
 
@@ -22,15 +22,18 @@ def write_student(source, folder):
 
     notebook = read_notebook(source)
     cells = [cell for cell in notebook.cells if TAG not in cell.metadata.get("tags", [])]
-    if len(cells) == len(notebook.cells):
-        raise BmixError(f"{source}: no cell is tagged {TAG!r}, so nothing can be left out")
+    require(
+        len(cells) < len(notebook.cells),
+        f"{source}: no cell is tagged {TAG!r}, so nothing can be left out",
+    )
     target = Path(folder) / Path(source).name
-    if target.resolve() == Path(source).resolve():
-        raise BmixError(f"{target}: the students' version would replace the solutions")
+    require(
+        target.resolve() != Path(source).resolve(),
+        f"{target}: the students' version would replace the solutions",
+    )
     for cell in cells:
         if cell.cell_type == "code":
-            cell.outputs = []
-            cell.execution_count = None
+            cell.outputs, cell.execution_count = [], None
         else:
             cell.source = LINK.sub(r"\1", cell.source)
     notebook.cells = cells
