@@ -6,14 +6,17 @@ from urllib.parse import urlsplit
 from bmix_lite.base.errors import require
 
 LOCAL = ("127.0.0.1", "localhost")
-KAGGLE = {  # where the rules of what its API serves are accepted
-    r"/api/v1/datasets/download/([^/]+/[^/]+)": "https://www.kaggle.com/datasets/{}",
-    r"/api/v1/competitions/data/download(?:-all)?/([^/]+)": "https://www.kaggle.com/competitions/{}/rules",
+KAGGLE = {  # path of its API: page where the rules of what it serves are accepted
+    r"/api/v1/datasets/download/([^/]+/[^/]+)": "datasets/{}",
+    r"/api/v1/competitions/data/download(?:-all)?/([^/]+)": "competitions/{}/rules",
 }
 
 
 def require_safe(url, after=""):
-    """Raise BmixError unless `url` is https, or http on this machine and not `after` a redirect from https."""
+    """Raise BmixError unless `url` is https, or http on this machine.
+
+    after: the address that redirected here; from https it must not lead to http
+    """
     require(
         isinstance(url, str) and not re.search(r"[\s\\]", url),
         "a URL is text without blanks and backslashes",
@@ -47,5 +50,5 @@ def find_page(shown):
     for pattern, page in KAGGLE.items():
         found = re.match(r"https://(?:www\.)?kaggle\.com" + pattern, shown)
         if found:
-            return page.format(found[1])
+            return "https://www.kaggle.com/" + page.format(found[1])
     return shown

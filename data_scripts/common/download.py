@@ -1,4 +1,4 @@
-"""Fetching one file over https: resumed, checked, and under its final name only when it is right."""
+"""Fetching one file over https: resumed, checked, under its final name only when it is right."""
 
 import hashlib
 import os
@@ -22,25 +22,22 @@ TIMEOUT = (10, 60)  # seconds without a connection, without a byte
 WAIT = 0.5  # seconds before the first new try, doubled each time up to LONGEST_WAIT
 LONGEST_WAIT = 30
 CHUNK = 1 << 16
-BEGINNINGS = {
-    "zip": b"PK",
-    "npz": b"PK",
-    "gz": b"\x1f\x8b",
-    "tar.gz": b"\x1f\x8b",
-    "tgz": b"\x1f\x8b",
-}
+GZIP = b"\x1f\x8b"
+BEGINNINGS = {"zip": b"PK", "npz": b"PK", "gz": GZIP, "tar.gz": GZIP, "tgz": GZIP}
 
 
 def download(
     url, path, *, sha256=None, md5=None, expect="zip", headers=None, retries=5, progress=True
 ):
-    """The file at `url` as `path`, which is returned. Raises BmixError with the address and what to do.
+    """The file at `url` as `path`, which is returned.
 
-    sha256, md5: hex digest of the right content; md5 where the publisher gives no other, against accidents only;
-      without either a size is all that is checked, and a new process starts anew
-    expect: "zip", "npz", "gz", "tar.gz" or "tgz" must begin as such; with any other word only HTML is refused
-    headers: may hold a token; it goes to the host of `url` only and, like the query, into no message and no file
-    Only https, or http on this machine. A `path` that is there is checked and never fetched or replaced.
+    sha256, md5: hex digest of the content; without either only the size is checked, and a new
+      process starts anew; md5 only against accidents, where the publisher gives no other
+    expect: "zip", "npz", "gz", "tar.gz" or "tgz" must begin as such; else only HTML is refused
+    headers: may hold a token; it goes only to the host of `url` and, like the query, into no
+      message and no file
+    Only https, or http on this machine. A `path` that is there is checked, never replaced.
+    Raises BmixError with the address and what to do.
     """
     require_safe(url)
     require(
@@ -83,7 +80,7 @@ def download(
 
 @dataclass
 class _Fetch:
-    """Fills the temporary file of pooch; the bytes gather in `part`, which a killed process leaves to the next."""
+    """Fills pooch's temporary file; bytes gather in `part`, which survives a killed process."""
 
     url: str
     part: Path
@@ -96,7 +93,7 @@ class _Fetch:
     validator: str | None = None
 
     def retrieve(self, wanted, folder, name):
-        """Have pooch fetch, hash and move; content that is wrong after a resume is fetched once more from 0."""
+        """Have pooch fetch, hash and move; content wrong after a resume is fetched once more."""
         while True:
             resumed = self.part.exists()
             try:
@@ -110,7 +107,7 @@ class _Fetch:
                     raise BmixError(f"{hide(self.url)}: {error}") from None
 
     def __call__(self, url, output_file, caller):
-        """Called by pooch, with the address that may be shown; `output_file` gets the whole content or BmixError."""
+        """Called by pooch, with the address that may be shown; fills `output_file` or raises."""
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(min(WAIT * 2 ** (attempt - 1), LONGEST_WAIT))
@@ -125,11 +122,12 @@ class _Fetch:
         got = self.part.stat().st_size if self.part.exists() else 0
         again = "; run it again to go on from there" if got and self.hashed else ""
         raise BmixError(
-            f"{hide(self.url)}: {fault} after {self.retries + 1} tries, {got / 1e6:.1f} MB are here{again}"
+            f"{hide(self.url)}: {fault} after {self.retries + 1} tries,"
+            f" {got / 1e6:.1f} MB are here{again}"
         )
 
     def _request(self):
-        """One try; None when the part is complete, else the fault in words that hold no part of the address."""
+        """One try; None when the part is complete, else the fault, without any of the address."""
         offset = self.part.stat().st_size if self.part.exists() else 0
         headers = {**self.headers, "Accept-Encoding": "identity"}
         if offset:
@@ -226,7 +224,8 @@ def _require_kind(shown, first, media, expect):
     beginning = BEGINNINGS.get(expect, b"")
     if html and not (beginning and first.startswith(beginning)):
         raise BmixError(
-            f"{shown}: got HTML, expected {expect}: open it in a browser to see what the page asks for"
+            f"{shown}: got HTML, expected {expect}:"
+            " open it in a browser to see what the page asks for"
         )
     require(
         first.startswith(beginning),
@@ -235,7 +234,10 @@ def _require_kind(shown, first, media, expect):
 
 
 def require_right(path, wanted=None):
-    """The path, where it is a file with the content `wanted`, "sha256:…" or "md5:…" in lower case; else BmixError."""
+    """The path, if it is a file with the content `wanted`, else BmixError.
+
+    wanted: "sha256:…" or "md5:…" in lower case
+    """
     require(path.is_file(), f"{path} is there and is no file")
     if wanted is not None:
         kind = wanted.partition(":")[0]
