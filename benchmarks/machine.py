@@ -30,13 +30,19 @@ def start_report(packages):
     }
 
 
-def end_report(report, missed, path=None):
-    """Say which limits were missed, write the report where a path is given; the exit status."""
-    end = os.getloadavg()[0]
-    print(f"load at the end: {end:.1f}")
-    report = report | {"load at the end": end, "missed": missed}
+def save_report(report, path=None):
+    """Add the load at the end to the report, and write it where a path is given."""
+    report = report | {"load at the end": os.getloadavg()}
     if path:
         path.write_text(json.dumps(report, indent=1, default=str) + "\n", encoding="utf-8")
+
+
+def end_report(report, missed, path=None):
+    """Save the report and say which limits were missed; the exit status."""
+    save_report(report | {"missed": missed}, path)
+    print(
+        f"load: {report['machine']['load']:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
+    )
     print("MISSED " + "; ".join(missed) if missed else "all limits kept")
     return bool(missed)
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from machine import end_report, start_report
+from machine import save_report, start_report
 
 from bmix_lite.sweeps.tasks import kernel_environment
 
@@ -75,4 +75,5 @@ def finish(chosen, rows, promises):
         print(f"{'kept  ' if kept else 'MISSED'} {text} {limit:g}: {value:.2f}")
         if not kept:
             missed.append(text)
-    return end_report(start_report(PACKAGES) | {"rows": rows}, missed, chosen.json)
+    save_report(start_report(PACKAGES) | {"rows": rows, "missed": missed}, chosen.json)
+    return bool(missed)
