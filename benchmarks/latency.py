@@ -107,7 +107,7 @@ MOVED = f"""([control, before, count]) =>
 
 
 def time_kernel(moves):
-    """{"NN_name cell K: control": [[whole, of it redraw] in ms]} of the explorers of all lessons."""
+    """{"NN_name cell K: control": [[whole, of it redraw] in ms]} of all lessons."""
     times = {}
     for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)

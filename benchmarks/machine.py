@@ -40,9 +40,8 @@ def save_report(report, path=None):
 def end_report(report, missed, path=None):
     """Save the report and say which limits were missed; the exit status."""
     save_report(report | {"missed": missed}, path)
-    print(
-        f"load: {report['machine']['load']:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
-    )
+    before = report["machine"]["load"]
+    print(f"load: {before:.1f} at the start, {os.getloadavg()[0]:.1f} at the end")
     print("MISSED " + "; ".join(missed) if missed else "all limits kept")
     return bool(missed)
 
