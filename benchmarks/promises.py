@@ -38,25 +38,18 @@ def judge(title, observer, outcome, table):
     slowest_gone, orphans = observer.end_of_orphans(GONE)
     runs = read_table(observer.out) if any(observer.out.glob("*/metrics.json")) else {}
     differing = [run_id for run_id in table if runs.get(run_id) != table[run_id]]
-    statuses = [line["status"] for line in read_ledger(observer.out)]
-    kills = outcome["kills"]
-    kernel_kills = [kill for kill in kills if kill["what"] == "kernel"]
-    untrue = [kill for kill in kills if not kill["right"]]
-    expected_endings = sum(kill["line"] is not None for kill in kernel_kills)
-    # bad endings that nobody brought about
-    extra = len(statuses) - statuses.count("complete") - expected_endings
-    slowest_told = max((kill["seconds"] or 0 for kill in kernel_kills), default=0)
+    told = _judge_endings(outcome["kills"], read_ledger(observer.out))
     figures = {
-        "kills": len(kills),
-        "of them kernels": len(kernel_kills),
+        "kills": len(outcome["kills"]),
+        "of them kernels": told["kernels"],
         "kills not made": outcome["not made"],
         "complete runs": f"{len(runs)} of {len(table)}",
         "without a notebook": len(runs) - observer.count_notebooks(),
         "complete runs lost": len(observer.lost),
         "runs that differ": len(differing),
-        "endings told truly": f"{len(kernel_kills) - len(untrue)} of {len(kernel_kills)}",
-        "endings too many": extra,
-        "slowest ending told, s": round(slowest_told, 1),
+        "endings told truly": f"{told['kernels'] - len(told['untrue'])} of {told['kernels']}",
+        "endings too many": told["extra"],
+        "slowest ending told, s": round(told["slowest"], 1),
         "orphans after a kill": observer.orphaned,
         "slowest of them gone, s": round(slowest_gone, 1),
         "orphans left": len(orphans),
@@ -66,21 +59,41 @@ def judge(title, observer, outcome, table):
         if name in outcome:
             figures[name] = outcome[name]
     _show(title, figures)
-    rules = {
+    details = {"untrue": told["untrue"], "kills in order": outcome["kills"]}
+    details |= {"differing": differing, "lost": observer.lost}
+    broken = {
         "complete runs lost": observer.lost,
         "not the results of the undisturbed sweep": differing,
         "runs too many or too few": runs.keys() ^ table.keys(),
-        "untrue endings": untrue,
-        "endings nobody brought about": extra,
         "kernels left": orphans,
-        f"told after more than {TOLD:g} s": slowest_told > TOLD,
+    }
+    broken |= _list_broken(outcome, told)
+    return figures | details, [f"{title}: {rule}" for rule in broken if broken[rule]]
+
+
+def _judge_endings(kills, ledger):
+    """How the ledger tells of killed kernels: their number, "untrue", "extra", "slowest"."""
+    kernel_kills = [kill for kill in kills if kill["what"] == "kernel"]
+    expected = sum(kill["line"] is not None for kill in kernel_kills)
+    bad_endings = sum(line["status"] != "complete" for line in ledger)
+    return {
+        "kernels": len(kernel_kills),
+        "untrue": [kill for kill in kills if not kill["right"]],
+        "extra": bad_endings - expected,  # that nobody brought about
+        "slowest": max((kill["seconds"] or 0 for kill in kernel_kills), default=0),
+    }
+
+
+def _list_broken(outcome, told):
+    """{promise: true where it is broken} of endings, exit codes, kills and shares."""
+    return {
+        "untrue endings": told["untrue"],
+        "endings nobody brought about": told["extra"],
+        f"told after more than {TOLD:g} s": told["slowest"] > TOLD,
         "the last command did not end well": outcome["exit codes"][-1:] != [0],
-        "fewer than half of the kills": outcome["not made"] > len(kills),
+        "fewer than half of the kills": outcome["not made"] > len(outcome["kills"]),
         f"share of the new worker under {SHARE:g}": outcome.get("share", 1) < SHARE,
     }
-    details = {"untrue": untrue, "kills in order": kills, "differing": differing}
-    broken_rules = [f"{title}: {rule}" for rule, broken in rules.items() if broken]
-    return figures | details | {"lost": observer.lost}, broken_rules
 
 
 def _show(title, figures):
