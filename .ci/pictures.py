@@ -1,4 +1,7 @@
-"""The README's pictures and table; --check only compares the table; --compare FOLDER first takes the runs in it."""
+"""The README's pictures and table.
+
+--check only compares the table; --compare FOLDER first summarises the runs in that folder.
+"""
 
 import io
 import re
@@ -21,9 +24,10 @@ from bmix_lite.runs.reading import read_runs
 ROOT = Path(__file__).parents[1]
 ALPHAS = (0, 0.1, 0.3, 1)
 SMALL = 320  # pixels
-COMPARED = (
-    ROOT / "notebooks/pictures/compare_digits_lt.csv"
-)  # a line a method, from the 85 runs of make compare
+PICTURES = ROOT / "notebooks/pictures"
+COMPARED = PICTURES / "compare_digits_lt.csv"  # a row per method, of the 85 runs of make compare
+BASELINES = ("instance", "class_balanced")
+TABLE = re.compile(r"(<!-- methods:.*?-->\n).*?(\n<!-- end)", re.S)
 
 
 def main():
@@ -31,25 +35,18 @@ def main():
     if "--compare" in sys.argv:
         compare(sys.argv[sys.argv.index("--compare") + 1]).to_csv(COMPARED)
     before = readme.read_text()
-    after = re.sub(
-        r"(<!-- methods:.*?-->\n).*?(\n<!-- end)",
-        lambda m: m[1] + make_table() + m[2],
-        before,
-        flags=re.S,
-    )
+    table = make_table()
+    after = TABLE.sub(lambda match: match[1] + table + match[2], before)
     if "--check" in sys.argv:
-        sys.exit(
-            f"README.md: the table is not that of {COMPARED.name}: make pictures"
-            if after != before
-            else 0
-        )
+        if after != before:
+            sys.exit(f"README.md: the table is not that of {COMPARED.name}: make pictures")
+        return
     readme.write_text(after)
-    (ROOT / "notebooks/pictures").mkdir(exist_ok=True)
-    draw_alpha().write_image(ROOT / "notebooks/pictures/alpha.png", width=900, scale=1.5)
+    PICTURES.mkdir(exist_ok=True)
+    draw_alpha().write_image(PICTURES / "alpha.png", width=900, scale=1.5)
     for path in sorted((ROOT / "notebooks").glob(LESSONS)):
-        shrink(first_picture(read_notebook(path))).save(
-            ROOT / f"notebooks/pictures/{path.stem}.png", optimize=True
-        )
+        picture = shrink(first_picture(read_notebook(path)))
+        picture.save(PICTURES / f"{path.stem}.png", optimize=True)
 
 
 def shrink(png):
@@ -60,10 +57,10 @@ def shrink(png):
 
 
 def compare(folder):
-    """Mean, interval, and what five seeds can tell of each method against two baselines."""
+    """Mean and interval of each method, and the verdict against two baselines."""
     runs = read_runs(folder)
     table = summarise(runs)[["runs", "mean", "low", "high"]]
-    for reference in ("instance", "class_balanced"):
+    for reference in BASELINES:
         verdicts = compare_pairs(runs, reference)["verdict"]
         table[f"against {reference}"] = verdicts.str.split(" with").str[0].reindex(table.index)
     return table.sort_values("mean", ascending=False)
@@ -75,10 +72,9 @@ def make_table():
         "|---|---|---|---|---|",
     ]
     for name, row in pd.read_csv(COMPARED, index_col="method", keep_default_na=False).iterrows():
-        words = [row[f"against {reference}"] or "-" for reference in ("instance", "class_balanced")]
-        lines.append(
-            f"| {name} | {row['mean']:.3f} | {row['low']:.3f} to {row['high']:.3f} | {' | '.join(words)} |"
-        )
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        verdicts = " | ".join(row[f"against {reference}"] or "-" for reference in BASELINES)
+        lines.append(f"| {name} | {row['mean']:.3f} | {interval} | {verdicts} |")
     return "\n".join(lines)
 
 

@@ -1,40 +1,39 @@
-"""What a sweep costs beyond its notebooks: a run by parts, two jobs against one, plans, ledgers, kernel starts.
+"""What a sweep costs beyond its notebooks: a run by parts, two jobs, plans, ledgers, kernel starts.
 
-python benchmarks/batch.py [--quick] [--json PATH]: exit status 1 where a limit is missed. Best on an idle machine.
-Limits: two jobs take 0.6 of the time of one; a plan of 1,000 runs 3 s; a ledger of 10,000 runs 2 s; no failed start.
+python benchmarks/batch.py [--quick] [--json PATH]: exit status 1 where a limit is missed. Best on
+an idle machine. Limits: two jobs take 0.6 of the time of one; a plan of 1,000 runs 3 s; a ledger
+of 10,000 runs 2 s; no failed start.
 """
 
-import argparse
-import datetime
-import json
-import os
-import platform
 import resource
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from pathlib import Path
 
-import nbformat
 import numpy as np
-from latency import describe_machine
+from execution import (
+    PACKAGES,
+    TRAIN,
+    clean_up_when_ended,
+    keep_bytecode,
+    start_python,
+    time_parts,
+    write_notebook,
+)
+from machine import end_report, start_report
+from pairs import read_arguments
 
 from bmix_lite.runs.complete import list_complete
 from bmix_lite.runs.ledger import append_ledger, read_endings, read_ledger
-from bmix_lite.sweeps.kernels import execute
 from bmix_lite.sweeps.tasks import Task, kernel_environment, run_task
 
-ROOT = Path(__file__).parents[1]
-TRAIN = ROOT / "notebooks" / "05_train.ipynb"
-PACKAGES = ("papermill", "nbclient", "jupyter-client", "ipykernel", "torch", "numpy", "pandas")
-RATIO, PLAN, LEDGER = 0.6, 3.0, 2.0  # limits: of one job's time, s, s
-PARTS = ("overhead", "plan", "ledger", "starts", "grid")
+RATIO = 0.6  # limit: of one job's time
+PLAN = 3.0  # limit, s
+LEDGER = 2.0  # limit, s
 
 GRID = """
 import time
@@ -55,259 +54,193 @@ for name in ("recipe.json", "history.csv", "predictions.csv"):
 """
 
 
-def keep_bytecode(place):
-    """Let the processes to come keep their bytecode, as Python does unless told otherwise; it lies in `place`.
-
-    Without it each kernel compiles 1,400 modules anew, which took 4 of the 7 s of the imports of 05_train.
-    """
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    os.environ["PYTHONPYCACHEPREFIX"] = str(place / "bytecode")
-
-
-def write_notebook(path, *sources):
-    """A notebook with a parameters cell for its folder, and these cells."""
-    cells = [nbformat.v4.new_code_cell(source) for source in ('run_folder = ""', *sources)]
-    cells[0].metadata["tags"] = ["parameters"]
-    path.write_text(nbformat.writes(nbformat.v4.new_notebook(cells=cells)))
-    return path
-
-
-def start_python(*words):
-    """The finished process of `python WORDS`, its output as text; ends this program if it failed."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *words], capture_output=True, text=True, env=environment, cwd=ROOT
-    )
-    if done.returncode:
-        raise SystemExit(
-            f"batch: a measured process failed with {done.returncode}: {done.stderr[-2000:]}"
-        )
-    return done
-
-
-def time_parts(notebook, folder, **parameters):
-    """{part: seconds} of one execution, from what papermill notes of each cell."""
-    began = time.time()
-    parameters = {"run_folder": str(folder)} | parameters
-    execute(notebook, folder / "notebook.ipynb", parameters, env=kernel_environment(1), cwd=ROOT)
-    whole, cells = time.time() - began, nbformat.read(folder / "notebook.ipynb", as_version=4).cells
-    cells = [cell for cell in cells if cell.cell_type == "code"]
-    spans = [
-        [read_time(cell.metadata.papermill[edge]) for edge in ("start_time", "end_time")]
-        for cell in cells
-    ]
-    own = [end - start for start, end in spans]
-    imports = sum(
-        took
-        for cell, took in zip(cells, own, strict=True)
-        if cell.source.startswith("from pathlib")
-    )
-    rows = {
-        "kernel start": spans[0][0] - began,
-        "imports": imports,
-        "other cells": sum(own) - imports,
-    }
-    rows["between cells"] = spans[-1][1] - spans[0][0] - sum(own)
-    rows["kernel end, saving"] = began + whole - spans[-1][1]
-    return rows | {"whole": whole, "beyond its cells": whole - sum(own)}
-
-
-def read_time(text):
-    return datetime.datetime.fromisoformat(text).timestamp()
-
-
-def measure_overhead(place, rounds):
+def measure_overhead(folder, rounds):
     """{notebook: {part: median seconds}}, interleaved."""
-    null, rows = write_notebook(place / "null.ipynb", "pass"), {"null": [], "05_train": []}
+    null = write_notebook(folder / "null.ipynb", "pass")
+    rows = {"null": [], "05_train": []}
     for turn in range(rounds):
-        rows["null"].append(time_parts(null, place / f"null {turn}"))
-        rows["05_train"].append(time_parts(TRAIN, place / f"train {turn}", live=False, epochs=5))
+        rows["null"].append(time_parts(null, folder / f"null {turn}"))
+        rows["05_train"].append(time_parts(TRAIN, folder / f"train {turn}", live=False, epochs=5))
     return {
-        name: {part: float(np.median([row[part] for row in found])) for part in found[0]}
-        for name, found in rows.items()
+        name: {part: float(np.median([turn[part] for turn in turns])) for part in turns[0]}
+        for name, turns in rows.items()
     }
 
 
-def compare_jobs(place, runs, epochs, rounds):
-    """{"1", "2": seconds of each grid, "ratio": of the medians}; A B A B, each in a process of its own."""
-    found = {1: [], 2: []}
+def compare_jobs(folder, runs, epochs, rounds):
+    """{1, 2: seconds of each grid, "ratio": of the medians}; in turn, each in its own process."""
+    seconds = {1: [], 2: []}
     for turn in range(rounds):
-        for jobs in found:
-            out = str(place / f"grid {turn} {jobs}")
+        for jobs in seconds:
+            out = str(folder / f"grid {turn} {jobs}")
             script = GRID.format(runs=runs, epochs=epochs, notebook=str(TRAIN), out=out, jobs=jobs)
-            seconds, complete = start_python("-c", script).stdout.split()
+            elapsed, complete = start_python("-c", script).split()
             if int(complete) != runs:
                 raise SystemExit(f"batch: only {complete} of {runs} runs are complete in {out}")
-            found[jobs].append(float(seconds))
-    return found | {
-        "runs": runs,
-        "epochs": epochs,
-        "ratio": float(np.median(found[2]) / np.median(found[1])),
-    }
+            seconds[jobs].append(float(elapsed))
+    ratio = float(np.median(seconds[2]) / np.median(seconds[1]))
+    return seconds | {"runs": runs, "epochs": epochs, "ratio": ratio}
 
 
-def measure_plan(place, rounds):
-    """{"wall", "cpu": median seconds} of the command that checks and prints a plan of 1,000 runs."""
-    words = ["-m", "bmix_lite", "sweep", str(TRAIN), "--grid", "method=instance,balanced_mixup"]
-    words += ["--grid", "seed=0:500", "--out", str(place / "plan"), "--dry-run"]
-    rows = []
+def measure_plan(folder, rounds):
+    """{"wall", "cpu": median seconds} of the command that prints a plan of 1,000 runs."""
+    command = ["-m", "bmix_lite", "sweep", str(TRAIN), "--grid", "method=instance,balanced_mixup"]
+    command += ["--grid", "seed=0:500", "--out", str(folder / "plan"), "--dry-run"]
+    walls = []
+    processor_times = []
     for _ in range(rounds):
-        before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-        printed = start_python(*words).stdout
-        wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
-        if not printed.startswith("1000 runs"):
-            raise SystemExit(f"batch: the plan is another one: {printed[:200]}")
-        rows.append((wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
-    return dict(zip(("wall", "cpu"), np.median(rows, axis=0).tolist(), strict=True))
+        used = _time_children()
+        started = time.perf_counter()
+        plan = start_python(*command)
+        walls.append(time.perf_counter() - started)
+        processor_times.append(_time_children() - used)
+        if not plan.startswith("1000 runs"):
+            raise SystemExit(f"batch: the plan is another one: {plan[:200]}")
+    return {"wall": float(np.median(walls)), "cpu": float(np.median(processor_times))}
 
 
-def measure_ledger(place, rounds):
-    """Median seconds of reading a ledger of 10,000 runs, one in ten failed once, and of checking 1,000 whole runs."""
-    first, many = place / "one" / "first", place / "many"
+def _time_children():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def measure_ledger(folder, rounds):
+    """{reader: median seconds}: of a ledger of 10,000 runs, and of checking 1,000 complete runs."""
+    many = folder / "many"
+    names = _write_ledger(folder / "one" / "first", many)
+    readers = {
+        "read_ledger": (lambda: read_ledger(many), 11_000),
+        "read_endings": (lambda: read_endings(many), 10_000),
+        "list_complete": (lambda: list_complete(many, names[:1000]), 1000),
+    }
+    seconds = {name: [] for name in readers}
+    for _ in range(rounds):
+        for name, (read, expected) in readers.items():
+            started = time.perf_counter()
+            count = len(read())
+            seconds[name].append(time.perf_counter() - started)
+            if count != expected:
+                raise SystemExit(f"batch: {name} gave {count}, expected {expected}")
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def _write_ledger(first, many):
+    """10,000 runs in the ledger of `many`, one in ten failed once, 1,000 complete; the run ids."""
     time_parts(TRAIN, first, live=False, epochs=2)
-    error = "cell 12: RuntimeError: The size of tensor a (32) must match the size of tensor b (16) at dimension 0"
+    error = (
+        "cell 12: RuntimeError: The size of tensor a (32) must match the size of tensor b (16)"
+        " at dimension 0"
+    )
     append_ledger(many, "0", "failed", error=error, tries=1)
     append_ledger(many, "0", "complete", seconds=12.345)
     failed, complete = (many / "ledger.jsonl").read_text().splitlines()
-    lines, names = [], [f"{first.name}-seed{number}-{number:010x}" for number in range(10_000)]
-    for number, name in enumerate(names):
-        lines += [
-            line.replace('"0"', f'"{name}"') for line in [failed] * (number % 10 == 0) + [complete]
-        ]
+    run_ids = [f"{first.name}-seed{number}-{number:010x}" for number in range(10_000)]
+    lines = []
+    for number, run_id in enumerate(run_ids):
+        if number % 10 == 0:
+            lines.append(failed.replace('"0"', f'"{run_id}"'))
+        lines.append(complete.replace('"0"', f'"{run_id}"'))
         if number < 1000:
-            shutil.copytree(first, many / name)
+            shutil.copytree(first, many / run_id)
     (many / "ledger.jsonl").write_text("\n".join(lines) + "\n")
-    rows = []
-    for _ in range(rounds):
-        moments = [time.perf_counter()]
-        counts = [len(read_ledger(many)), moments.append(time.perf_counter())][0]
-        endings = [len(read_endings(many)), moments.append(time.perf_counter())][0]
-        whole = [len(list_complete(many, names[:1000])), moments.append(time.perf_counter())][0]
-        if (counts, endings, whole) != (11_000, 10_000, 1000):
-            raise SystemExit(f"batch: read {counts} lines, {endings} endings, {whole} whole runs")
-        rows.append(np.diff(moments))
-    return dict(
-        zip(
-            ("read_ledger", "read_endings", "list_complete"),
-            np.median(rows, axis=0).tolist(),
-            strict=True,
-        )
-    )
+    return run_ids
 
 
-def measure_starts(place, rounds, together=4):
-    """{"runs", "failed", "retried", "seconds"}: kernels that start in the same moment, `together` of them."""
-    sham, out, barrier = (
-        write_notebook(place / "sham.ipynb", SHAM),
-        place / "starts",
-        threading.Barrier(together),
-    )
+def measure_starts(folder, rounds, together=4):
+    """{"runs", "failed", "retried", "seconds", "errors"} of kernels started `together` at once."""
+    sham = write_notebook(folder / "sham.ipynb", SHAM)
+    out = folder / "starts"
+    barrier = threading.Barrier(together)
 
     def start(name):
         barrier.wait(timeout=600)
-        return run_task(
-            Task(sham, out / name, {"run_folder": str(out / name)}),
-            "starts",
-            env=kernel_environment(4),
-        )
+        task = Task(sham, out / name, {"run_folder": str(out / name)})
+        return run_task(task, "starts", env=kernel_environment(4))
 
-    endings, started = [], time.perf_counter()
+    endings = []
+    started = time.perf_counter()
     with ThreadPoolExecutor(together) as pool:
         for turn in range(rounds):
             endings += pool.map(start, [f"{turn} {number}" for number in range(together)])
     seconds = time.perf_counter() - started
-    told = [
-        line["status"] for line in read_ledger(out)
-    ]  # a sham run writes no line itself: only bad endings stand here
-    failed = [ending.error for ending in endings if not ending.good]
+    bad_endings = len(read_ledger(out))  # a sham run writes no line itself
+    errors = [ending.error for ending in endings if not ending.good]
     return {
         "runs": len(endings),
-        "failed": len(failed),
-        "retried": len(told) - len(failed),
+        "failed": len(errors),
+        "retried": bad_endings - len(errors),
         "seconds": seconds,
-    } | {"errors": failed}
+        "errors": errors,
+    }
 
 
-def run_parts(parts, place, quick, missed):
-    """Each part measured and printed: yields (name, figures), and adds to `missed`."""
-    if "overhead" in parts:
-        found = measure_overhead(place, 2 if quick else 5)
-        print(f"{'one run, s':<24} " + " ".join(f"{name:>9}" for name in found))
-        for part in found["null"]:
-            print(
-                f"{part:<24} " + " ".join(f"{row[part]:9.2f}" for row in found.values()), flush=True
-            )
-        yield "overhead", found
-    if "plan" in parts:
-        found = measure_plan(place, 3 if quick else 7)
-        print(
-            f"\nplan of 1,000 runs: {found['wall']:.2f} s, {found['cpu']:.2f} s of processor time",
-            flush=True,
-        )
-        missed += [f"plan: more than {PLAN:g} s"] * (found["wall"] > PLAN)
-        yield "plan", found
-    if "ledger" in parts:
-        found = measure_ledger(place, 3 if quick else 7)
-        print(
-            "\nledger of 10,000 runs, 1,000 whole runs: "
-            + ", ".join(f"{k} {v:.3f} s" for k, v in found.items())
-        )
-        missed += [f"ledger: more than {LEDGER:g} s"] * (
-            max(found["read_ledger"], found["read_endings"]) > LEDGER
-        )
-        yield "ledger", found
-    if "starts" in parts:
-        found = measure_starts(place, 5 if quick else 25)
-        words = f"{found['failed']} failed, {found['retried']} retried, {found['seconds']:.0f} s"
-        print(f"\n4 kernels at once, {found['runs']} runs: {words}", flush=True)
-        missed += [f"{found['failed']} kernels did not start"] * bool(found["failed"])
-        yield "starts", found
-    if "grid" in parts:
-        found = compare_jobs(place, *((6, 10, 2) if quick else (20, 60, 2)))
-        seconds = ", ".join(f"{jobs} at a time {np.median(found[jobs]):.0f} s" for jobs in (1, 2))
-        print(f"\n{found['runs']} runs: {seconds}, ratio {found['ratio']:.2f}", flush=True)
-        missed += [f"two jobs: more than {RATIO:g} of the time of one"] * (found["ratio"] > RATIO)
-        yield "grid", found
+def report_overhead(folder, quick):
+    figures = measure_overhead(folder, 2 if quick else 5)
+    print(f"{'one run, s':<24} " + " ".join(f"{name:>9}" for name in figures))
+    for part in figures["null"]:
+        numbers = " ".join(f"{parts[part]:9.2f}" for parts in figures.values())
+        print(f"{part:<24} {numbers}", flush=True)
+    return figures, []
+
+
+def report_plan(folder, quick):
+    figures = measure_plan(folder, 3 if quick else 7)
+    wall = figures["wall"]
+    print(f"\nplan of 1,000 runs: {wall:.2f} s, {figures['cpu']:.2f} s of processor time")
+    return figures, [f"plan: more than {PLAN:g} s"] if wall > PLAN else []
+
+
+def report_ledger(folder, quick):
+    figures = measure_ledger(folder, 3 if quick else 7)
+    seconds = ", ".join(f"{name} {value:.3f} s" for name, value in figures.items())
+    print(f"\nledger of 10,000 runs, 1,000 complete runs: {seconds}", flush=True)
+    slowest = max(figures["read_ledger"], figures["read_endings"])
+    return figures, [f"ledger: more than {LEDGER:g} s"] if slowest > LEDGER else []
+
+
+def report_starts(folder, quick):
+    figures = measure_starts(folder, 5 if quick else 25)
+    failed = figures["failed"]
+    outcome = f"{failed} failed, {figures['retried']} retried, {figures['seconds']:.0f} s"
+    print(f"\n4 kernels at once, {figures['runs']} runs: {outcome}", flush=True)
+    return figures, [f"{failed} kernels did not start"] if failed else []
+
+
+def report_grid(folder, quick):
+    runs, epochs = (6, 10) if quick else (20, 60)
+    figures = compare_jobs(folder, runs, epochs, rounds=2)
+    seconds = ", ".join(f"{jobs} at a time {np.median(figures[jobs]):.0f} s" for jobs in (1, 2))
+    print(f"\n{runs} runs: {seconds}, ratio {figures['ratio']:.2f}", flush=True)
+    too_slow = figures["ratio"] > RATIO
+    return figures, [f"two jobs: more than {RATIO:g} of the time of one"] if too_slow else []
+
+
+PARTS = {  # name: function of (folder, quick) that measures, prints, and gives (figures, missed)
+    "overhead": report_overhead,
+    "plan": report_plan,
+    "ledger": report_ledger,
+    "starts": report_starts,
+    "grid": report_grid,
+}
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="fewer rounds, shorter training")
+    parser = read_arguments(__doc__)
     parser.add_argument("--only", choices=PARTS, action="append", help="one part")
-    parser.add_argument("--json", type=Path, help="where all figures go")
-    chosen, missed = parser.parse_args(), []
-    signal.signal(
-        signal.SIGTERM, lambda *_: sys.exit(143)
-    )  # so that what was started and written is cleared away
-    report = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "machine": describe_machine(),
-    }
-    report |= {
-        "python": platform.python_version(),
-        "versions": {name: version(name) for name in PACKAGES},
-    }
+    chosen = parser.parse_args()
+    clean_up_when_ended()
+    report = start_report(PACKAGES)
+    missed = []
     with tempfile.TemporaryDirectory() as place:
-        keep_bytecode(Path(place))
-        time_parts(
-            TRAIN, Path(place) / "warm", live=False, epochs=1
-        )  # writes it, and imports papermill here
-        start_python(
-            "-m", "bmix_lite", "sweep", str(TRAIN), "--out", str(Path(place) / "plan"), "--dry-run"
-        )
-        report |= run_parts(chosen.only or PARTS, Path(place), chosen.quick, missed)
-    report["load at the end"] = os.getloadavg()
-    print(
-        f"\nload: {report['machine']['load']:.1f} at the start, {os.getloadavg()[0]:.1f} at the end"
-    )
-    if chosen.json:
-        chosen.json.write_text(
-            json.dumps(report | {"missed": missed}, indent=1) + "\n", encoding="utf-8"
-        )
-    print("MISSED " + "; ".join(missed) if missed else "all limits kept")
-    return bool(missed)
+        folder = Path(place)
+        keep_bytecode(folder)
+        time_parts(TRAIN, folder / "warm", live=False, epochs=1)  # writes it, imports papermill
+        warm_plan = ("--out", str(folder / "plan"), "--dry-run")
+        start_python("-m", "bmix_lite", "sweep", str(TRAIN), *warm_plan)
+        for part in chosen.only or PARTS:
+            report[part], missed_here = PARTS[part](folder, chosen.quick)
+            missed += missed_here
+    return end_report(report, missed, chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,37 +1,31 @@
-"""How quickly figures answer to their controls: in the kernel, in JupyterLab, and in an exported page.
+"""How quickly figures answer to their controls: in the kernel, in JupyterLab, in an exported page.
 
-python benchmarks/latency.py [--moves 30] [--quick] [--json PATH]: a table of milliseconds; 2 to 4 minutes in all.
-Goals: kernel 30 ms in the middle; JupyterLab 100 ms, and 180 ms for 95 of 100 moves; exported page 40 ms.
+python benchmarks/latency.py [--moves 30] [--quick] [--json PATH]: a table of milliseconds; 2 to 4
+minutes in all. Goals: kernel 30 ms in the middle; JupyterLab 100 ms, and 180 ms for 95 of 100
+moves; exported page 40 ms.
 """
 
-import argparse
 import contextlib
-import datetime
 import json
-import platform
 import shutil
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 
 import nbformat
 import numpy as np
-from machine import describe_machine
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from machine import save_report, start_report
+from pairs import read_arguments
+
+from bmix_lite.base.ipynb import KERNEL, QUIET
+from lab import SHOWN, Lesson, open_browser, serve_lab
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT / "tests"))
-
-from bmix_lite.base.ipynb import KERNEL, QUIET  # noqa: E402
-from lab import SHOWN, Lesson, open_browser, serve_lab  # noqa: E402
-
 LESSON = "03_mixing"
-KERNEL_SIDE, IN_LAB, IN_PAGE = (
-    "kernel: redraw",
-    "JupyterLab: key to repaint",
-    "page: key to repaint",
-)
 PACKAGES = ("plotly", "ipywidgets", "anywidget", "jupyterlab", "ipykernel", "playwright")
 
 # runs in the kernel behind each cell whose result is an explorer; MOVES and CELL are filled in
@@ -43,7 +37,9 @@ def _find(box):
     for child in getattr(box, "children", ()):
         if hasattr(child, "children"):
             yield from _find(child)
-        elif hasattr(child, "value") and not hasattr(child, "placeholder") or hasattr(child, "options"):
+        elif hasattr(child, "options"):
+            yield child
+        elif hasattr(child, "value") and not hasattr(child, "placeholder"):
             yield child
 def _measure(live, moves):
     inside, kept = [], _Live.redraw
@@ -73,17 +69,20 @@ if isinstance(_, _Live):
     print("LATENCY " + _json.dumps({"cell": CELL, "moves": _measure(_, MOVES)}))
 """
 
-# from key down to the picture of the screen that shows the last change of the drawing; 120 ms of quiet end a move
+# from key down to the picture that shows the last change of the drawing; 120 ms of quiet end a move
 WATCH = """control => {
   const place = control.closest(".jp-OutputArea-output, .explorer, .module");
   window.bmixTimes = [];
   let started = null, first = null, last = null;
   new MutationObserver(records => {
-    const drawn = records.some(({target}) => target.closest?.("svg") || target.parentElement?.closest("svg"));
+    const drawn = records.some(({target}) =>
+      target.closest?.("svg") || target.parentElement?.closest("svg"));
     if (!drawn || started === null) return;
     requestAnimationFrame(() => { last = performance.now(); first ??= last; });
   }).observe(place, {subtree: true, childList: true, attributes: true, characterData: true});
-  control.addEventListener("keydown", () => { [started, first, last] = [performance.now(), null, null]; }, true);
+  control.addEventListener("keydown", () => {
+    [started, first, last] = [performance.now(), null, null];
+  }, true);
   setInterval(() => {
     if (started === null || last === null || performance.now() - last < 120) return;
     window.bmixTimes.push([last - started, first - started]);
@@ -98,83 +97,94 @@ END = """control => {
 }"""
 
 
-def time_kernel(moves):
-    """{"NN_name cell K: control": [[whole, of it redraw] in ms]} of every explorer of every notebook."""
-    from nbclient import NotebookClient
+RANGES = ".explorer input[type=range], .module input[type=range]"
+ALL_DRAWN = """[...document.querySelectorAll('.explorer')].every(
+  place => place.querySelector('.js-plotly-plot'))"""
+LABEL = """control =>
+  `${control.closest('.explorer, .module').id}: ${control.labels[0].textContent}`"""
+MOVED = f"""([control, before, count]) =>
+  window.bmixTimes.length > count && ({SHOWN})(control) !== before"""
 
-    found = {}
+
+def time_kernel(moves):
+    """{"NN_name cell K: control": [[whole, of it redraw] in ms]} of all lessons."""
+    times = {}
     for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         notebook = nbformat.read(path, as_version=4)
-        if not any(calls_explore(cell) for cell in notebook.cells):
-            continue
-        cells = []
-        for number, cell in enumerate(notebook.cells):
-            cells += [cell] * (cell.cell_type == "code")
-            if calls_explore(cell):
-                source = TIMING.replace("CELL", str(number)).replace("MOVES", str(moves))
-                cells.append(nbformat.v4.new_code_cell(source))
-        notebook.cells = cells
-        client = NotebookClient(notebook, timeout=600, kernel_name=KERNEL)
-        client.extra_arguments = QUIET
-        client.execute(cwd=str(path.parent))
-        for output in (output for cell in cells for output in cell.outputs):
-            for line in output.get("text", "").splitlines():
-                if line.startswith("LATENCY "):
-                    report = json.loads(line.removeprefix("LATENCY "))
-                    for name, times in report["moves"].items():
-                        found[f"{path.stem} cell {report['cell']}: {name}"] = times
-    return found
+        if any(calls_explore(cell) for cell in notebook.cells):
+            for report in _time_explorers(notebook, path.parent, moves):
+                for name, control_times in report["moves"].items():
+                    times[f"{path.stem} cell {report['cell']}: {name}"] = control_times
+    return times
+
+
+def _time_explorers(notebook, folder, moves):
+    """What TIMING prints behind each explorer of a notebook that is executed with it."""
+    from nbclient import NotebookClient
+
+    cells = []
+    for number, cell in enumerate(notebook.cells):
+        if cell.cell_type == "code":
+            cells.append(cell)
+        if calls_explore(cell):
+            source = TIMING.replace("CELL", str(number)).replace("MOVES", str(moves))
+            cells.append(nbformat.v4.new_code_cell(source))
+    notebook.cells = cells
+    client = NotebookClient(notebook, timeout=600, kernel_name=KERNEL)
+    client.extra_arguments = QUIET
+    client.execute(cwd=str(folder))
+    texts = [output.get("text", "") for cell in cells for output in cell.outputs]
+    lines = "\n".join(texts).splitlines()
+    marker = "LATENCY "
+    return [json.loads(line.removeprefix(marker)) for line in lines if line.startswith(marker)]
 
 
 def calls_explore(cell):
-    """Whether the last statement of a code cell shows an explorer."""
-    return (
-        cell.cell_type == "code" and "explore(" in cell.source and "def explore" not in cell.source
-    )
+    """Does the last statement of a code cell show an explorer?"""
+    if cell.cell_type != "code":
+        return False
+    return "explore(" in cell.source and "def explore" not in cell.source
 
 
-def time_lab(moves, chromium):
+def time_lab(moves):
     """The same of the sliders of lesson 3 in JupyterLab: [[last change, first change] in ms]."""
     with contextlib.ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        browser = stack.enter_context(open_browser(chromium))
-        served = stack.enter_context(serve_lab(ROOT / "notebooks", place))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        browser = stack.enter_context(open_browser(find_chromium()))
+        served = stack.enter_context(serve_lab(ROOT / "notebooks", folder))
         lesson = Lesson(browser, served).open(LESSON)
         lesson.run_all()
-        sliders = [control for control in lesson.controls() if control.kind in ("slider", "range")]
-        named = {
-            f"{LESSON} cell {control.cell}: {control.label}": control.handle for control in sliders
+        sliders = {
+            f"{LESSON} cell {control.cell}: {control.label}": control.handle
+            for control in lesson.controls()
+            if control.kind in ("slider", "range")
         }
-        times = press_keys(lesson.page, named, moves)
+        times = press_keys(lesson.page, sliders, moves)
         lesson.shutdown()
     return times
 
 
-def time_page(moves, chromium):
+def time_page(moves):
     """The same of the ranges of lesson 3 in an exported page, opened from disk."""
-    with tempfile.TemporaryDirectory() as place, open_browser(chromium) as browser:
-        target = Path(place) / "page.html"
-        words = [
-            sys.executable,
-            "-m",
-            "bmix_lite",
-            "html",
-            str(ROOT / "notebooks" / f"{LESSON}.ipynb"),
-        ]
-        subprocess.run(
-            [*words, "--out", str(target)], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
-        )
+    with tempfile.TemporaryDirectory() as folder, open_browser(find_chromium()) as browser:
+        target = Path(folder) / "page.html"
+        source = ROOT / "notebooks" / f"{LESSON}.ipynb"
+        command = [sys.executable, "-m", "bmix_lite", "html", str(source), "--out", str(target)]
+        subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         page.goto(target.as_uri())
         page.wait_for_selector(".explorer input")
-        page.wait_for_function(
-            "[...document.querySelectorAll('.explorer')].every(place => place.querySelector('.js-plotly-plot'))"
-        )
-        ranges = page.query_selector_all(".explorer input[type=range], .module input[type=range]")
-        label = "control => `${control.closest('.explorer, .module').id}: ${control.labels[0].textContent}`"
-        return press_keys(
-            page, {f"{LESSON} {control.evaluate(label)}": control for control in ranges}, moves
-        )
+        page.wait_for_function(ALL_DRAWN)
+        ranges = page.query_selector_all(RANGES)
+        named = {f"{LESSON} {control.evaluate(LABEL)}": control for control in ranges}
+        return press_keys(page, named, moves)
+
+
+def find_chromium():
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("latency: there is no Chromium on this machine; --only kernel needs none")
+    return chromium
 
 
 def press_keys(page, controls, moves):
@@ -187,74 +197,48 @@ def press_keys(page, controls, moves):
         control.evaluate(WATCH)
         control.focus()
         key = "ArrowRight"
-        for steps in range(moves):
-            key = {"low": "ArrowRight", "high": "ArrowLeft"}.get(
-                control.evaluate(END), key
-            )  # there and back
+        for steps in range(moves):  # there and back
+            key = {"low": "ArrowRight", "high": "ArrowLeft"}.get(control.evaluate(END), key)
             before = control.evaluate(SHOWN)
             page.keyboard.press(key)
-            page.wait_for_function(
-                f"([control, before, count]) => window.bmixTimes.length > count && ({SHOWN})(control) !== before",
-                arg=[control, before, steps],
-            )
+            page.wait_for_function(MOVED, arg=[control, before, steps])
         times[name] = page.evaluate("window.bmixTimes")
     return times
 
 
 def summarise(times):
-    """{"median", "p95", "n", "of it"}: of the first number of each pair, and the median of the second."""
+    """{"median", "p95", "n"} of the first number of each pair; "part": the median of the second."""
     whole, part = np.array(times).T
-    quantiles = np.percentile(whole, [50, 95]).round(1).tolist()
-    return {
-        "median": quantiles[0],
-        "p95": quantiles[1],
-        "n": len(times),
-        "part": round(float(np.median(part)), 1),
-    }
+    median, p95 = np.percentile(whole, [50, 95]).round(1).tolist()
+    part_median = round(float(np.median(part)), 1)
+    return {"median": median, "p95": p95, "n": len(times), "part": part_median, "all": times}
+
+
+PARTS = {  # name: (title, what the second number is, function that measures)
+    "kernel": ("kernel: redraw", "in redraw", time_kernel),
+    "lab": ("JupyterLab: key to repaint", "first change", time_lab),
+    "page": ("page: key to repaint", "first change", time_page),
+}
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = read_arguments(__doc__)
     parser.add_argument(
         "--moves", type=int, default=30, help="of each control (default: %(default)s)"
     )
-    parser.add_argument("--quick", action="store_true", help="five moves")
-    parser.add_argument(
-        "--only", choices=["kernel", "lab", "page"], action="append", help="one part"
-    )
-    parser.add_argument("--json", type=Path, help="where all times go")
+    parser.add_argument("--only", choices=PARTS, action="append", help="one part")
     chosen = parser.parse_args()
-    moves, parts = (5 if chosen.quick else chosen.moves), chosen.only or ["kernel", "lab", "page"]
-    report = {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "moves": moves,
-    }
-    report |= {"machine": describe_machine(), "python": platform.python_version()}
-    report |= {"versions": {name: version(name) for name in PACKAGES}, "times": {}}
-    chromium = shutil.which("chromium")
-    if chromium is None and parts != ["kernel"]:
-        raise SystemExit("latency: there is no Chromium on this machine; --only kernel needs none")
-    measures = {
-        "kernel": (KERNEL_SIDE, lambda: time_kernel(moves)),
-        "lab": (IN_LAB, lambda: time_lab(moves, chromium)),
-        "page": (IN_PAGE, lambda: time_page(moves, chromium)),
-    }
-    for part in parts:
-        title, measure = measures[part]
-        report["times"][title] = {
-            name: summarise(times) | {"all": times} for name, times in measure().items()
-        }
-        second = "in redraw" if part == "kernel" else "first change"
+    moves = 5 if chosen.quick else chosen.moves
+    report = start_report(PACKAGES) | {"moves": moves, "times": {}}
+    for part in chosen.only or PARTS:
+        title, second, measure = PARTS[part]
+        rows = {name: summarise(times) for name, times in measure(moves).items()}
+        report["times"][title] = rows
         print(f"\n{title + ' (ms)':<56} median    p95  {second:>12}   n")
-        for name, row in report["times"][title].items():
-            print(
-                f"{name:<56} {row['median']:>6} {row['p95']:>6}  {row['part']:>12} {row['n']:>3}",
-                flush=True,
-            )
-    if chosen.json:
-        chosen.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        for name, row in rows.items():
+            numbers = f"{row['median']:>6} {row['p95']:>6}  {row['part']:>12} {row['n']:>3}"
+            print(f"{name:<56} {numbers}", flush=True)
+    save_report(report, chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""The cost of an image of Balanced-MixUp, whatever their number: whole epochs of batches from a file on the disk.
+"""The cost of one image of Balanced-MixUp among many: whole epochs of batches from a file on disk.
 
-python benchmarks/scale.py [--quick] [--json PATH]: 10,000, 100,000 and 1,000,000 images of 32 px in one memory-mapped
-array (3 GB in the temporary folder). Whole epochs are drawn and mixed, nothing is trained.
-Promised: an image of the most costs at most 1.25 times one of the fewest, with the file in the system's cache, and the
-process holds at most 60 bytes an image (labels, splits, rows, indices and a shuffle) and 3 MB. What an image costs when
-the file is in no cache is shown as "cold", and depends on the disk. With --quick up to 100,000 images, 15 s; else a
-minute.
+python benchmarks/scale.py [--quick] [--json PATH]: 10,000, 100,000 and 1,000,000 images of 32 px in
+one memory-mapped array (3 GB in the temporary folder). Whole epochs are drawn and mixed, nothing is
+trained. With --quick up to 100,000 images, 15 s; else a minute.
+Promised: one image among the most costs at most 1.25 times one among the fewest, with the file in
+the system's cache, and the process holds at most 60 bytes per image (labels, splits, rows, indices
+and a shuffle) and 3 MB. "Cold" is the cost of an image when the file is in no cache; it depends on
+the disk.
 """
 
 import os
@@ -23,8 +24,11 @@ from bmix_lite.batches import MixedBatches
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.recipe import Recipe
 
-SIDE, CLASSES, CHUNK = 32, 5, 10**4
-FLAT, MEMORY = 1.25, 60
+SIDE = 32
+CLASSES = 5
+CHUNK = 10**4
+FLAT = 1.25  # limit
+MEMORY = 60  # limit, bytes per image
 FIXED = 3e6  # bytes of what the samplers draw at a time, however many images there are
 
 
@@ -32,8 +36,9 @@ def write_images(path, count):
     """An array of noise as `prepare` writes it."""
     array = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(count, SIDE, SIDE, 3))
     rng = np.random.default_rng(0)
-    for at in range(0, count, CHUNK):
-        array[at : at + CHUNK] = rng.integers(0, 256, (CHUNK, SIDE, SIDE, 3), dtype=np.uint8)
+    for start in range(0, count, CHUNK):
+        noise = rng.integers(0, 256, (CHUNK, SIDE, SIDE, 3), dtype=np.uint8)
+        array[start : start + CHUNK] = noise
     array.flush()
 
 
@@ -60,7 +65,7 @@ def forget(path):
 
 
 def measure_held(path):
-    """Bytes that an epoch under way holds, as numpy tells them: what the system counts jumps by its own portions."""
+    """Bytes held in the middle of an epoch, as numpy counts them: the system's count jumps."""
     tracemalloc.start()
     epoch = open_batches(path).epoch(1)
     next(epoch)
@@ -69,48 +74,51 @@ def measure_held(path):
     return held
 
 
+def measure_cold(path):
+    """Seconds of an epoch whose file is in no cache."""
+    batches = open_batches(path)
+    forget(path)
+    started = time.perf_counter()
+    draw_epoch(batches)
+    return time.perf_counter() - started
+
+
+def measure(folder, counts):
+    """A row per number of images."""
+    paths = {count: folder / f"{count}.npy" for count in counts}
+    for count, path in paths.items():
+        write_images(path, count)
+    draw_epoch(open_batches(paths[counts[0]]))  # torch's own first time
+    rows = []
+    for count, path in paths.items():
+        held = measure_held(path)
+        cold = measure_cold(path) / count * 1e6
+        bytes_each = (held - FIXED) / count
+        rows.append({"images": count, "cold us an image": cold, "bytes an image": bytes_each})
+    batches_of = {count: open_batches(path) for count, path in paths.items()}
+    epochs = {count: lambda b=batches: draw_epoch(b) for count, batches in batches_of.items()}
+    warm = time_in_turn(epochs, 5)
+    fewest = warm[counts[0]] / counts[0]
+    for row in rows:
+        each = warm[row["images"]] / row["images"]
+        row["us an image"] = float(np.median(each)) * 1e6
+        row["times the fewest"] = float(np.median(each / fewest))
+        figures = [f"{name} {value:,.2f}".replace(".00", "") for name, value in row.items()]
+        print(", ".join(figures), flush=True)
+    return rows
+
+
 def main():
     chosen = read_arguments(__doc__).parse_args()
     torch.set_num_threads(1)
     counts = (10**4, 10**5) if chosen.quick else (10**4, 10**5, 10**6)
-    rows = []
     with tempfile.TemporaryDirectory() as place:
-        paths = {count: Path(place) / f"{count}.npy" for count in counts}
-        for count, path in paths.items():
-            write_images(path, count)
-        draw_epoch(open_batches(paths[counts[0]]))  # torch's own first time
-        for count, path in paths.items():
-            held, batches = measure_held(path), open_batches(path)
-            forget(path)
-            started = time.perf_counter()
-            draw_epoch(batches)
-            cold = time.perf_counter() - started
-            rows.append(
-                {
-                    "images": count,
-                    "cold us an image": cold / count * 1e6,
-                    "bytes an image": (held - FIXED) / count,
-                }
-            )
-        made = [open_batches(path) for path in paths.values()]
-        warm = time_in_turn(
-            {len(batches.data.images): lambda b=batches: draw_epoch(b) for batches in made}, 5
-        )
-        for row in rows:
-            count, each = row["images"], warm[row["images"]] / row["images"]
-            row["us an image"] = float(np.median(each)) * 1e6
-            row["times the fewest"] = float(np.median(each / warm[counts[0]])) * counts[0]
-            print(
-                ", ".join(f"{name} {value:,.2f}".replace(".00", "") for name, value in row.items()),
-                flush=True,
-            )
-    last = f"{counts[-1]:,} images"
+        rows = measure(Path(place), counts)
+    most = f"{counts[-1]:,} images"
+    over_fewest = f"{most}, cost of one over one of {counts[0]:,}, at most"
     promises = {
-        f"{last}, cost of one over one of {counts[0]:,}, at most": (
-            rows[-1]["times the fewest"],
-            FLAT,
-        ),
-        f"{last}, bytes held for one, at most": (rows[-1]["bytes an image"], MEMORY),
+        over_fewest: (rows[-1]["times the fewest"], FLAT),
+        f"{most}, bytes held for one, at most": (rows[-1]["bytes an image"], MEMORY),
     }
     return finish(chosen, rows, promises)
 

@@ -1,17 +1,21 @@
-"""An epoch of Balanced-MixUp against a plain one, and a training step against one of plain eager torch.
+"""An epoch of Balanced-MixUp against a plain one, and a step against one of plain eager torch.
 
 python benchmarks/training.py [--device cpu|cuda] [--quick] [--json PATH]. With --quick 2 min.
-Promised on two cores, data and step included: Balanced-MixUp over plain at most 1.10 with small_cnn at 64 px and 1.05
-with mobilenet_v2 at 128 px; a step at least 1.8 times as fast as with torch's defaults (channels first, the C library's
-memory thresholds as they are, torch's own SGD; two threads both). The thresholds act at the start of a process, so each
-contender is one, and they take turns. Epochs are compared by processor time, on one thread, as what making the batches
-takes longer, over the whole plain epoch: of two whole epochs the ratio is shown, but on a shared machine it varies by a
-tenth. Steps are compared by time elapsed, with --threads 1 by processor time.
+Promised on two cores, data and step included: Balanced-MixUp over plain at most 1.10 with small_cnn
+at 64 px and 1.05 with mobilenet_v2 at 128 px; a step at least 1.8 times as fast as with torch's
+defaults (channels first, the C library's memory thresholds as they are, torch's own SGD; two
+threads both).
 
-On a GPU (it needs numpy, scikit-learn, torch and torchvision, nothing else): mobilenet_v2 at 224 px in batches of 256.
-Promised: Balanced-MixUp over plain at most 1.03, and over the bare steps of the network at most 1.05.
+Each contender is a process, as the thresholds act at its start, and they take turns. Epochs are
+compared by processor time, on one thread: the extra time for the batches over a whole plain epoch
+(the ratio of two epochs varies by a tenth). Steps by time elapsed, with --threads 1 by processor.
+
+On a GPU (it needs numpy, scikit-learn, torch and torchvision, nothing else): mobilenet_v2 at 224 px
+in batches of 256. Promised: Balanced-MixUp over plain at most 1.03, and over the bare steps of the
+network at most 1.05.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -22,27 +26,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
-ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parents[1]))  # a GPU machine need not have the kit installed
 
-from pairs import finish, keep_memory, read_arguments  # noqa: E402
+from pairs import finish, keep_memory, read_arguments, rotate
 
-from bmix_lite.batches import MixedBatches  # noqa: E402
-from bmix_lite.data.imageset import ImageSet  # noqa: E402
-from bmix_lite.inference import autocast, choose_layout, use_threads  # noqa: E402
-from bmix_lite.models import make_model  # noqa: E402
-from bmix_lite.recipe import Recipe  # noqa: E402
-from bmix_lite.training import _Epochs, make_optimizer  # noqa: E402
+from bmix_lite.batches import MixedBatches
+from bmix_lite.data.imageset import ImageSet
+from bmix_lite.inference import autocast, choose_layout, use_threads
+from bmix_lite.models import make_model
+from bmix_lite.recipe import Recipe
+from bmix_lite.training import _Epochs, make_optimizer
 
 CLASSES = 5
-PLAIN, MIXED, BARE, DEFAULTS = (
-    "plain epoch",
-    "Balanced-MixUp epoch",
-    "steps",
-    "steps, torch's defaults",
-)
-PLAIN_DATA, MIXED_DATA = "plain batches", "mixed batches"
-DATA = 8  # times as many steps where batches are made alone, which takes a thirtieth of the time
+PLAIN = "plain epoch"
+MIXED = "Balanced-MixUp epoch"
+BARE = "steps"
+DEFAULTS = "steps, torch's defaults"
+PLAIN_DATA = "plain batches"
+MIXED_DATA = "mixed batches"
+NAMES = (PLAIN, MIXED, BARE, DEFAULTS, PLAIN_DATA, MIXED_DATA)
+DATA = 8  # times as many steps where only batches are made, which takes a thirtieth of the time
 SETTINGS = {
     "cpu": [
         dict(model="small_cnn", side=64, batch=32, steps=4),
@@ -50,9 +53,11 @@ SETTINGS = {
     ],
     "cuda": [dict(model="mobilenet_v2", side=224, batch=256, steps=40)],
 }
-OVER_PLAIN = {"small_cnn": 1.10, "mobilenet_v2": 1.05}  # on a CPU
+OVER_PLAIN = {"small_cnn": 1.10, "mobilenet_v2": 1.05}  # limits, on a CPU
 STEP = 1.8
-GPU_OVER_PLAIN, GPU_OVER_BARE = 1.03, 1.05
+GPU_OVER_PLAIN = 1.03
+GPU_OVER_BARE = 1.05
+ELAPSED, PROCESSOR = 0, 1  # columns of what is measured
 
 
 class Contender:
@@ -62,9 +67,10 @@ class Contender:
         env = os.environ | {"OMP_NUM_THREADS": str(threads)}
         if name == DEFAULTS:
             env = {key: value for key, value in env.items() if not key.startswith("MALLOC_")}
-        words = [sys.executable, __file__, "--work", json.dumps([name, device, setting, threads])]
+        role = json.dumps([name, device, setting, threads])
+        command = [sys.executable, __file__, "--work", role]
         self.process = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
         )
 
     def work(self):
@@ -82,52 +88,54 @@ class Contender:
 
 def serve(name, device, setting, threads):
     """What a contender does: a turn for each line it reads."""
-    device, turn = torch.device(device), make_turn(name, torch.device(device), **setting)
+    device = torch.device(device)
+    turn = make_turn(name, device, **setting)
     with use_threads(threads if name in (BARE, DEFAULTS) else 1):
         for _ in sys.stdin:
-            started, used = time.perf_counter(), time.process_time()
+            started = time.perf_counter()
+            used = time.process_time()
             turn()
             if device.type == "cuda":
                 torch.cuda.synchronize()
-            print(
-                json.dumps([time.perf_counter() - started, time.process_time() - used]), flush=True
-            )
+            elapsed = time.perf_counter() - started
+            print(json.dumps([elapsed, time.process_time() - used]), flush=True)
 
 
 def make_turn(name, device, model, side, batch, steps):
     """A function that does `steps` steps, with the kit's data or on one batch that is there."""
     method = "balanced_mixup" if name in (MIXED, MIXED_DATA) else "instance"
     recipe = Recipe.make(method, model=model, augment="medical", batch_size=batch)
+    epochs = itertools.count(1)
     if name in (PLAIN_DATA, MIXED_DATA):
-        batches, turns = (
-            MixedBatches(draw_images(side, batch * steps * DATA), recipe, device),
-            iter(range(1, 10**6)),
-        )
-        return lambda: [None for _ in batches.epoch(next(turns))]
+        batches = MixedBatches(draw_images(side, batch * steps * DATA), recipe, device)
+        return lambda: [None for _ in batches.epoch(next(epochs))]
     network = make_model(model, CLASSES, 3, seed=0, side=side).to(device)
+    if name != DEFAULTS:
+        network.to(memory_format=choose_layout(device, (batch, side, side, 3)))
     if name in (PLAIN, MIXED):
-        network.to(memory_format=choose_layout(device, (batch, side, side, 3)))
-        epochs, turns = (
-            _Epochs(network, draw_images(side, batch * steps), recipe, device),
-            iter(range(1, 10**6)),
-        )
-        return lambda: epochs.train_epoch(next(turns), 0.01)
+        training = _Epochs(network, draw_images(side, batch * steps), recipe, device)
+        return lambda: training.train_epoch(next(epochs), 0.01)
+    step = make_step(name, network, recipe, device, side)
+    return lambda: [step() for _ in range(steps)]
+
+
+def make_step(name, network, recipe, device, side):
+    """A function that does one step on one batch, as the kit does or in plain torch."""
+    batch = recipe.batch_size
     weights = list(network.parameters())
-    optimizer = torch.optim.SGD(weights, 0.01, 0.9, weight_decay=5e-4, nesterov=True)
-    images, labels = (
-        torch.rand(batch, 3, side, side, device=device),
-        torch.eye(CLASSES, device=device)[[0] * batch],
-    )
+    images = torch.rand(batch, 3, side, side, device=device)
+    labels = torch.eye(CLASSES, device=device)[[0] * batch]
     if name == BARE:
-        network.to(memory_format=choose_layout(device, (batch, side, side, 3)))
-        optimizer, images = (
-            make_optimizer(weights, recipe),
-            images.contiguous(memory_format=torch.channels_last),
-        )
+        optimizer = make_optimizer(weights, recipe)
+        images = images.contiguous(memory_format=torch.channels_last)
+        precision = recipe.precision
+    else:
+        optimizer = torch.optim.SGD(weights, 0.01, 0.9, weight_decay=5e-4, nesterov=True)
+        precision = "fp32"
     network.train()
 
     def step():
-        with autocast(device, recipe.precision if name == BARE else "fp32"):
+        with autocast(device, precision):
             logits = network(images)
         loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.item()
@@ -135,41 +143,82 @@ def make_turn(name, device, model, side, batch, steps):
         loss.backward()
         optimizer.step()
 
-    return lambda: [step() for _ in range(steps)]
+    return step
 
 
 def draw_images(side, count):
-    """Noise, four images of the last class in a hundred; a step takes as long as on any other images."""
-    rng = np.random.default_rng(0)
-    labels = np.where(np.arange(count) % 25 == 24, CLASSES - 1, np.arange(count) % (CLASSES - 1))
+    """Noise, four images of the last class in a hundred; a step takes as long as on any other."""
+    rows = np.arange(count)
+    labels = np.where(rows % 25 == 24, CLASSES - 1, rows % (CLASSES - 1))
     labels = np.concatenate([labels, np.arange(CLASSES)])
-    images = rng.integers(0, 256, (len(labels), side, side, 3), dtype=np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), side, side, 3), dtype=np.uint8)
     split = np.repeat(["train", "val"], [count, CLASSES])
     return ImageSet(images, labels, tuple("abcde"), split=split)
 
 
 def compare(device, setting, threads, rounds):
     """{contender: (rounds, 2) seconds elapsed and of the processor}, none always first."""
-    names = (PLAIN, MIXED, BARE, DEFAULTS, PLAIN_DATA, MIXED_DATA)
-    contenders = {name: Contender(name, device, setting, threads) for name in names}
+    contenders = {name: Contender(name, device, setting, threads) for name in NAMES}
+    seconds = {name: [] for name in NAMES}
     try:
         for contender in contenders.values():
             contender.work()  # warm
-        found = {name: [] for name in names}
         for turn in range(rounds):
-            for name in names[turn % 6 :] + names[: turn % 6]:
-                found[name].append(contenders[name].work())
+            for name in rotate(NAMES, turn):
+                seconds[name].append(contenders[name].work())
     finally:
         for contender in contenders.values():
             contender.close()
-    found = {name: np.array(rows) for name, rows in found.items()}
+    seconds = {name: np.array(rows) for name, rows in seconds.items()}
     for name in (PLAIN_DATA, MIXED_DATA):
-        found[name] /= DATA
-    return found
+        seconds[name] /= DATA
+    return seconds
 
 
 def ratio(seconds, one, other, column):
     return float(np.median(seconds[one][:, column] / seconds[other][:, column]))
+
+
+def add_up(seconds, steps, on_gpu):
+    """The figures of one setting, of what `compare` gives."""
+    elapsed = {
+        name: float(np.median(times[:, ELAPSED])) / steps * 1e3 for name, times in seconds.items()
+    }
+    over_plain = None
+    if not on_gpu:
+        processor = {name: np.median(times[:, PROCESSOR]) for name, times in seconds.items()}
+        added = processor[MIXED_DATA] - processor[PLAIN_DATA]
+        over_plain = 1 + float(added / processor[PLAIN])
+    return {
+        "ms a step": elapsed,
+        "over plain": over_plain,
+        "direct": ratio(seconds, MIXED, PLAIN, ELAPSED if on_gpu else PROCESSOR),
+        "over bare": ratio(seconds, MIXED, BARE, ELAPSED),
+        "step": ratio(seconds, DEFAULTS, BARE, ELAPSED),
+        "step, processor": ratio(seconds, DEFAULTS, BARE, PROCESSOR),
+    }
+
+
+def list_promises(row, on_gpu):
+    """{text: (value, limit)} of a row."""
+    label = f"{row['model']} at {row['side']} px"
+    over_plain = f"{label}, Balanced-MixUp over plain, at most"
+    over_bare = f"{label}, Balanced-MixUp over bare steps, at most"
+    if on_gpu:
+        over_bare_limit = (row["over bare"], GPU_OVER_BARE)
+        return {over_plain: (row["direct"], GPU_OVER_PLAIN), over_bare: over_bare_limit}
+    step = row["step"] if row["threads"] > 1 else row["step, processor"]
+    return {
+        over_plain: (row["over plain"], OVER_PLAIN[row["model"]]),
+        f"{label}, step, times torch's defaults, at least": (step, STEP),
+    }
+
+
+def show(row):
+    milliseconds = ", ".join(f"{name} {value:.0f}" for name, value in row["ms a step"].items())
+    print(f"{row['model']} at {row['side']} px, ms a step: {milliseconds}")
+    print(f"  Balanced-MixUp epoch over plain {row['direct']:.2f}", end="; ")
+    print(f"defaults over ours by processor time {row['step, processor']:.2f}", flush=True)
 
 
 def main():
@@ -183,50 +232,17 @@ def main():
     if chosen.work:
         return serve(*json.loads(chosen.work))
     keep_memory()
-    rows, promises = [], {}
+    on_gpu = chosen.device == "cuda"
+    rows = []
+    promises = {}
     for setting in SETTINGS[chosen.device]:
-        setting |= {"steps": 1} if chosen.quick and chosen.device == "cpu" else {}
+        if chosen.quick and not on_gpu:
+            setting = setting | {"steps": 1}
         seconds = compare(chosen.device, setting, chosen.threads, 3 if chosen.quick else 15)
-        elapsed = {
-            name: float(np.median(times[:, 0])) / setting["steps"] * 1e3
-            for name, times in seconds.items()
-        }
-        on_gpu = chosen.device == "cuda"
-        direct, over_plain = ratio(seconds, MIXED, PLAIN, 0 if on_gpu else 1), None
-        if not on_gpu:
-            added = np.median(seconds[MIXED_DATA][:, 1]) - np.median(seconds[PLAIN_DATA][:, 1])
-            over_plain = 1 + float(added / np.median(seconds[PLAIN][:, 1]))
-        steps, of_processor = (ratio(seconds, DEFAULTS, BARE, column) for column in (0, 1))
-        rows.append(
-            setting
-            | {
-                "threads": chosen.threads,
-                "ms a step": elapsed,
-                "over plain": over_plain,
-                "direct": direct,
-            }
-        )
-        rows[-1] |= {
-            "over bare": ratio(seconds, MIXED, BARE, 0),
-            "step": steps,
-            "step, processor": of_processor,
-        }
-        label = f"{setting['model']} at {setting['side']} px"
-        words = ", ".join(f"{name} {took:.0f}" for name, took in elapsed.items())
-        print(f"{label}, ms a step: {words}", flush=True)
-        print(
-            f"  Balanced-MixUp epoch over plain {direct:.2f}; defaults over ours by processor time {of_processor:.2f}"
-        )
-        limit = GPU_OVER_PLAIN if on_gpu else OVER_PLAIN[setting["model"]]
-        promises[f"{label}, Balanced-MixUp over plain, at most"] = (over_plain or direct, limit)
-        if on_gpu:
-            promises[f"{label}, Balanced-MixUp over bare steps, at most"] = (
-                rows[-1]["over bare"],
-                GPU_OVER_BARE,
-            )
-        else:
-            found = steps if chosen.threads > 1 else of_processor
-            promises[f"{label}, step, times torch's defaults, at least"] = (found, STEP)
+        row = setting | {"threads": chosen.threads} | add_up(seconds, setting["steps"], on_gpu)
+        rows.append(row)
+        show(row)
+        promises |= list_promises(row, on_gpu)
     return finish(chosen, rows, promises)
 
 

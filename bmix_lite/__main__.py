@@ -247,7 +247,7 @@ def _student(chosen):
 
 
 def _playground(chosen):
-    from bmix_lite.course.boundary.regions import make_playground
+    from bmix_lite.course.boundary.playground import make_playground
 
     make_playground(chosen.out, jobs=chosen.jobs)
     print(chosen.out)

@@ -4,6 +4,8 @@ import sys
 
 from common.sources import File, Source, find_one, run
 
+ARCHIVE = "https://github.com/Shenggan/BCCD_Dataset/archive/refs/heads/master.zip"
+COUNTS = {"RBC": 4155, "WBC": 372, "Platelets": 361}  # of the repository's 364 annotation files
 SOURCE = Source(
     name="bccd",
     title="BCCD, blood cells in smears",
@@ -11,15 +13,9 @@ SOURCE = Source(
     licence="MIT",
     citation="Shenggan Cheng, BCCD Dataset, 2017",
     disk="10 MB download, 15 MB prepared at 32 px",
-    counts={
-        "RBC": 4155,
-        "WBC": 372,
-        "Platelets": 361,
-    },  # counted in the 364 annotation files of the repository
-    files=(
-        File("https://github.com/Shenggan/BCCD_Dataset/archive/refs/heads/master.zip", "bccd.zip"),
-    ),
-    class_names={name: name for name in ("RBC", "WBC", "Platelets")},
+    counts=COUNTS,
+    files=(File(ARCHIVE, "bccd.zip"),),
+    class_names={name: name for name in COUNTS},
     options={"size": 32, "fit": "stretch"},
 )
 

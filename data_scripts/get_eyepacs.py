@@ -1,6 +1,7 @@
 """Diabetic retinopathy: the 35,126 graded photographs of the eye from Kaggle's competition of 2015.
 
-Kaggle gives them to who has an account, has accepted the rules and has a token: `pip install kaggle`, then see `page`.
+Kaggle gives them to everyone who has an account, has accepted the rules and has a token:
+`pip install kaggle`, then see `page`.
 """
 
 import shutil
@@ -31,7 +32,7 @@ SOURCE = Source(
 
 
 def fetch(folder):
-    """Have Kaggle's own client bring the parts, then join and unpack them."""
+    """Download the parts with Kaggle's own client, then join and unpack them."""
     client = shutil.which("kaggle")
     if client is None:
         raise BmixError(
@@ -39,34 +40,29 @@ def fetch(folder):
         )
     folder.mkdir(parents=True, exist_ok=True)
     for name in [*PARTS, "trainLabels.csv.zip"]:
-        if (folder / name).exists():
-            continue
-        command = [
-            client,
-            "competitions",
-            "download",
-            "-c",
-            COMPETITION,
-            "-f",
-            name,
-            "-p",
-            str(folder),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode or not (folder / name).exists():
-            said = (done.stdout + done.stderr).strip()[-300:]
-            raise BmixError(
-                f"Kaggle did not give {name} ({said}): open {PAGE}/rules in a browser, sign in, accept the rules, and "
-                f"check that the token is valid (kaggle.com, Settings, API)"
-            )
+        if not (folder / name).exists():
+            _fetch_one(client, name, folder)
     extract(folder / "trainLabels.csv.zip", folder / "labels")
     if not (folder / "train").exists():
         extract(join(folder), folder / "train", total=60_000_000_000)
 
 
+def _fetch_one(client, name, folder):
+    where = ["-c", COMPETITION, "-f", name, "-p", str(folder)]
+    command = [client, "competitions", "download", *where]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode or not (folder / name).exists():
+        output = (done.stdout + done.stderr).strip()[-300:]
+        raise BmixError(
+            f"Kaggle did not give {name} ({output}): open {PAGE}/rules in a browser, sign in,"
+            " accept the rules, and check that the token is valid (kaggle.com, Settings, API)"
+        )
+
+
 def join(folder):
     """The one zip that the parts are cut from."""
-    whole, partial = Path(folder) / "train.zip", Path(folder) / ".train.zip.part"
+    whole = Path(folder) / "train.zip"
+    partial = Path(folder) / ".train.zip.part"
     if not whole.exists():
         with open(partial, "wb") as file:
             for name in PARTS:
@@ -77,16 +73,13 @@ def join(folder):
 
 
 def locate(folder):
-    columns = {"path": "image", "label": "level"}
-    table = find_one(folder, "trainLabels.csv")
-    eye = r"(\d+)_(?:left|right)"  # the number is the patient's
     return {
-        "source": table,
+        "source": find_one(folder, "trainLabels.csv"),
         "images": folder,
-        "columns": columns,
+        "columns": {"path": "image", "label": "level"},
         "suffix": ".jpeg",
         "search": True,
-        "group_from": eye,
+        "group_from": r"(\d+)_(?:left|right)",  # the number is the patient's
     }
 
 

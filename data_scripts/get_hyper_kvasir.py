@@ -5,7 +5,9 @@ import sys
 from bmix_lite.data.known_counts import read_counts
 from common.sources import File, Source, find_one, run
 
-SPLITS = "https://raw.githubusercontent.com/simula/hyper-kvasir/49c0d0f915b57ac0b6cb18b49776ffa61c5512e3/official_splits"
+IMAGES = "https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-labeled-images.zip"
+COMMIT = "49c0d0f915b57ac0b6cb18b49776ffa61c5512e3"
+SPLITS = f"https://raw.githubusercontent.com/simula/hyper-kvasir/{COMMIT}/official_splits"
 SOURCE = Source(
     name="hyper_kvasir",
     title="Hyper-Kvasir, endoscopy of the gut, the labelled images",
@@ -15,10 +17,7 @@ SOURCE = Source(
     disk="3.9 GB download, 3.9 GB unpacked, 0.5 GB prepared at 128 px",
     counts=read_counts("hyper_kvasir").as_dict(),
     files=(
-        File(
-            "https://datasets.simula.no/downloads/hyper-kvasir/hyper-kvasir-labeled-images.zip",
-            "labeled-images.zip",
-        ),
+        File(IMAGES, "labeled-images.zip"),
         File(
             f"{SPLITS}/5_fold_split.csv",
             "5_fold_split.csv",
@@ -29,11 +28,10 @@ SOURCE = Source(
 
 
 def locate(folder):
-    columns = {"path": "file-name", "label": "class-name", "fold": "split-index"}
     return {
         "source": find_one(folder, "5_fold_split.csv"),
         "images": folder,
-        "columns": columns,
+        "columns": {"path": "file-name", "label": "class-name", "fold": "split-index"},
         "search": True,
     }
 

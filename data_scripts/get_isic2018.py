@@ -1,10 +1,12 @@
-"""Lesions of the skin: the 10,015 dermatoscopic photographs of HAM10000, as in ISIC 2018, task 3."""
+"""Skin lesions: the 10,015 dermatoscopic photographs of HAM10000, as in ISIC 2018, task 3."""
 
 import sys
 
 from bmix_lite.data.known_counts import read_counts
 from common.sources import File, Source, find_one, run
 
+IMAGES = "https://isic-challenge-data.s3.amazonaws.com/2018/ISIC2018_Task3_Training_Input.zip"
+LABELS = "https://dataverse.harvard.edu/api/access/datafile/3172582"
 CODES = {  # dx in the table of the publisher: Tschandl, Rosendahl and Kittler 2018, table 1
     "nv": "melanocytic nevus",
     "mel": "melanoma",
@@ -23,22 +25,22 @@ SOURCE = Source(
     disk="2.6 GB download, 2.6 GB unpacked, 0.5 GB prepared at 128 px",
     counts=read_counts("ham10000").as_dict(),
     files=(
-        File(
-            "https://isic-challenge-data.s3.amazonaws.com/2018/ISIC2018_Task3_Training_Input.zip",
-            "ISIC2018_Task3_Training_Input.zip",
-        ),
-        File("https://dataverse.harvard.edu/api/access/datafile/3172582", "HAM10000_metadata.tsv"),
+        File(IMAGES, "ISIC2018_Task3_Training_Input.zip"),
+        File(LABELS, "HAM10000_metadata.tsv"),
     ),
     class_names=CODES,
 )
 
 
 def locate(folder):
-    columns = {"path": "image_id", "label": "dx", "group": "lesion_id"}
-    table = find_one(
-        folder, "HAM10000_metadata.csv", "HAM10000_metadata.tsv", "HAM10000_metadata.tab"
-    )
-    return {"source": table, "images": folder, "columns": columns, "suffix": ".jpg", "search": True}
+    tables = [f"HAM10000_metadata.{ending}" for ending in ("csv", "tsv", "tab")]
+    return {
+        "source": find_one(folder, *tables),
+        "images": folder,
+        "columns": {"path": "image_id", "label": "dx", "group": "lesion_id"},
+        "suffix": ".jpg",
+        "search": True,
+    }
 
 
 if __name__ == "__main__":

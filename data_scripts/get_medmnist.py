@@ -1,4 +1,4 @@
-"""MedMNIST: one of its two-dimensional sets with one label an image, 28 to 224 pixels, with its official split.
+"""MedMNIST: a two-dimensional set with one label per image, 28 to 224 pixels, official split.
 
 python data_scripts/get_medmnist.py dermamnist --pixels 64
 """
@@ -8,17 +8,21 @@ import sys
 
 from common.sources import File, Source, find_one, run
 
-ORGANS = "bladder,femur left,femur right,heart,kidney left,kidney right,liver,lung left,lung right,pancreas,spleen"
-SETS = {  # images in train, val and test, and the classes: Yang et al. 2023, table 2 and the package's info.py
+ORGANS = (
+    "bladder,femur left,femur right,heart,kidney left,kidney right,liver,lung left,lung right,"
+    "pancreas,spleen"
+)
+# images in train, val and test, and the classes: Yang et al. 2023, table 2, the package's info.py
+SETS = {
     "pathmnist": (
         (89996, 10004, 7180),
-        "adipose,background,debris,lymphocytes,mucus,smooth muscle,normal colon mucosa,cancer-associated stroma,"
-        "colorectal adenocarcinoma epithelium",
+        "adipose,background,debris,lymphocytes,mucus,smooth muscle,normal colon mucosa,"
+        "cancer-associated stroma,colorectal adenocarcinoma epithelium",
     ),
     "dermamnist": (
         (7007, 1003, 2005),
-        "actinic keratosis,basal cell carcinoma,benign keratosis,dermatofibroma,melanoma,melanocytic nevus,"
-        "vascular lesion",
+        "actinic keratosis,basal cell carcinoma,benign keratosis,dermatofibroma,melanoma,"
+        "melanocytic nevus,vascular lesion",
     ),
     "octmnist": (
         (97477, 10832, 1000),
@@ -29,18 +33,18 @@ SETS = {  # images in train, val and test, and the classes: Yang et al. 2023, ta
     "breastmnist": ((546, 78, 156), "malignant,normal or benign"),
     "bloodmnist": (
         (11959, 1712, 3421),
-        "basophil,eosinophil,erythroblast,immature granulocyte,lymphocyte,monocyte,neutrophil,platelet",
+        "basophil,eosinophil,erythroblast,immature granulocyte,lymphocyte,monocyte,neutrophil,"
+        "platelet",
     ),
     "tissuemnist": (
         (165466, 23640, 47280),
-        "collecting duct,distal convoluted tubule,glomerular endothelium,interstitial endothelium,leukocytes,"
-        "podocytes,proximal tubule,thick ascending limb",
+        "collecting duct,distal convoluted tubule,glomerular endothelium,interstitial endothelium,"
+        "leukocytes,podocytes,proximal tubule,thick ascending limb",
     ),
     "organamnist": ((34561, 6491, 17778), ORGANS),
     "organcmnist": ((12975, 2392, 8216), ORGANS),
     "organsmnist": ((13932, 2452, 8827), ORGANS),
 }
-
 PIXELS = (28, 64, 128, 224)
 MD5 = {  # of the files of each set, in the order of PIXELS: the package's info.py, version 3.0.2
     "pathmnist": "a8b06965200029087d5bd730944a56c1 55aa9c1e0525abe5a6b9d8343a507616 "
@@ -69,25 +73,21 @@ MD5 = {  # of the files of each set, in the order of PIXELS: the package's info.
 
 
 def make_source(name, pixels):
-    file = f"{name}.npz" if pixels == 28 else f"{name}_{pixels}.npz"
-    images = dict(zip(("train", "val", "test"), SETS[name][0], strict=True))
+    stem = name if pixels == 28 else f"{name}_{pixels}"
+    url = f"https://zenodo.org/records/10519652/files/{stem}.npz"
+    md5 = MD5[name].split()[PIXELS.index(pixels)]
+    sizes, labels = SETS[name]
     return Source(
-        name=file.removesuffix(".npz"),
+        name=stem,
         title=f"MedMNIST, {name}, {pixels} px",
         page="https://medmnist.com",
         licence="CC BY-NC 4.0" if name == "dermamnist" else "CC BY 4.0",
         citation="Yang et al., Scientific Data 10, 41, 2023, and the source of the set named there",
-        disk=f"{sum(images.values()) * pixels**2 * 3 / 1e6:.0f} MB at most, prepared as much",
-        counts=images,
-        files=(
-            File(
-                f"https://zenodo.org/records/10519652/files/{file}",
-                file,
-                md5=MD5[name].split()[PIXELS.index(pixels)],
-            ),
-        ),
+        disk=f"{sum(sizes) * pixels**2 * 3 / 1e6:.0f} MB at most, prepared as much",
+        counts=dict(zip(("train", "val", "test"), sizes, strict=True)),
+        files=(File(url, f"{stem}.npz", md5=md5),),
         ordered=name == "retinamnist",  # grades of retinopathy
-        class_names={str(number): label for number, label in enumerate(SETS[name][1].split(","))},
+        class_names={str(number): label for number, label in enumerate(labels.split(","))},
     )
 
 
@@ -99,9 +99,11 @@ def main(arguments=None):
     parser.add_argument("--pixels", type=int, choices=PIXELS, default=28)
     chosen, rest = parser.parse_known_args(arguments)
     source = make_source(chosen.set, chosen.pixels)
-    return run(
-        source, lambda folder: {"source": find_one(folder, source.files[0].name)}, arguments=rest
-    )
+
+    def locate(folder):
+        return {"source": find_one(folder, source.files[0].name)}
+
+    return run(source, locate, arguments=rest)
 
 
 if __name__ == "__main__":

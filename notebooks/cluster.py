@@ -1,14 +1,17 @@
-"""A sweep on a cluster: python notebooks/cluster.py here | slurm | kubernetes, from the repository's folder.
+"""A sweep on a cluster, started from the repository's folder:
 
-All machines must see this folder under the same path (a shared file system) and have bmix-lite[cluster] installed.
-Edit the entry of your cluster; the sweep itself stays as it is. Start it again after any interruption: it goes on.
+    python notebooks/cluster.py here | slurm | kubernetes
+
+All machines must see this folder under the same path (a shared file system) and have
+bmix-lite[cluster] installed. Edit the entry of your cluster; the sweep itself stays as it is. Start
+it again after any interruption: it goes on.
 
 By hand, with a worker for each GPU or core, on any machine, at any time:
 
     dask scheduler --host 127.0.0.1 --port 8786 &
     dask worker tcp://127.0.0.1:8786 --nthreads 1 &
-    python -m bmix_lite sweep notebooks/05_train.ipynb --grid seed=0:5 --grid epochs=20 --out build/seeds \\
-        --scheduler tcp://127.0.0.1:8786
+    python -m bmix_lite sweep notebooks/05_train.ipynb --grid seed=0:5 --grid epochs=20 \\
+        --out build/seeds --scheduler tcp://127.0.0.1:8786
 
 These commands and `here` were run; of `slurm` the job script was checked, `kubernetes` was not run.
 """
@@ -25,7 +28,7 @@ OUT = "build/cluster"
 
 
 def start_here():
-    """Two workers on this machine: to try the rest out."""
+    """Two workers on this machine, to try out the rest."""
     return LocalCluster(n_workers=2, threads_per_worker=1)
 
 
@@ -43,8 +46,7 @@ def start_kubernetes():
     """Twenty pods that mount the same volume; needs dask-kubernetes and its operator."""
     from dask_kubernetes.operator import KubeCluster
 
-    cluster = KubeCluster(name="bmix", image="your/image-with-bmix-lite", n_workers=20)
-    return cluster
+    return KubeCluster(name="bmix", image="your/image-with-bmix-lite", n_workers=20)
 
 
 STARTS = {"here": start_here, "slurm": start_slurm, "kubernetes": start_kubernetes}

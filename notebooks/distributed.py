@@ -1,9 +1,9 @@
-"""Balanced-MixUp on several GPUs, or several processes without one: from the repository's folder
+"""Balanced-MixUp on several GPUs, or in several processes without one, from this repository:
 
-torchrun --nproc-per-node=2 notebooks/distributed.py balanced_mixup dataset=data/hyper_kvasir model=mobilenet_v2
+    torchrun --nproc-per-node=2 notebooks/distributed.py balanced_mixup dataset=data/hyper_kvasir
 
-Each process takes its share of every step, batch_size images of each stream: no image of a base epoch is lost or
-doubled, whatever their number. All of it is in the lines below: copy them into a training of your own.
+Each process takes its share of every step, batch_size images of each stream: no image of a base
+epoch is lost or doubled, whatever their number. Copy these lines into a training of your own.
 """
 
 import os
@@ -25,53 +25,64 @@ from bmix_lite.schedules import lr_at
 
 
 def main(method, *fields):
-    recipe = Recipe.make(
-        method, **{name: yaml.safe_load(value) for name, value in (f.split("=", 1) for f in fields)}
-    )
-    cuda, local = torch.cuda.is_available(), int(os.environ["LOCAL_RANK"])
-    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    values = dict(field.split("=", 1) for field in fields)
+    recipe = Recipe.make(method, **{name: yaml.safe_load(text) for name, text in values.items()})
+    cuda = torch.cuda.is_available()
+    local_rank = int(os.environ["LOCAL_RANK"])
+    device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     dist.init_process_group("nccl" if cuda else "gloo")
-    rank, world_size = dist.get_rank(), dist.get_world_size()
+    rank = dist.get_rank()
+    world_size = dist.get_world_size()
 
     data = load(recipe.dataset, fold=recipe.fold)
     side, _, channels = data.images.shape[1:]
     settings = {"seed": recipe.seed, "weights": recipe.weights, "side": side}
     network = make_model(recipe.model, len(data.class_names), channels, **settings).to(device)
-    model = DistributedDataParallel(network, device_ids=[local] if cuda else None)
+    model = DistributedDataParallel(network, device_ids=[local_rank] if cuda else None)
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
     batches = MixedBatches(data, recipe, device, rank, world_size)
     for epoch in range(1, recipe.epochs + 1):
-        loss_of = make_loss(recipe.loss, data.counts(), device, epoch=epoch, epochs=recipe.epochs)
         for group in optimizer.param_groups:
             group["lr"] = lr_at(recipe, epoch, [])
-        model.train()
-        for images, labels in batches.epoch(epoch):
-            with autocast(device, recipe.precision):
-                logits = model(images)
-            loss = loss_of(logits.float(), labels)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+        loss_of = make_loss(recipe.loss, data.counts(), device, epoch=epoch, epochs=recipe.epochs)
+        train_epoch(model, batches.epoch(epoch), loss_of, optimizer, device, recipe.precision)
         if rank == 0:
-            val = data.rows("val")
-            found = score(
-                data.labels[val],
-                predict(network, data.images, val, device=device),
-                [recipe.monitor],
-            )
-            print(f"epoch {epoch}: val_{recipe.monitor} {found[recipe.monitor]:.3f}")
-    lengths = torch.stack([weight.detach().double().norm() for weight in model.parameters()])
-    everywhere = [torch.empty_like(lengths) for _ in range(world_size)]
-    dist.all_gather(everywhere, lengths)
-    assert all(lengths.equal(other) for other in everywhere), (
-        "the processes hold different networks"
-    )
-    print(
-        f"process {rank} of {world_size}: {len(batches.base)} steps an epoch, the same weights as all"
-    )
+            value = validate(network, data, device, recipe.monitor)
+            print(f"epoch {epoch}: val_{recipe.monitor} {value:.3f}")
+    require_equal_weights(model, world_size)
+    steps = f"{len(batches.base)} steps per epoch"
+    print(f"process {rank} of {world_size}: {steps}, the same weights as all")
     dist.destroy_process_group()
+
+
+def train_epoch(model, batches, loss_of, optimizer, device, precision):
+    """One step per batch; the gradients are averaged over the processes."""
+    model.train()
+    for images, labels in batches:
+        with autocast(device, precision):
+            logits = model(images)
+        loss = loss_of(logits.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+def validate(network, data, device, monitor):
+    """The monitored metric on the validation images."""
+    rows = data.rows("val")
+    probabilities = predict(network, data.images, rows, device=device)
+    return score(data.labels[rows], probabilities, [monitor])[monitor]
+
+
+def require_equal_weights(model, world_size):
+    """Every process must hold the same network: compare the norms of all its weights."""
+    norms = torch.stack([weight.detach().double().norm() for weight in model.parameters()])
+    norms_of = [torch.empty_like(norms) for _ in range(world_size)]
+    dist.all_gather(norms_of, norms)
+    if not all(norms.equal(other) for other in norms_of):
+        raise RuntimeError("the processes hold different networks")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""A method of your own: python -m bmix_lite sweep ... --with notebooks/own_method.py --grid method=brier_cube_root
+"""A method of your own: a loss, a base stream, and the row that names them.
 
-A loss, a base stream, and the row that names them. The content of this file is part of what tells runs apart.
+    python -m bmix_lite sweep ... --with notebooks/own_method.py --grid method=brier_cube_root
+
+The content of this file is part of what tells runs apart.
 """
 
 from bmix_lite.distribution import register_sampling
@@ -14,7 +16,7 @@ def brier(logits, targets):
 
 
 def cube_root(counts, epoch, epochs):
-    """Classes drawn with the cube root of their number of images, counts (C,): between balanced and square root."""
+    """Class weights (C,): the cube root of the counts, between balanced and square root."""
     return counts ** (1 / 3)
 
 

@@ -86,7 +86,8 @@ def test_torchrun_trains_one_network_on_two_processes(tmp_path):
     steps = -(-len(load("digits_lt").rows("train")) // 32)
     for rank in range(2):
         assert (
-            f"process {rank} of 2: {steps} steps an epoch, the same weights as all" in result.stdout
+            f"process {rank} of 2: {steps} steps per epoch, the same weights as all"
+            in result.stdout
         )
     scores = [
         float(value)

@@ -1,4 +1,4 @@
-"""Balanced-MixUp drawn without a network: the label mass of real epochs, and images to look at. NumPy only."""
+"""Balanced-MixUp without a network: the label mass of simulated epochs, and images to look at."""
 
 from typing import NamedTuple
 
@@ -11,10 +11,10 @@ from bmix_lite.samplers import IndexStream, balanced_stream
 
 
 class MixedImages(NamedTuple):
-    """A few mixed images with both parents: images (K, H, W, C) uint8, labels (K,), soft_labels (K, C), lam (K,).
+    """A few mixed images with both parents: images (K, H, W, C) uint8, the rest (K,) unless told.
 
-    base_rows, balanced_rows (K,): where the parents stand in the dataset; uses (K,): how often the balanced stream
-    drew this balanced parent in all epochs up to this one
+    base_rows, balanced_rows: where the parents are in the dataset
+    uses: how often the balanced stream drew the balanced parent, in all epochs up to this one
     """
 
     base: np.ndarray
@@ -22,7 +22,7 @@ class MixedImages(NamedTuple):
     mixed: np.ndarray
     base_labels: np.ndarray
     balanced_labels: np.ndarray
-    soft_labels: np.ndarray
+    soft_labels: np.ndarray  # (K, C)
     lam: np.ndarray
     captions: list
     base_rows: np.ndarray
@@ -31,67 +31,83 @@ class MixedImages(NamedTuple):
 
 
 def simulate_label_mass(labels, q, alpha, *, seed, batch_size=32, epochs=1):
-    """Share of label mass (C,) that really drawn epochs of Balanced-MixUp hold, lam drawn once per batch.
+    """Share of label mass (C,) in simulated epochs of Balanced-MixUp, one lam per batch.
 
-    The oracle of `mixed_class_probabilities`, made with the streams that training uses.
+    Made with the streams that training uses: the oracle of `mixed_class_probabilities`.
     """
-    base = IndexStream(labels, q, seed=seed, purpose="base", epochs=epochs)
-    balanced = balanced_stream(labels, seed=seed)
-    mass, labels = np.zeros(len(base.counts)), np.asarray(labels)
+    labels = np.asarray(labels)
+    base_stream = IndexStream(labels, q, seed=seed, purpose="base", epochs=epochs)
+    other_stream = balanced_stream(labels, seed=seed)
+    mass = np.zeros(len(base_stream.counts))
     for epoch in range(1, epochs + 1):
         lam_rng = stream(seed, "lam", epoch)
-        for one, other in zip(
-            base.batches(epoch, batch_size), balanced.batches(epoch, batch_size), strict=True
-        ):
+        pairs = zip(
+            base_stream.batches(epoch, batch_size),
+            other_stream.batches(epoch, batch_size),
+            strict=True,
+        )
+        for base, balanced in pairs:
             lam = draw_lam(alpha, rng=lam_rng)
-            for weight, rows in ((1 - lam, one), (lam, other)):
-                mass += weight * np.bincount(labels[rows], minlength=len(mass))
+            mass += (1 - lam) * np.bincount(labels[base], minlength=len(mass))
+            mass += lam * np.bincount(labels[balanced], minlength=len(mass))
     return mass / mass.sum()
 
 
 def simulate_draws(labels, q, *, seed, epochs=1, replacement=True):
-    """How often each image is drawn in each of `epochs` epochs of N draws, (epochs, N): the oracle of lesson 2.
+    """How often each image is drawn in each of `epochs` epochs of N draws, (epochs, N).
 
     replacement: False (q=0 only) deals each class from a deck
     """
     drawn = IndexStream(
         labels, q, seed=seed, purpose="base", epochs=epochs, replacement=replacement
     )
-    return np.stack(
-        [np.bincount(drawn.indices(epoch), minlength=len(labels)) for epoch in range(1, epochs + 1)]
-    )
+    times = [np.bincount(drawn.indices(k), minlength=len(labels)) for k in range(1, epochs + 1)]
+    return np.stack(times)
 
 
 def draw_mixed_images(data, q, alpha, *, seed, epoch=1, size=8):
-    """The first `size` images of an epoch of an ImageSet's training rows, mixed with one lam each; no augmentation."""
+    """The first `size` images of an epoch of an ImageSet's training rows, mixed, not augmented.
+
+    Each has a lam of its own. Returns MixedImages.
+    """
     rows = data.rows("train")
     require(1 <= size <= len(rows), f"size must lie in 1..{len(rows)}, got {size!r}")
     labels = data.labels[rows]
-    base = next(IndexStream(labels, q, seed=seed, purpose="base").batches(epoch, size))[:size]
-    other_side = balanced_stream(labels, seed=seed)
-    balanced = next(other_side.batches(epoch, size))[:size]
-    uses = sum(
-        np.bincount(other_side.indices(number), minlength=len(rows))
-        for number in range(1, epoch + 1)
-    )
+    base_stream = IndexStream(labels, q, seed=seed, purpose="base")
+    other_stream = balanced_stream(labels, seed=seed)
+    base = next(base_stream.batches(epoch, size))[:size]
+    balanced = next(other_stream.batches(epoch, size))[:size]
     lam = draw_lam(alpha, size, rng=stream(seed, "lam", epoch))
-    one, other = data.images[rows[base]], data.images[rows[balanced]]
-    weight = lam[:, None, None, None]
-    classes = np.eye(len(data.class_names))
-    soft = (1 - lam)[:, None] * classes[labels[base]] + lam[:, None] * classes[labels[balanced]]
+    base_images = data.images[rows[base]]
+    balanced_images = data.images[rows[balanced]]
+    mixed = _mix(base_images, balanced_images, lam[:, None, None, None])
+    one_hot = np.eye(len(data.class_names))
+    soft_labels = _mix(one_hot[labels[base]], one_hot[labels[balanced]], lam[:, None])
     return MixedImages(
-        base=one,
-        balanced=other,
-        mixed=np.round((1 - weight) * one + weight * other).astype(np.uint8),
+        base=base_images,
+        balanced=balanced_images,
+        mixed=np.round(mixed).astype(np.uint8),
         base_labels=labels[base],
         balanced_labels=labels[balanced],
-        soft_labels=soft,
+        soft_labels=soft_labels,
         lam=lam,
-        captions=[_caption(row, data.class_names) for row in soft],
+        captions=[_caption(row, data.class_names) for row in soft_labels],
         base_rows=rows[base],
         balanced_rows=rows[balanced],
-        uses=uses[balanced],
+        uses=_count_uses(other_stream, epoch, len(rows))[balanced],
     )
+
+
+def _mix(base, balanced, lam):
+    return (1 - lam) * base + lam * balanced
+
+
+def _count_uses(index_stream, epochs, length):
+    """How often each image was drawn in the first `epochs` epochs, (length,)."""
+    uses = np.zeros(length, int)
+    for epoch in range(1, epochs + 1):
+        uses += np.bincount(index_stream.indices(epoch), minlength=length)
+    return uses
 
 
 def _caption(soft_label, class_names):

@@ -1,36 +1,41 @@
-"""Which addresses may be fetched, and how they are shown: without the tokens in them."""
+"""Which addresses may be fetched, who gets their tokens, and how they are shown: without tokens."""
 
 import re
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
-from bmix_lite.base.errors import require
+import requests
+
+from bmix_lite.base.errors import BmixError
 
 LOCAL = ("127.0.0.1", "localhost")
-KAGGLE = {  # where the rules of what its API serves are accepted
-    r"/api/v1/datasets/download/([^/]+/[^/]+)": "https://www.kaggle.com/datasets/{}",
-    r"/api/v1/competitions/data/download(?:-all)?/([^/]+)": "https://www.kaggle.com/competitions/{}/rules",
+KAGGLE = {  # path of its API: page where the rules of what it serves are accepted
+    r"/api/v1/datasets/download/([^/]+/[^/]+)": "datasets/{}",
+    r"/api/v1/competitions/data/download(?:-all)?/([^/]+)": "competitions/{}/rules",
 }
 
 
 def require_safe(url, after=""):
-    """Raise BmixError unless `url` is https, or http on this machine and not `after` a redirect from https."""
-    require(
-        isinstance(url, str) and not re.search(r"[\s\\]", url),
-        "a URL is text without blanks and backslashes",
-    )
+    """Raise BmixError unless `url` is https, or http on this machine.
+
+    after: the address that redirected here; from https it must not lead to http
+    """
+    if not isinstance(url, str) or re.search(r"[\s\\]", url):
+        raise BmixError("a URL is text without blanks and backslashes")
+    if not _is_safe(url, after):
+        origin = f"{hide(after)} redirects to " if after else ""
+        rule = f"only https is fetched, and http only from {' or '.join(LOCAL)}"
+        raise BmixError(f"{origin}{hide(url)}: {rule}")
+
+
+def _is_safe(url, after):
     try:
         parts = urlsplit(url)
-        local = (
-            parts.scheme == "http" and parts.hostname in LOCAL and not after.startswith("https:")
-        )
-        known = parts.hostname and (parts.scheme == "https" or local)
+        host = parts.hostname
     except ValueError:
-        known = False
-    origin = f"{hide(after)} redirects to " if after else ""
-    require(
-        known,
-        f"{origin}{hide(url)}: only https is fetched, and http only from {' or '.join(LOCAL)}",
-    )
+        return False
+    if parts.scheme == "https":
+        return bool(host)
+    return parts.scheme == "http" and host in LOCAL and not after.startswith("https:")
 
 
 def hide(url):
@@ -45,7 +50,28 @@ def hide(url):
 def find_page(shown):
     """The page to open where an address is refused: of Kaggle, where its rules are accepted."""
     for pattern, page in KAGGLE.items():
-        found = re.match(r"https://(?:www\.)?kaggle\.com" + pattern, shown)
-        if found:
-            return page.format(found[1])
+        match = re.match(r"https://(?:www\.)?kaggle\.com" + pattern, shown)
+        if match:
+            return "https://www.kaggle.com/" + page.format(match[1])
     return shown
+
+
+class Session(requests.Session):
+    """A session that follows only safe redirects, and takes private headers to one host only."""
+
+    def __init__(self, private_headers):
+        super().__init__()
+        self.private_headers = private_headers
+
+    def get_redirect_target(self, response):
+        target = super().get_redirect_target(response)
+        if target is not None:
+            require_safe(urljoin(response.url, target), after=response.url)
+        return target
+
+    def rebuild_auth(self, prepared_request, response):
+        # requests itself drops Authorization only, not headers such as X-API-Key
+        if self.should_strip_auth(response.request.url, prepared_request.url):
+            for name in self.private_headers:
+                prepared_request.headers.pop(name, None)
+        super().rebuild_auth(prepared_request, response)

@@ -1,4 +1,4 @@
-"""Fetching one file over https: resumed, checked, and under its final name only when it is right."""
+"""Fetching one file over https: resumed, checked, under its final name only when it is right."""
 
 import hashlib
 import os
@@ -7,7 +7,6 @@ import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urljoin
 
 import pooch
 import requests
@@ -15,55 +14,41 @@ from tqdm.auto import tqdm
 from urllib3.exceptions import HTTPError
 
 from bmix_lite.base.errors import BmixError, require
-from common.addresses import find_page, hide, require_safe
+from common.addresses import Session, find_page, hide, require_safe
 from common.archives import FULL, locked, no_room
 
 TIMEOUT = (10, 60)  # seconds without a connection, without a byte
 WAIT = 0.5  # seconds before the first new try, doubled each time up to LONGEST_WAIT
 LONGEST_WAIT = 30
 CHUNK = 1 << 16
-BEGINNINGS = {
-    "zip": b"PK",
-    "npz": b"PK",
-    "gz": b"\x1f\x8b",
-    "tar.gz": b"\x1f\x8b",
-    "tgz": b"\x1f\x8b",
-}
+GZIP = b"\x1f\x8b"
+HTML = re.compile(rb"[\s\xef\xbb\xbf]*<(!doctype|html|head|\?xml)", re.I)
+BEGINNINGS = {"zip": b"PK", "npz": b"PK", "gz": GZIP, "tar.gz": GZIP, "tgz": GZIP}
 
 
 def download(
     url, path, *, sha256=None, md5=None, expect="zip", headers=None, retries=5, progress=True
 ):
-    """The file at `url` as `path`, which is returned. Raises BmixError with the address and what to do.
+    """The file at `url` as `path`, which is returned.
 
-    sha256, md5: hex digest of the right content; md5 where the publisher gives no other, against accidents only;
-      without either a size is all that is checked, and a new process starts anew
-    expect: "zip", "npz", "gz", "tar.gz" or "tgz" must begin as such; with any other word only HTML is refused
-    headers: may hold a token; it goes to the host of `url` only and, like the query, into no message and no file
-    Only https, or http on this machine. A `path` that is there is checked and never fetched or replaced.
+    sha256, md5: hex digest of the content; without either only the size is checked, and a new
+      process starts anew; md5 only against accidents, where the publisher gives no other
+    expect: "zip", "npz", "gz", "tar.gz" or "tgz" must begin as such; else only HTML is refused
+    headers: may hold a token; it goes only to the host of `url` and, like the query, into no
+      message and no file
+    Only https, or http on this machine. A `path` that is there is checked, never replaced.
+    Raises BmixError with the address and what to do.
     """
     require_safe(url)
-    require(
-        sha256 is None or re.fullmatch(r"[0-9a-fA-F]{64}", sha256), "sha256 must be 64 hex digits"
-    )
-    require(md5 is None or re.fullmatch(r"[0-9a-fA-F]{32}", md5), "md5 must be 32 hex digits")
-    path, wanted = (
-        Path(path),
-        f"sha256:{sha256.lower()}" if sha256 else f"md5:{md5.lower()}" if md5 else None,
-    )
+    path = Path(path)
+    wanted = _read_digest(sha256, md5)
     if path.exists():
         return require_right(path, wanted)
     pooch.get_logger().setLevel("WARNING")  # it would write local paths into notebooks
     folder = path.with_name(f".{path.name}.part")
-    fetch = _Fetch(
-        url,
-        folder / f"{path.name}.part",
-        expect,
-        headers or {},
-        retries,
-        progress,
-        wanted is not None,
-    )
+    part = folder / f"{path.name}.part"
+    hashed = wanted is not None
+    fetch = _Fetch(url, part, expect, headers or {}, retries, progress, hashed)
     try:
         with locked(path):
             if path.exists():  # another process was faster
@@ -72,7 +57,7 @@ def download(
                 fetch.retrieve(wanted, folder, path.name)
                 os.replace(folder / path.name, path)
             finally:
-                if wanted is None or not fetch.part.exists():
+                if not hashed or not part.exists():
                     shutil.rmtree(folder, ignore_errors=True)
     except OSError as error:
         if error.errno not in FULL:
@@ -81,9 +66,19 @@ def download(
     return path
 
 
+def _read_digest(sha256, md5):
+    """ "sha256:…" or "md5:…" in lower case, None without either; BmixError for another form."""
+    digits = r"[0-9a-fA-F]"
+    require(sha256 is None or re.fullmatch(digits + "{64}", sha256), "sha256 must be 64 hex digits")
+    require(md5 is None or re.fullmatch(digits + "{32}", md5), "md5 must be 32 hex digits")
+    if sha256:
+        return f"sha256:{sha256.lower()}"
+    return f"md5:{md5.lower()}" if md5 else None
+
+
 @dataclass
 class _Fetch:
-    """Fills the temporary file of pooch; the bytes gather in `part`, which a killed process leaves to the next."""
+    """Fills pooch's temporary file; bytes gather in `part`, which survives a killed process."""
 
     url: str
     part: Path
@@ -96,7 +91,7 @@ class _Fetch:
     validator: str | None = None
 
     def retrieve(self, wanted, folder, name):
-        """Have pooch fetch, hash and move; content that is wrong after a resume is fetched once more from 0."""
+        """Have pooch fetch, hash and move; content wrong after a resume is fetched once more."""
         while True:
             resumed = self.part.exists()
             try:
@@ -110,37 +105,38 @@ class _Fetch:
                     raise BmixError(f"{hide(self.url)}: {error}") from None
 
     def __call__(self, url, output_file, caller):
-        """Called by pooch, with the address that may be shown; `output_file` gets the whole content or BmixError."""
+        """Called by pooch, with the address that may be shown; fills `output_file` or raises."""
         for attempt in range(self.retries + 1):
             if attempt:
                 time.sleep(min(WAIT * 2 ** (attempt - 1), LONGEST_WAIT))
-            if (
-                not self.hashed and not self.validator
-            ):  # nothing would tell two halves of different files
+            if not self.hashed and not self.validator:
+                # nothing would tell two halves of different files
                 self.part.unlink(missing_ok=True)
             fault = self._request()
             if fault is None:
                 os.replace(self.part, output_file)
                 return
-        got = self.part.stat().st_size if self.part.exists() else 0
-        again = "; run it again to go on from there" if got and self.hashed else ""
+        size = self._part_size()
+        again = "; run it again to go on from there" if size and self.hashed else ""
         raise BmixError(
-            f"{hide(self.url)}: {fault} after {self.retries + 1} tries, {got / 1e6:.1f} MB are here{again}"
+            f"{hide(self.url)}: {fault} after {self.retries + 1} tries,"
+            f" {size / 1e6:.1f} MB are here{again}"
         )
 
+    def _part_size(self):
+        return self.part.stat().st_size if self.part.exists() else 0
+
     def _request(self):
-        """One try; None when the part is complete, else the fault in words that hold no part of the address."""
-        offset = self.part.stat().st_size if self.part.exists() else 0
+        """One try; None when the part is complete, else the fault, without any of the address."""
+        offset = self._part_size()
         headers = {**self.headers, "Accept-Encoding": "identity"}
         if offset:
-            headers |= {"Range": f"bytes={offset}-"} | (
-                {"If-Range": self.validator} if self.validator else {}
-            )
+            headers["Range"] = f"bytes={offset}-"
+            if self.validator:
+                headers["If-Range"] = self.validator
+        options = {"headers": headers, "stream": True, "timeout": TIMEOUT}
         try:
-            with (
-                _Session(self.headers) as session,
-                session.get(self.url, headers=headers, stream=True, timeout=TIMEOUT) as response,
-            ):
+            with Session(self.headers) as session, session.get(self.url, **options) as response:
                 return self._check_status(response, offset) or self._store(response, offset)
         except (requests.RequestException, HTTPError) as error:
             return type(error).__name__
@@ -149,24 +145,24 @@ class _Fetch:
             raise
 
     def _check_status(self, response, offset):
-        status, told, shown = (
-            response.status_code,
-            response.headers.get("Content-Range", ""),
-            hide(self.url),
-        )
+        """None where the content can be used, else a fault that another try may heal."""
+        status = response.status_code
         if status in (408, 429) or status >= 500:
             return f"the server answers {status}"
-        if not told.startswith({206: f"bytes {offset}-", 416: f"bytes */{offset}"}.get(status, "")):
+        expected_range = {206: f"bytes {offset}-", 416: f"bytes */{offset}"}.get(status, "")
+        if not response.headers.get("Content-Range", "").startswith(expected_range):
             self.part.unlink(missing_ok=True)
             return f"the server answers {status} for another range"
-        page = f"open {find_page(shown)} in a browser, sign in and accept the rules of the data"
-        fault = f"{shown}: the server answers {status}"
-        require(
-            status not in (401, 403),
-            f"{fault}: {page}; where it wants a token, give a valid one in headers",
-        )
-        require(status in (200, 206, 416), fault)
-        return None
+        if status in (200, 206, 416):
+            return None
+        address = hide(self.url)
+        fault = f"{address}: the server answers {status}"
+        if status in (401, 403):
+            fault += (
+                f": open {find_page(address)} in a browser, sign in and accept the rules of the"
+                " data; where it wants a token, give a valid one in headers"
+            )
+        raise BmixError(fault)
 
     def _store(self, response, offset):
         if response.status_code == 416:  # every byte was here already
@@ -179,19 +175,18 @@ class _Fetch:
         if self.total and self.total - offset > shutil.disk_usage(self.part.parent).free:
             raise OSError(FULL[0], os.strerror(FULL[0]))
         chunks = response.raw.stream(CHUNK, decode_content=False)
-        first = next(chunks, b"")
+        chunk = next(chunks, b"")
         if not offset:
-            _require_kind(
-                hide(self.url), first, response.headers.get("Content-Type", ""), self.expect
-            )
+            media_type = response.headers.get("Content-Type", "")
+            _require_kind(hide(self.url), chunk, media_type, self.expect)
         bar = tqdm(
             total=self.total, initial=offset, unit="B", unit_scale=True, disable=not self.progress
         )
         with bar, open(self.part, "ab" if offset else "wb", buffering=0) as file:
-            while first:
-                file.write(first)
-                bar.update(len(first))
-                first = next(chunks, b"")
+            while chunk:
+                file.write(chunk)
+                bar.update(len(chunk))
+                chunk = next(chunks, b"")
             os.fsync(file.fileno())
             size = file.tell()
         if self.total is not None and size != self.total:
@@ -199,50 +194,33 @@ class _Fetch:
         return None
 
 
-class _Session(requests.Session):
-    def __init__(self, private):
-        super().__init__()
-        self.private = private
-
-    def get_redirect_target(self, response):
-        target = super().get_redirect_target(response)
-        if target is not None:
-            require_safe(urljoin(response.url, target), after=response.url)
-        return target
-
-    def rebuild_auth(self, prepared_request, response):
-        if self.should_strip_auth(response.request.url, prepared_request.url):
-            for name in (
-                self.private
-            ):  # requests itself drops Authorization only, not the like of X-API-Key
-                prepared_request.headers.pop(name, None)
-        super().rebuild_auth(prepared_request, response)
-
-
-def _require_kind(shown, first, media, expect):
-    html = "html" in media.lower() or re.match(
-        rb"[\s\xef\xbb\xbf]*<(!doctype|html|head|\?xml)", first[:200], re.I
-    )
+def _require_kind(address, first, media_type, expect):
+    """Raise BmixError where the first bytes are not of the kind expected."""
     beginning = BEGINNINGS.get(expect, b"")
-    if html and not (beginning and first.startswith(beginning)):
+    if beginning and first.startswith(beginning):
+        return
+    if "html" in media_type.lower() or HTML.match(first[:200]):
         raise BmixError(
-            f"{shown}: got HTML, expected {expect}: open it in a browser to see what the page asks for"
+            f"{address}: got HTML, expected {expect}:"
+            " open it in a browser to see what the page asks for"
         )
-    require(
-        first.startswith(beginning),
-        f"{shown}: expected {expect}, but it begins with {bytes(first[:8])!r}",
-    )
+    if beginning:
+        raise BmixError(f"{address}: expected {expect}, but it begins with {bytes(first[:8])!r}")
 
 
 def require_right(path, wanted=None):
-    """The path, where it is a file with the content `wanted`, "sha256:…" or "md5:…" in lower case; else BmixError."""
-    require(path.is_file(), f"{path} is there and is no file")
-    if wanted is not None:
-        kind = wanted.partition(":")[0]
-        with path.open("rb") as file:
-            found = f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
-        require(
-            found == wanted,
-            f"{path} is there with another content, {found}, expected {wanted}: move it away",
+    """The path, if it is a file with the content `wanted`, else BmixError.
+
+    wanted: "sha256:…" or "md5:…" in lower case
+    """
+    require(path.is_file(), f"{path} is there and is not a file")
+    if wanted is None:
+        return path
+    kind = wanted.partition(":")[0]
+    with path.open("rb") as file:
+        content = f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+    if content != wanted:
+        raise BmixError(
+            f"{path} is there with another content, {content}, expected {wanted}: move it away"
         )
     return path

@@ -1,4 +1,4 @@
-"""What every script of data_scripts does: say what the data are, fetch, unpack, compare with the publisher, prepare."""
+"""What every script of data_scripts does: describe, fetch, unpack, compare, prepare."""
 
 import argparse
 import sys
@@ -12,10 +12,12 @@ from bmix_lite.preparation.prepare import list_images, prepare
 from bmix_lite.preparation.report import read_report
 from bmix_lite.preparation.table import read_table
 
+ARCHIVES = {".zip": "zip", ".tar.gz": "tar.gz"}  # ending: what the content must begin as
+
 
 @dataclass(frozen=True)
 class File:
-    """One file to fetch; sha256 or md5 where the publisher's file does not change; archives are unpacked beside it."""
+    """One file to fetch; sha256 or md5 where the publisher's file does not change."""
 
     url: str
     name: str
@@ -25,7 +27,11 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """A public dataset. counts: {class: images} as published; class_names: {label in the files: class}."""
+    """A public dataset.
+
+    counts: {class: images} as published
+    class_names: {label in the files: class}
+    """
 
     name: str
     title: str
@@ -41,34 +47,55 @@ class Source:
 
     def describe(self):
         """What a user should know before fetching anything."""
-        return (
-            f"{self.title}\n  from     {self.page}\n  licence  {self.licence}\n  cite     {self.citation}\n"
-            f"  disk     {self.disk}"
-        )
+        lines = [
+            self.title,
+            f"  from     {self.page}",
+            f"  licence  {self.licence}",
+            f"  cite     {self.citation}",
+            f"  disk     {self.disk}",
+        ]
+        return "\n".join(lines)
 
     def about(self):
         """What is kept with the prepared data."""
-        about = {
+        return {
             "source": self.title,
             "licence": self.licence,
             "citation": self.citation,
             "page": self.page,
+            "ordered": self.ordered,
         }
-        return about | {"ordered": self.ordered}
 
 
 def run(source, locate, *, fetch=None, arguments=None):
     """The command line of a dataset that `prepare` makes; returns the exit status.
 
-    locate(folder): the arguments of `prepare` ("source", and for tables "images", "columns", …) for the files in it
+    locate(folder): returns the arguments of `prepare` for the files in it, as a dict with "source"
+    and, for tables, "images", "columns", …
     fetch(folder): brings the files, where `fetch_files` cannot
     """
+    chosen = _make_run_parser(source).parse_args(arguments)
+
+    def work():
+        listing = locate(bring_files(source, chosen, fetch))
+        origin = listing.pop("source")
+        if chosen.labels_only:
+            compare(source, count_labels(origin, listing))
+            return
+        images = list_images(origin, **listing)
+        compare(source, count_images(source, images))
+        _prepare(source, images, chosen)
+
+    return explain(source, work)
+
+
+def _make_run_parser(source):
     parser = make_parser(source.title, f"data/{source.name}")
     parser.add_argument(
-        "--size", type=int, default=source.options.get("size", 128), help="pixels of a side"
+        "--size", type=int, default=source.options.get("size", 128), help="pixels per side"
     )
     parser.add_argument(
-        "--jobs", type=int, default=-1, help="processes, -1: one a core (default: %(default)s)"
+        "--jobs", type=int, default=-1, help="processes, -1: one per core (default: %(default)s)"
     )
     parser.add_argument(
         "--strict", action="store_true", help="stop at faulty images instead of leaving them out"
@@ -76,32 +103,29 @@ def run(source, locate, *, fetch=None, arguments=None):
     parser.add_argument(
         "--labels-only",
         action="store_true",
-        help="compare the labels with the published counts only",
+        help="only compare the labels with the published counts",
     )
-    chosen = parser.parse_args(arguments)
+    return parser
 
-    def work():
-        found = locate(bring_files(source, chosen, fetch))
-        origin = found.pop("source")
-        if chosen.labels_only:
-            compare(source, count_labels(origin, found))
-            return
-        images = list_images(origin, **found)
-        compare(source, count_images(source, images))
-        options = source.options | {"size": chosen.size, "class_names": source.class_names or None}
-        options |= {
-            "on_bad": "stop" if chosen.strict else "skip",
-            "jobs": chosen.jobs,
-            "about": source.about(),
-        }
-        data = prepare(images, chosen.out, **options)
-        report = read_report(chosen.out)
-        print(
-            f"{report.left} of {report.listed} images prepared in {chosen.out}, {data.images.shape[1]} pixels a side"
-        )
-        print(f"faults: {report.counts() or 'none'}, see {Path(chosen.out) / 'report.html'}")
 
-    return explain(source, work)
+def _prepare(source, images, chosen):
+    """Prepare the images in --out, and print what was left out."""
+    options = source.options | {"size": chosen.size}
+    data = prepare(
+        images,
+        chosen.out,
+        class_names=source.class_names or None,
+        on_bad="stop" if chosen.strict else "skip",
+        jobs=chosen.jobs,
+        about=source.about(),
+        **options,
+    )
+    report = read_report(chosen.out)
+    print(
+        f"{report.left} of {report.listed} images prepared in {chosen.out},"
+        f" {data.images.shape[1]} pixels per side"
+    )
+    print(f"faults: {report.counts() or 'none'}, see {Path(chosen.out) / 'report.html'}")
 
 
 def make_parser(description, out):
@@ -119,7 +143,7 @@ def make_parser(description, out):
 
 
 def explain(source, work):
-    """Say what the data are, then work(); the exit status, 2 with the reason for what a user can mend."""
+    """Describe the data, then work(); the exit status, 2 after an error that the user can fix."""
     try:
         print(source.describe(), flush=True)
         work()
@@ -130,13 +154,20 @@ def explain(source, work):
 
 
 def bring_files(source, chosen, fetch=None):
-    """The folder with the files of `source`: the one given by --from, or one beside --out, fetched first."""
-    folder = Path(chosen.given or f"{chosen.out}-files")
-    if chosen.given is None:
-        (fetch or (lambda folder: fetch_files(source.files, folder)))(folder)
-    require(folder.is_dir(), f"--from: there is no folder {folder}")
+    """The folder with the files of `source`: that of --from, or one beside --out, fetched first.
+
+    fetch(folder): see `run`
+    """
     if chosen.given is not None:
+        folder = Path(chosen.given)
+        require(folder.is_dir(), f"--from: there is no folder {folder}")
         _check_given(source.files, folder)
+        return folder
+    folder = Path(f"{chosen.out}-files")
+    if fetch is None:
+        fetch_files(source.files, folder)
+    else:
+        fetch(folder)
     return folder
 
 
@@ -144,70 +175,72 @@ def _check_given(files, folder):
     from common.download import require_right
 
     for file in files:
-        wanted = (file.sha256 and f"sha256:{file.sha256}") or (file.md5 and f"md5:{file.md5}")
-        if wanted and (folder / file.name).exists():
-            require_right(folder / file.name, wanted)
+        path = folder / file.name
+        if not path.exists():
+            continue
+        if file.sha256:
+            require_right(path, f"sha256:{file.sha256}")
+        elif file.md5:
+            require_right(path, f"md5:{file.md5}")
 
 
 def fetch_files(files, folder):
-    """Download every file into `folder` and unpack the archives; what is there already is checked and kept."""
+    """Download every file into `folder` and unpack the archives; what is there is kept."""
     from common.archives import extract
     from common.download import download
 
     for file in files:
-        kind = (
-            "zip"
-            if file.name.endswith((".zip", ".npz"))
-            else "tar.gz"
-            if file.name.endswith(".tar.gz")
-            else "text"
-        )
-        path = download(
-            file.url, Path(folder) / file.name, sha256=file.sha256, md5=file.md5, expect=kind
-        )
-        if kind != "text" and not file.name.endswith(".npz"):
-            extract(path, Path(folder) / file.name.removesuffix(".zip").removesuffix(".tar.gz"))
+        path = Path(folder) / file.name
+        archive_ending = next((end for end in ARCHIVES if file.name.endswith(end)), None)
+        expect = ARCHIVES.get(archive_ending, "npz" if path.suffix == ".npz" else "text")
+        download(file.url, path, sha256=file.sha256, md5=file.md5, expect=expect)
+        if archive_ending:
+            extract(path, path.with_name(file.name.removesuffix(archive_ending)))
 
 
 def find_one(folder, *names):
-    """The one file or folder below `folder` with one of these names. Raises BmixError where there is none."""
+    """The first file or folder below `folder` with one of these names; BmixError without any."""
     for name in names:
-        found = sorted(Path(folder).rglob(name))
-        if found:
-            return found[0]
+        paths = sorted(Path(folder).rglob(name))
+        if paths:
+            return paths[0]
     raise BmixError(f"{folder}: no {' or '.join(names)} in it or below")
 
 
 def count_labels(origin, options):
-    """Images a label in a table, {label: count}, without a look at the images."""
+    """Images per label in a table, {label: count}, without a look at the images."""
     table = read_table(origin)
-    wrong = [f"{fault.where}: {fault.found}" for fault in table.faults if fault.level == "bad"]
-    require(not wrong, "\n".join(wrong[:10]))
+    faults = [f"{fault.where}: {fault.found}" for fault in table.faults if fault.level == "bad"]
+    if faults:
+        raise BmixError("\n".join(faults[:10]))
     return Counter(table.column(options.get("columns", {}).get("label", "label")))
 
 
 def count_images(source, images):
-    """Images a label in a Listing, or a part of the split where the publisher counts those, {name: count}."""
-    return (
-        Counter(item.split for item in images.items)
-        if set(source.counts) <= set(SPLITS)
-        else images.labels
-    )
+    """Images of a Listing, {name: count}: per label, or per split where the publisher counts so."""
+    if set(source.counts) <= set(SPLITS):
+        return Counter(item.split for item in images.items)
+    return images.labels
 
 
 def compare(source, counts):
-    """Print the images of each class beside the published numbers. Raises BmixError where they differ."""
-    named = Counter()
+    """Print the images of each class beside the published numbers; BmixError where they differ."""
+    found_of = Counter()
     for label, count in counts.items():
-        named[source.class_names.get(label.strip(), label.strip())] += count
-    names = [*source.counts, *(name for name in named if name not in source.counts)]
+        found_of[source.class_names.get(label.strip(), label.strip())] += count
+    names = [*source.counts, *(name for name in found_of if name not in source.counts)]
     width = max(map(len, names))
+    differing_names = []
     print(f"  {'class':{width}}  published   found")
     for name in names:
-        mark = "" if source.counts.get(name, 0) == named[name] else "  differs"
-        print(f"  {name:{width}}  {source.counts.get(name, 0):9d}  {named[name]:6d}{mark}")
-    differ = [name for name in names if source.counts.get(name, 0) != named[name]]
-    require(
-        not differ,
-        f"not as many images as published in {', '.join(differ)}: are these all files, and no others?",
-    )
+        published = source.counts.get(name, 0)
+        differs = published != found_of[name]
+        if differs:
+            differing_names.append(name)
+        mark = "  differs" if differs else ""
+        print(f"  {name:{width}}  {published:9d}  {found_of[name]:6d}{mark}")
+    if differing_names:
+        raise BmixError(
+            f"not as many images as published in {', '.join(differing_names)}:"
+            " are these all files, and no others?"
+        )

@@ -69,8 +69,8 @@ def test_after_a_kill_before_the_table_was_written_all_is_written_again(tmp_path
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos/eye000.jpg").write_bytes(b"half of a f")
     make_clinic(tmp_path)
-    found = {path.name: path.read_bytes() for path in tmp_path.rglob("*.*")}
-    assert found == {name: kept for name, (kept, _) in content.items()}
+    contents = {path.name: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    assert contents == {name: kept for name, (kept, _) in content.items()}
 
 
 def test_a_table_of_somebody_else_is_never_replaced(tmp_path):

@@ -121,11 +121,11 @@ def test_a_member_that_is_larger_than_it_says_is_refused(tmp_path):
         ([("a", b"1"), ("a", b"2")], "has the name of member 'a'"),
         (
             [("Polyp.jpg", b"1"), ("polyp.JPG", b"2")],
-            "has the name of member 'Polyp.jpg', perhaps but for case",
+            "has the name of member 'Polyp.jpg', perhaps except for case",
         ),
         ([("a", b"1"), ("a/b", b"2")], "is a file, and a folder"),
         ([("inner.zip", b"PK")], "is an archive in the archive"),
-        ([], "holds no files"),
+        ([], "has no files in it"),
     ],
 )
 def test_names_that_cannot_all_be_written_are_refused(tmp_path, files, message):
@@ -139,7 +139,7 @@ def test_a_cut_or_damaged_archive_is_refused_with_its_member(tmp_path):
         tmp_path / "good.zip", {"x": os.urandom(3000), "y": os.urandom(3000)}
     ).read_bytes()
     (tmp_path / "cut.zip").write_bytes(content[: len(content) // 2])
-    with pytest.raises(BmixError, match=r"cut\.zip: no whole zip"):
+    with pytest.raises(BmixError, match=r"cut\.zip: not a whole zip"):
         extract(tmp_path / "cut.zip", tmp_path / "out")
     (tmp_path / "bad.zip").write_bytes(content[:200] + bytes([content[200] ^ 1]) + content[201:])
     with pytest.raises(BmixError, match="member 'x' cannot be unpacked"):

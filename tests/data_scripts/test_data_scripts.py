@@ -1,4 +1,4 @@
-"""Every script of data_scripts against a server on this machine that misbehaves, with small files of the right form."""
+"""Every script of data_scripts, with small files of the right form and a server that misbehaves."""
 
 import hashlib
 import importlib.util
@@ -21,14 +21,8 @@ from common.sources import run
 from conftest import ROOT
 from server import send, serve
 
-FETCHED = [
-    "bccd",
-    "cifar_lt",
-    "hyper_kvasir",
-    "isic2018",
-    "medmnist",
-    "published_runs",
-]  # EyePACS: by Kaggle's client
+# EyePACS comes by Kaggle's client
+FETCHED = ["bccd", "cifar_lt", "hyper_kvasir", "isic2018", "medmnist", "published_runs"]
 
 
 def get(name):
@@ -112,14 +106,15 @@ def make_cifar_lt():
 
 
 def make_published_runs():
-    log = "Best epoch = 1\nEpoch = 1 -> K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11, Loss=0.0515/2.3777,\n"
+    scores = "K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11, Loss=0.0515/2.3777,"
+    log = f"Best epoch = 1\nEpoch = 1 -> {scores}\n"
     return {
         "logs.zip": pack({"balanced_mixup-20ac/endo/F1/sqrt/mobilenet/val_metrics.txt": log})
     }, {}
 
 
 def prepare_script(name, url, monkeypatch):
-    """(script(arguments) -> status, {name: content}): the script with its files on the server and their true hashes."""
+    """(script(arguments) -> status, {name: content}): its files are on the server, hashes true."""
     module = get(name)
     contents, counts = globals()[f"make_{name}"]()
 
@@ -236,20 +231,16 @@ def test_a_script_that_gets_no_right_file_says_why_and_prepares_nothing(
     assert words[fault] in said
     assert first in said
     assert not out.exists()
-    hashed = name in (
-        "cifar_lt",
-        "medmnist",
-    )  # else only unpacking finds the cut, and the archive is the user's
+    # else only unpacking finds the cut, and the archive is the user's
+    hashed = name in ("cifar_lt", "medmnist")
     assert (tmp_path / "out-files" / first).exists() == (fault == "cut for good" and not hashed)
 
 
 def test_the_client_of_kaggle_is_asked_again_for_what_is_missing_only(tmp_path, monkeypatch):
-    module, store, tools, folder = (
-        get("eyepacs"),
-        tmp_path / "store",
-        tmp_path / "tools",
-        tmp_path / "files",
-    )
+    module = get("eyepacs")
+    store = tmp_path / "store"
+    tools = tmp_path / "tools"
+    folder = tmp_path / "files"
     store.mkdir()
     tools.mkdir()
     whole = pack(
@@ -264,9 +255,8 @@ def test_the_client_of_kaggle_is_asked_again_for_what_is_missing_only(tmp_path, 
     (store / "trainLabels.csv.zip").write_bytes(
         pack({"trainLabels.csv": "image,level\n0_left,0\n"})
     )
-    (
-        tools / "kaggle"
-    ).write_text(  # competitions download -c NAME -f FILE -p FOLDER; breaks off once in the third part
+    # competitions download -c NAME -f FILE -p FOLDER; breaks off once in the third part
+    (tools / "kaggle").write_text(
         f'#!/bin/sh\necho "$6" >> {tmp_path}/asked\n'
         f'if [ "$6" = {module.PARTS[2]} ] && [ ! -e {tmp_path}/broken ]; then\n'
         f"  touch {tmp_path}/broken; echo 'connection lost' >&2; exit 1\nfi\n"

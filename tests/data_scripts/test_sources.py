@@ -214,7 +214,7 @@ def test_cifar_decays_exponentially_and_keeps_its_test_images():
 
 
 def write_logs(folder, scores, details, config):
-    """A folder of a run as the authors' code wrote it: the scores of all epochs, and a file for each."""
+    """The folder of a run as the authors' code wrote it: scores of all epochs, a file for each."""
     folder.mkdir(parents=True)
     lines = [f"Epoch = {k} -> {line}, Loss=0.05/2.38," for k, line in enumerate(scores, 1)]
     (folder / "val_metrics.txt").write_text(
@@ -231,10 +231,12 @@ def test_published_logs_become_tables(tmp_path):
         "K=31.57/49.73, mAUC=61.73/79.10, MCC=22.40/38.11",
         "K=47.99/57.69, mAUC=nan/88.91, MCC=49.60/48.96",
     ]
-    stale = "K=1.00 - MCC=2.00- F1=3.00 - AUC=4.00 - Loss=5.0000 K=6.00 - MCC=7.00 - F1=8.00 - AUC=9 - Loss=1 - LR=1 "
-    details = [
-        "K=31.57 - MCC=22.40 - F1=20.00 - AUC=61.73 - Loss=0.0515 "
-    ]  # no block of validation
+    stale = (
+        "K=1.00 - MCC=2.00- F1=3.00 - AUC=4.00 - Loss=5.0000 "
+        "K=6.00 - MCC=7.00 - F1=8.00 - AUC=9 - Loss=1 - LR=1 "
+    )
+    # no block of validation
+    details = ["K=31.57 - MCC=22.40 - F1=20.00 - AUC=61.73 - Loss=0.0515 "]
     details += [
         f"{stale}K=47.99 - MCC=49.60- F1=40.00 - AUC=nan - Loss=0.0452 "
         "K=57.69 - BACC=51.50 - MCC=48.96 - F1=45.45 - AUC=88.91 - Loss=1.8394 - LR=0.01000 " * 2
@@ -291,7 +293,10 @@ def test_published_confusion_matrices_are_counted(tmp_path):
     matrix = "".join(
         f"      DR{j} {' '.join(f'{n:>5}' for n in row)}  \n" for j, row in enumerate(rows)
     )
-    block = "K={k} - MCC={m} - F1=60.00 - AUC=90.00 - Loss=0.5000 {lr}\nAUC: DR0=90 - DR1=80 \n      t/p    DR0  \n"
+    block = (
+        "K={k} - MCC={m} - F1=60.00 - AUC=90.00 - Loss=0.5000 {lr}\n"
+        "AUC: DR0=90 - DR1=80 \n      t/p    DR0  \n"
+    )
     details, scores = [], []
     for k, rate in enumerate((0.01, 0.01, 0.001), 1):
         train = block.format(k="90.00", m="80.00", lr="") + matrix.replace("80", "70")
@@ -304,12 +309,8 @@ def test_published_confusion_matrices_are_counted(tmp_path):
     write_logs(folder, scores, details, '{"sampling": "class", "do_mixup": 0.0}')
     log = (folder / "val_metrics.txt").read_text()
     (folder / "val_metrics.txt").write_text("Best epoch = 3\n\n" + log)
-    assert (
-        call(
-            "get_published_runs", "--from", tmp_path / "logs", "--out", tmp_path / "out"
-        ).returncode
-        == 0
-    )
+    done = call("get_published_runs", "--from", tmp_path / "logs", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
     run = read_published(tmp_path / "out")[0].loc[0]
     assert run["bacc"] == pytest.approx(100 * (0.8 + 0.5 + 0.75 + 0.75 + 1) / 5)
     expected = {
@@ -319,12 +320,8 @@ def test_published_confusion_matrices_are_counted(tmp_path):
         "val_images": 156,
         "decays": 1,
     }
-    expected |= {
-        "final_lr": 0.001,
-        "asked": 3,
-        "last": 73.0,
-        "median": 72.0,
-    }  # of kappa, which EyePACS was judged by
+    # of kappa, which EyePACS was judged by
+    expected |= {"final_lr": 0.001, "asked": 3, "last": 73.0, "median": 72.0}
     assert run[list(expected)].to_dict() == expected
 
 

@@ -1,42 +1,40 @@
-"""Imbalanced toys in the plane. To the kit a point is an image of one pixel with two channels, x and y."""
+"""Imbalanced toys in the plane. To the kit a point is an image of one pixel with two channels."""
 
 import numpy as np
 
-from bmix_lite.base.errors import require, require_choice
+from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.data.imageset import ImageSet
 
 KINDS = ("blobs", "moons", "rings")
 COMMON = 400  # training points of the common class; the rarest has COMMON / imbalance_ratio
-HELD_OUT = {"val": 100, "test": 500}  # points of each class
-LEVELS = 255  # coordinates are stored as uint8, as pixels are: the plane has 256 x 256 places
-GRID = 52  # places a side where regions are computed: every fifth level, so that each is exactly a pixel value
-PLAYGROUND_FORMAT = 1  # of the stored file: `boundary` writes it, `boundary_plots` reads it
+HELD_OUT = {"val": 100, "test": 500}  # points per class
+LEVELS = 255  # coordinates are uint8, as pixels are: the plane is a grid of 256 x 256 points
+GRID = 52  # points per side where regions are computed: every fifth level, exactly a pixel value
 
 
 def make_toy(kind, imbalance_ratio, *, seed=0):
-    """A 2-D toy as an ImageSet: images (N, 1, 1, 2) uint8, the point (x, y) of [0, 1] x [0, 1] scaled to 0..255.
+    """A 2-D toy as an ImageSet: images (N, 1, 1, 2) uint8, points (x, y) of [0, 1]² times 255.
 
     kind: "blobs" (common, middle, rare), "moons" or "rings" (common, rare), drawn by scikit-learn
-    imbalance_ratio: 1 to 100; a higher one only takes training points away, val and test stay as they are
-    A seed draws all points anew. Raises BmixError for an unknown kind or a ratio out of range.
+    imbalance_ratio: 1 to 100; a higher one only removes training points
+    seed: another one draws all points anew
     """
     require_choice("kind", kind, KINDS)
-    require(
-        1 <= imbalance_ratio <= 100,
-        f"imbalance_ratio must lie in [1, 100], got {imbalance_ratio!r}",
-    )
+    if not 1 <= imbalance_ratio <= 100:
+        raise BmixError(f"imbalance_ratio must lie in [1, 100], got {imbalance_ratio!r}")
     names = ("common", "middle", "rare") if kind == "blobs" else ("common", "rare")
-    steps = np.arange(len(names)) / (len(names) - 1)
-    sizes = {"train": np.round(COMMON * float(imbalance_ratio) ** -steps).astype(int)}
-    sizes |= {split: np.full(len(names), size) for split, size in HELD_OUT.items()}
-    points, labels = [], []
+    sizes = _count_points(len(names), imbalance_ratio)
+    points = []
+    labels = []
     for split, kept in sizes.items():
+        # the full number is drawn and then cut, so that no ratio changes the points of another
         most = COMMON if split == "train" else HELD_OUT[split]
-        x, y = _DRAW[kind]([most] * len(names), derive_seed(seed, f"toy {kind} {split}") % 2**32)
-        for j, size in enumerate(kept):
-            points.append(x[y == j][:size])
-            labels.append(np.full(size, j))
+        state = derive_seed(seed, f"toy {kind} {split}") % 2**32
+        drawn, drawn_labels = _DRAW[kind]([most] * len(names), state)
+        for label, size in enumerate(kept):
+            points.append(drawn[drawn_labels == label][:size])
+            labels.append(np.full(size, label))
     pixels = np.round(np.clip(np.concatenate(points), 0, 1) * LEVELS).astype(np.uint8)
     return ImageSet(
         images=pixels[:, None, None, :],
@@ -51,10 +49,18 @@ def make_toy(kind, imbalance_ratio, *, seed=0):
 def to_points(images):
     """Coordinates (n, 2) in [0, 1] of images (n, 1, 1, 2)."""
     images = np.asarray(images)
-    require(
-        images.shape[1:] == (1, 1, 2), f"images of a toy are (n, 1, 1, 2), got shape {images.shape}"
-    )
+    if images.shape[1:] != (1, 1, 2):
+        raise BmixError(f"images of a toy are (n, 1, 1, 2), got shape {images.shape}")
     return images[:, 0, 0, :] / LEVELS
+
+
+def _count_points(classes, imbalance_ratio):
+    """{split: points per class (C,)}; in train the classes shrink geometrically."""
+    steps = np.arange(classes) / (classes - 1)
+    sizes = {"train": np.round(COMMON * float(imbalance_ratio) ** -steps).astype(int)}
+    for split, size in HELD_OUT.items():
+        sizes[split] = np.full(classes, size)
+    return sizes
 
 
 def _draw_blobs(sizes, state):
@@ -68,15 +74,15 @@ def _draw_blobs(sizes, state):
 def _draw_moons(sizes, state):
     from sklearn.datasets import make_moons
 
-    x, y = make_moons(tuple(sizes), noise=0.2, random_state=state)
-    return (x - (0.5, 0.25)) / (3.8, 2.9) + 0.5, y
+    points, labels = make_moons(tuple(sizes), noise=0.2, random_state=state)
+    return (points - (0.5, 0.25)) / (3.8, 2.9) + 0.5, labels
 
 
 def _draw_rings(sizes, state):
     from sklearn.datasets import make_circles
 
-    x, y = make_circles(tuple(sizes), noise=0.14, factor=0.45, random_state=state)
-    return x / 2.9 + 0.5, y
+    points, labels = make_circles(tuple(sizes), noise=0.14, factor=0.45, random_state=state)
+    return points / 2.9 + 0.5, labels
 
 
 _DRAW = {"blobs": _draw_blobs, "moons": _draw_moons, "rings": _draw_rings}

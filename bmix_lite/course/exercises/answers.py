@@ -1,4 +1,4 @@
-"""What a student hands in, taken apart with care: numbers, arrays and functions, and the words for what is amiss."""
+"""How a student's answer is read: numbers, arrays and functions, and what is wrong with them."""
 
 import copy
 import functools
@@ -9,17 +9,17 @@ UNDONE = (Ellipsis, NotImplemented)
 
 
 class Undone(Exception):
-    """The stub is still in its place."""
+    """The stub has not been replaced."""
 
 
 class Mistake(Exception):
     """An answer that is not right; the text says what is wrong with it."""
 
 
-def expect(holds, words):
-    """Raise Mistake(words) unless `holds`."""
+def expect(holds, message):
+    """Raise Mistake(message) unless `holds`."""
     if not holds:
-        raise Mistake(words)
+        raise Mistake(message)
 
 
 def refuse_stub(answer):
@@ -33,112 +33,115 @@ def refuse_stub(answer):
 
 
 def call(function, *arguments):
-    """What the student's function answers to a private copy of `arguments`.
+    """What the student's function returns for a private copy of `arguments`.
 
-    Raises Undone for a stub, and Mistake where it is no function, raises, returns nothing or changes its input.
+    Raises Undone for a stub, and Mistake where it is not a function, raises, returns nothing or
+    changes its arguments.
     """
     refuse_stub(function)
-    expect(
-        callable(function),
-        f"a function is asked for, found {show(function)}: hand it over without brackets",
-    )
-    given = copy.deepcopy(arguments)
+    if not callable(function):
+        raise Mistake(f"expected a function, found {show(function)}: do not call it yourself")
+    copies = copy.deepcopy(arguments)
     try:
-        answer = function(*given)
+        answer = function(*copies)
     except NotImplementedError:
         raise Undone from None
     except Exception as error:
-        raise Mistake(
-            f"called with ({show_all(arguments)}) it raised {type(error).__name__}: {error}"
-        ) from error
-    expect(answer is not None, "it returns None: does its last line say `return`?")
+        reason = f"{type(error).__name__}: {error}"
+        raise Mistake(f"called with ({show_all(arguments)}) it raised {reason}") from error
+    expect(answer is not None, "it returns None: is there a `return` in its last line?")
     refuse_stub(answer)
-    for number, (before, after) in enumerate(zip(arguments, given, strict=True), 1):
+    for number, (before, after) in enumerate(zip(arguments, copies, strict=True), 1):
         if not isinstance(before, np.random.Generator) and not _same(before, after):
-            raise Mistake(
-                f"argument {number} is changed in place: the caller's data must stay as they were"
-            )
+            raise Mistake(f"argument {number} is changed in place: leave the caller's data alone")
     return answer
 
 
 def read_number(value, name):
-    """`value` as a float, from any kind of number; Mistake where it is none."""
+    """`value` as a float, from any kind of number; Mistake where it is not a number."""
     refuse_stub(value)
-    single = (
-        not isinstance(value, str | bool | dict | set | None)
-        and not callable(value)
-        and np.ndim(value) == 0
-    )
-    expect(single, f"{name} must be one number, found {show(value)}")
+    other_type = isinstance(value, str | bool | dict | set | None) or callable(value)
+    if other_type or np.ndim(value) > 0:
+        raise Mistake(f"{name} must be one number, found {show(value)}")
     return read_array(value, name).item()
 
 
 def read_array(value, name):
-    """`value` as floats, from an array, a tensor or lists; Mistake where it holds no or undefined numbers."""
+    """`value` as floats, from an array, a tensor or lists; Mistake unless all are finite."""
     refuse_stub(value)
     try:
         array = np.asarray(value.detach() if hasattr(value, "detach") else value, dtype=float)
     except (TypeError, ValueError):
         raise Mistake(f"{name} must be numbers in an array, found {show(value)}") from None
-    expect(
-        np.isfinite(array).all(),
-        f"{name} must be finite, found nan or inf: is anything divided by 0?",
-    )
+    if not np.isfinite(array).all():
+        raise Mistake(f"{name} must be finite, found nan or inf: is anything divided by 0?")
     return array
 
 
 def read_parts(answer, names):
-    """The answers of a dict in the order of `names`; Mistake where the keys are others."""
+    """The parts of a dict, in the order of `names`; Mistake where one is missing."""
     refuse_stub(answer)
-    listed = ", ".join(names)
-    expect(isinstance(answer, dict), f"a dict with {listed} is asked for, found {show(answer)}")
-    missing = [name for name in names if name not in answer]
-    expect(not missing, f"the dict must have {listed}; missing: {', '.join(missing)}")
+    keys = ", ".join(names)
+    if not isinstance(answer, dict):
+        raise Mistake(f"expected a dict with {keys}, found {show(answer)}")
+    missing_keys = [name for name in names if name not in answer]
+    if missing_keys:
+        raise Mistake(f"the dict must have {keys}; missing: {', '.join(missing_keys)}")
     return [answer[name] for name in names]
 
 
-def recognise(found, wanted, name, mistakes=()):
-    """Nothing where `found` is close to `wanted`; else Mistake, in the words of the first of `mistakes` that it is.
+def recognise(answer, wanted, name, mistakes):
+    """Return where `answer` is close to `wanted`; else raise the Mistake that explains it best.
 
-    found, wanted: arrays of one shape. mistakes: pairs (what it gives, words). Percentages are known by themselves;
-    of anything else the first place is named that differs.
+    answer, wanted: arrays of one shape
+    mistakes: {message: the array that this mistake gives}; the first that fits is told. Per cent
+    and rounded numbers are always recognised; else the first element that differs is named.
     """
-    if near(found, wanted):
+    if near(answer, wanted):
         return
-    for wrong, words in mistakes:
-        expect(not near(found, wrong), words)
-    percent = np.allclose(found, 100 * np.asarray(wanted), rtol=0.02, atol=0)
-    expect(not percent, f"{name} is in per cent; a fraction between 0 and 1 is asked for")
-    rounded = any(near(found, np.round(wanted, digits)) for digits in (1, 2, 3))
-    expect(not rounded, f"{name} is rounded: give it exactly")
-    close = np.allclose(found, wanted, rtol=0.05, atol=0)
-    expect(
-        not close,
-        f"{name} is nearly right, within a twentieth: is it drawn at random, or cut short?",
-    )
-    at = int(np.argmax(~np.isclose(np.ravel(found), np.ravel(wanted), rtol=1e-4, atol=1e-6)))
-    place = f" at position {at} (counted from 0)" if np.ndim(found) else ""
-    size = "large" if np.ravel(found)[at] > np.ravel(wanted)[at] else "small"
-    raise Mistake(f"{name}: {np.ravel(found)[at]:.4g}{place} is too {size}")
+    for message, wrong in mistakes.items():
+        expect(not near(answer, wrong), message)
+    if np.allclose(answer, 100 * np.asarray(wanted), rtol=0.02, atol=0):
+        raise Mistake(f"{name} is in per cent: give a fraction between 0 and 1")
+    if any(near(answer, np.round(wanted, digits)) for digits in (1, 2, 3)):
+        raise Mistake(f"{name} is rounded: give the exact value")
+    if np.allclose(answer, wanted, rtol=0.05, atol=0):
+        raise Mistake(f"{name} is less than 5 % off: is it drawn at random, or cut short?")
+    raise Mistake(_name_first_difference(answer, wanted, name))
+
+
+def recognise_number(answer, wanted, name, mistakes):
+    """As `recognise`, for an answer that must be one number."""
+    recognise(np.float64(read_number(answer, name)), wanted, name, mistakes)
 
 
 def near(one, other, slack=1e-6):
-    """True where two arrays have one shape and differ by less than `slack`, or a ten thousandth of themselves."""
+    """Do two arrays have one shape, and differ by less than `slack` or a relative 1e-4?"""
     return np.shape(one) == np.shape(other) and np.allclose(one, other, rtol=1e-4, atol=slack)
 
 
 def show(value):
-    """A value in few words."""
+    """A short text for a value."""
     if isinstance(value, np.ndarray) or hasattr(value, "shape"):
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
-    words = repr(value)
-    words = words if len(words) <= 60 else words[:57] + "..."
-    return words if callable(value) else f"{type(value).__name__} {words}"
+    text = repr(value)
+    if len(text) > 60:
+        text = f"{text[:57]}..."
+    return text if callable(value) else f"{type(value).__name__} {text}"
 
 
 def show_all(arguments):
-    """Arguments of a call in few words; short arrays are written out."""
+    """A short text for the arguments of a call; short arrays are written out."""
     return ", ".join(_show_argument(value) for value in arguments)
+
+
+def _name_first_difference(answer, wanted, name):
+    close = np.isclose(np.ravel(answer), np.ravel(wanted), rtol=1e-4, atol=1e-6)
+    position = int(np.argmax(~close))
+    number = np.ravel(answer)[position]
+    where = f" at position {position} (counting from 0)" if np.ndim(answer) else ""
+    size = "large" if number > np.ravel(wanted)[position] else "small"
+    return f"{name}: {number:.4g}{where} is too {size}"
 
 
 def _show_argument(value):

@@ -1,46 +1,47 @@
-"""The exercises of notebook 11: checks that name the mistake, hints in steps, a sheet of all answers."""
+"""The exercises of notebook 11: checks that name the mistake, hints in steps, a summary."""
 
 from dataclasses import dataclass
 
-from bmix_lite.base.errors import require, require_choice
-from bmix_lite.course.exercises import audit as exercises_audit
-from bmix_lite.course.exercises import mixing as exercises_mixing
-from bmix_lite.course.exercises import runs as exercises_runs
+from bmix_lite.base.errors import BmixError, require_choice
+from bmix_lite.course.exercises import audit, mixing, runs, sampling
 from bmix_lite.course.exercises.answers import Mistake, Undone
 from bmix_lite.course.exercises.hints import HINTS, REMARKS
 
 CHECKS = {  # in the order of the notebook
-    "read_matrix": exercises_audit.check_read_matrix,
-    "image_weights": exercises_mixing.check_image_weights,
-    "draw_balanced": exercises_mixing.check_draw_balanced,
-    "mean_lam": exercises_mixing.check_mean_lam,
-    "mixed_shares": exercises_mixing.check_mixed_shares,
-    "balanced_mixup": exercises_mixing.check_balanced_mixup,
-    "choose_alpha": exercises_runs.check_choose_alpha,
-    "judge_seeds": exercises_runs.check_judge_seeds,
-    "plan_sweep": exercises_audit.check_plan_sweep,
-    "find_leaks": exercises_audit.check_find_leaks,
-    "score_all": exercises_runs.check_score_all,
+    "read_matrix": audit.check_read_matrix,
+    "image_weights": sampling.check_image_weights,
+    "draw_balanced": sampling.check_draw_balanced,
+    "mean_lam": mixing.check_mean_lam,
+    "mixed_shares": mixing.check_mixed_shares,
+    "balanced_mixup": mixing.check_balanced_mixup,
+    "choose_alpha": runs.check_choose_alpha,
+    "judge_seeds": runs.check_judge_seeds,
+    "plan_sweep": audit.check_plan_sweep,
+    "find_leaks": audit.check_find_leaks,
+    "score_all": runs.check_score_all,
 }
-RIGHT, WRONG, UNDONE = "right", "not right yet", "not done yet"
+RIGHT = "right"
+WRONG = "not right yet"
+UNDONE = "not done yet"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check has to say: state (right, not right yet, not done yet) and words."""
+    """What a check says: state (right, not right yet, not done yet) and message."""
 
     state: str
-    words: str
+    message: str
 
     def __repr__(self):
-        return f"{self.state}: {self.words}" if self.words else self.state
+        return f"{self.state}: {self.message}" if self.message else self.state
 
 
 def check(exercise, answer):
-    """The verdict on an answer; never raises for a wrong one, so that Run All goes on.
+    """The Verdict on an answer; a wrong one never raises, so that Run All goes on.
 
-    exercise: a name in CHECKS; answer: a function, number, array or dict, as the exercise asks. Raises BmixError for
-    an unknown exercise.
+    exercise: a name in CHECKS
+    answer: a function, number, array or dict, as the exercise asks
+    Raises BmixError for an unknown exercise.
     """
     require_choice("exercise", exercise, tuple(CHECKS))
     try:
@@ -53,16 +54,19 @@ def check(exercise, answer):
 
 
 def hint(exercise, step=1):
-    """The hint of a step, 1 to 3, as text. Raises BmixError for another step or an unknown exercise."""
+    """Hint number `step`, 1 to 3. Raises BmixError for another step or an unknown exercise."""
     require_choice("exercise", exercise, tuple(HINTS))
-    steps = HINTS[exercise]
-    whole = isinstance(step, int) and 1 <= step <= len(steps)
-    require(whole, f"step must be a whole number from 1 to {len(steps)}, got {step!r}")
-    return f"{step} of {len(steps)}: {steps[step - 1]}"
+    hints = HINTS[exercise]
+    if not isinstance(step, int) or not 1 <= step <= len(hints):
+        raise BmixError(f"step must be a whole number from 1 to {len(hints)}, got {step!r}")
+    return f"{step} of {len(hints)}: {hints[step - 1]}"
 
 
 def grade(answers):
-    """A table with the state of every exercise, a DataFrame indexed by name; what is not in `answers` is not done."""
+    """The state of every exercise, a DataFrame indexed by name.
+
+    answers: {exercise: answer}; an exercise that is not in it is not done
+    """
     import pandas as pd
 
     for name in answers:

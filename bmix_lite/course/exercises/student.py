@@ -12,10 +12,11 @@ LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?://)[^)]+\)")
 
 
 def write_student(source, folder):
-    """Write the notebook `source` into `folder` without its solutions and outputs; returns the path.
+    """Write the notebook `source` into `folder` without solutions and outputs; returns the path.
 
-    Cells tagged "solution" are left out, and links to other files become their words, so that the notebook stands
-    alone. Raises BmixError where no cell is tagged so: the solutions would be handed out.
+    Cells tagged "solution" are left out, and links to other files become their words, so that the
+    notebook stands alone. Raises BmixError where no cell is tagged: the solutions would be handed
+    out.
     """
     import nbformat
     from nbconvert.preprocessors import ClearOutputPreprocessor, TagRemovePreprocessor

@@ -4,57 +4,21 @@ import numpy as np
 import pytest
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.course.boundary import plots as boundary_plots
+from bmix_lite.course.boundary.playground import read_playground
 from bmix_lite.course.boundary.plots import (
+    BLEND,
     METHODS,
     plot_boundaries,
     plot_mixed_points,
     plot_playground,
     plot_playground_recalls,
     plot_recalls,
-    read_playground,
 )
-from bmix_lite.course.boundary.toys import GRID, LEVELS, PLAYGROUND_FORMAT, make_toy, to_points
+from bmix_lite.course.boundary.points import ROLES
+from bmix_lite.course.boundary.toys import GRID, LEVELS, make_toy, to_points
 from bmix_lite.data.imageset import ImageSet
+from course.boundary.test_playground import CLASSES, make_contents, write
 from tiny import HOSTILE
-
-ROWS = [
-    ["instance", 0.0],
-    ["class_balanced", 0.0],
-    ["mixup", 0.2],
-    ["balanced_mixup", 0.2],
-    ["balanced_mixup", 1.0],
-]
-CLASSES = {"blobs": ["common", "middle", "rare"], "moons": ["common", "rare"]}
-
-
-def make_contents(**changes):
-    """A playground of random numbers: (about, arrays)."""
-    rng = np.random.default_rng(0)
-    about = {
-        "format": PLAYGROUND_FORMAT,
-        "version": "0",
-        "ratios": [1, 100],
-        "rows": ROWS,
-        "epochs": [1, 5],
-        "seeds": 3,
-        "class_names": CLASSES,
-        "fingerprints": {
-            kind: [make_toy(kind, ratio).fingerprint for ratio in (1, 100)] for kind in CLASSES
-        },
-    } | changes
-    arrays = {}
-    for kind, names in CLASSES.items():
-        arrays[f"{kind} regions"] = rng.integers(
-            0, len(names), (2, len(ROWS), 2, GRID, GRID), dtype=np.uint8
-        )
-        arrays[f"{kind} recall"] = rng.random((2, len(ROWS), 2, 3, len(names)))
-    return about, arrays
-
-
-def write(path, about, arrays):
-    np.savez_compressed(path, about=np.array(json.dumps(about)), **arrays)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -69,102 +33,6 @@ def playground(tmp_path_factory):
 
 def heatmaps(figure):
     return [trace for trace in figure.data if trace.type == "heatmap"]
-
-
-def test_what_was_stored_is_found_by_its_settings(playground, arrays):
-    regions = playground.regions("moons", 100, "balanced_mixup", 1.0, 5)
-    assert np.array_equal(regions, arrays["moons regions"][1, 4, 1])
-    recall = playground.recall("blobs", 1, "mixup", 0.2, 1)
-    assert np.array_equal(recall, arrays["blobs recall"][0, 2, 0])
-
-
-@pytest.mark.parametrize("alpha", [None, 0, 0.2, 7])
-def test_alpha_does_not_matter_to_methods_that_do_not_mix(playground, arrays, alpha):
-    regions = playground.regions("moons", 1, "class_balanced", alpha, 1)
-    assert np.array_equal(regions, arrays["moons regions"][0, 1, 0])
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        (
-            ("moon", 1, "mixup", 0.2, 1),
-            r"kind must be one of blobs, moons, got 'moon'; did you mean 'moons'",
-        ),
-        (("moons", 2, "mixup", 0.2, 1), r"imbalance_ratio must be one of 1, 100, got 2"),
-        (
-            ("moons", 1, "mixUp", 0.2, 1),
-            r"method must be one of .*, got 'mixUp'; did you mean 'mixup'",
-        ),
-        (("moons", 1, "mixup", 0.3, 1), r"alpha must be one of 0\.2, got 0\.3"),
-        (("moons", 1, "balanced_mixup", None, 1), r"alpha must be one of 0\.2, 1\.0, got None"),
-        (("moons", 1, "mixup", 0.2, 2), r"epoch must be one of 1, 5, got 2"),
-    ],
-)
-def test_settings_that_were_not_stored_are_refused_in_words(playground, settings, message):
-    for look_up in (playground.regions, playground.recall):
-        with pytest.raises(BmixError, match=message):
-            look_up(*settings)
-
-
-def test_a_missing_playground_is_named_with_the_command_that_makes_it(tmp_path):
-    with pytest.raises(
-        BmixError,
-        match=r"no stored playground '.*p\.npz'; make it again: python -m bmix_lite playgr",
-    ):
-        read_playground(tmp_path / "p.npz")
-
-
-@pytest.mark.parametrize("content", [b"", b"PK", b"no zip", b"\x93NUMPY"])
-def test_a_file_that_is_no_playground_is_refused_by_name(tmp_path, content):
-    path = tmp_path / "p.npz"
-    path.write_bytes(content)
-    with pytest.raises(BmixError, match=r"p\.npz is not a stored playground"):
-        read_playground(path)
-
-
-def test_a_file_cut_short_is_refused_by_name(tmp_path):
-    path = write(tmp_path / "p.npz", *make_contents())
-    path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(BmixError, match=r"p\.npz is not a stored playground"):
-        read_playground(path)
-
-
-@pytest.mark.parametrize("place", [0.05, 0.3, 0.5, 0.7])
-def test_a_flipped_byte_is_noticed(tmp_path, place):
-    path = write(tmp_path / "p.npz", *make_contents())
-    content = bytearray(path.read_bytes())
-    content[int(len(content) * place)] ^= 255
-    path.write_bytes(content)
-    with pytest.raises(BmixError, match=r"p\.npz is not a stored playground"):
-        read_playground(path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        (dict(format=99), r"p\.npz has format 99, not 1; make it again"),
-        (dict(seeds=4), r"its arrays do not fit its settings"),
-        (
-            dict(class_names=CLASSES | {"rings": ["common", "rare"]}),
-            r"is not a stored playground: KeyError",
-        ),
-        (dict(rows=None), r"is not a stored playground: TypeError"),
-    ],
-)
-def test_a_playground_of_another_making_is_refused(tmp_path, changes, message):
-    about, arrays = make_contents(**changes)
-    with pytest.raises(BmixError, match=message):
-        read_playground(write(tmp_path / "p.npz", about, arrays))
-
-
-def test_regions_of_other_points_are_not_drawn(tmp_path):
-    fingerprints = {kind: ["0" * 64] * 2 for kind in CLASSES}
-    stale = read_playground(write(tmp_path / "p.npz", *make_contents(fingerprints=fingerprints)))
-    with pytest.raises(
-        BmixError, match=r"made with other points than toy 'moons' has now; make it again"
-    ):
-        plot_playground("moons", 100, 0.2, 5, stale)
 
 
 def test_the_four_panels_are_the_stored_regions_of_the_four_methods(playground, arrays):
@@ -249,7 +117,7 @@ def test_colours_of_regions_are_steps_and_each_pale_colour_is_one_class():
         0
     ]
     stops = [(at, colour) for at, colour in heat.colorscale]
-    for value, (_, pale, _, _) in enumerate(boundary_plots.ROLES):
+    for value, (_, pale, _, _) in enumerate(ROLES):
         share = (value - heat.zmin) / (heat.zmax - heat.zmin)
         below = [colour for at, colour in stops if at <= share]
         above = [colour for at, colour in stops if at >= share]
@@ -294,7 +162,7 @@ def test_the_scale_of_the_rare_share_grows_darker_all_the_way():
             for weight, at in zip((0.2126, 0.7152, 0.0722), (1, 3, 5), strict=True)
         )
 
-    values = [lightness(colour) for _, colour in boundary_plots.BLEND]
+    values = [lightness(colour) for _, colour in BLEND]
     assert values == sorted(values, reverse=True)
 
 

@@ -1,17 +1,11 @@
-import json
-
 import numpy as np
 import pytest
 import torch
 from sklearn.metrics import recall_score
 from torch import nn
 
-from bmix_lite import __version__
 from bmix_lite.base.errors import BmixError
-from bmix_lite.course.boundary import regions as boundary
-from bmix_lite.course.boundary.plots import read_playground
 from bmix_lite.course.boundary.regions import (
-    make_playground,
     predict_regions,
     sample_mixed,
     toy_recipe,
@@ -162,81 +156,3 @@ def test_the_recipe_of_a_toy_is_its_method_without_augmentation(method, alpha):
     recipe = toy_recipe(method, alpha=alpha, seed=3)
     assert (recipe.method, recipe.alpha, recipe.seed) == (method, alpha or 0, 3)
     assert (recipe.model, recipe.augment, recipe.lam_per) == ("mlp", "none", "image")
-
-
-TINY = dict(
-    kinds=("moons", "blobs"),
-    ratios=(10, 100),
-    rows=(("instance", 0.0), ("mixup", 0.2), ("balanced_mixup", 0.2)),
-    epochs=(1, 2),
-    seeds=2,
-    jobs=2,
-    progress=False,
-)
-
-
-@pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
-    path = tmp_path_factory.mktemp("playground") / "tiny.npz"
-    make_playground(path, **TINY)
-    return path
-
-
-def test_a_playground_stores_what_training_gives(tiny):
-    stored = read_playground(tiny)
-    assert (stored.kinds, stored.ratios, stored.epochs, stored.alphas) == (
-        ("moons", "blobs"),
-        [10, 100],
-        [1, 2],
-        [0.2],
-    )
-    for kind, ratio, method, alpha in [
-        ("moons", 10, "instance", None),
-        ("blobs", 100, "balanced_mixup", 0.2),
-    ]:
-        for seed in (0, 1):
-            recipe = toy_recipe(method, alpha=alpha, epochs=2, seed=seed)
-            for record in train_boundary(make_toy(kind, ratio, seed=seed), recipe):
-                at = kind, ratio, method, alpha, record["epoch"]
-                assert stored.recall(*at)[seed] == pytest.approx(record["recall"])
-                if seed == 0:
-                    assert np.array_equal(stored.regions(*at), record["regions"])
-
-
-def test_a_playground_says_what_it_was_made_with(tiny):
-    with np.load(tiny) as stored:
-        about = json.loads(str(stored["about"]))
-    assert about["version"] == __version__
-    assert Recipe(**about["recipe"]) == toy_recipe("instance", epochs=2)
-    assert about["fingerprints"]["blobs"] == [
-        make_toy("blobs", ratio).fingerprint for ratio in (10, 100)
-    ]
-
-
-def test_making_it_again_in_one_process_gives_the_same_file(tiny, tmp_path):
-    make_playground(tmp_path / "again.npz", **TINY | {"jobs": 1})
-    assert (tmp_path / "again.npz").read_bytes() == tiny.read_bytes()
-
-
-def test_the_stored_playground_is_not_stale(root):
-    stored = read_playground(root / "notebooks" / "playground.npz")
-    again = "make it again: python -m bmix_lite playground"
-    assert stored.about["version"] == __version__, again
-    assert Recipe(**stored.about["recipe"]) == toy_recipe("instance"), again
-    assert stored.rows == list(boundary.ROWS), again
-    assert (tuple(stored.ratios), tuple(stored.epochs)) == (boundary.RATIOS, boundary.EPOCHS), again
-    for kind in stored.kinds:
-        for ratio in stored.ratios:
-            stored.data(kind, ratio)
-    assert (root / "notebooks" / "playground.npz").stat().st_size < 300_000
-
-
-@pytest.mark.parametrize(("method", "alpha"), ALL)
-def test_the_stored_playground_is_what_training_gives_here_but_for_rounding(root, method, alpha):
-    stored = read_playground(root / "notebooks" / "playground.npz")
-    recipe = toy_recipe(method, alpha=alpha)
-    first = next(iter(train_boundary(make_toy("blobs", 30), recipe)))
-    at = "blobs", 30, method, alpha, 1
-    # another machine rounds otherwise: after one epoch that moves few predictions
-    assert stored.recall(*at)[0] == pytest.approx(first["recall"], abs=0.02)
-    assert (stored.regions(*at) == first["regions"]).mean() > 0.98

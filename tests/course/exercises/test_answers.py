@@ -76,7 +76,7 @@ def test_a_generator_may_be_drawn_from():
     [
         (50.4, "in per cent"),
         (0.5, "rounded"),
-        (0.52, "within a twentieth"),
+        (0.52, "less than 5 % off"),
         (0.7, "it: 0.7 is too large"),
         (0.3, "it: 0.3 is too small"),
         (0.9, "known"),
@@ -84,12 +84,12 @@ def test_a_generator_may_be_drawn_from():
 )
 def test_an_unknown_mistake_is_told_by_its_size(found, words):
     with pytest.raises(Mistake, match=words):
-        recognise(np.float64(found), 0.5041234, "it", [(0.9, "known")])
+        recognise(np.float64(found), 0.5041234, "it", {"known": 0.9})
 
 
 def test_small_numbers_are_not_taken_for_percentages_or_roundings():
     with pytest.raises(Mistake, match="too large"):
-        recognise(np.float64(0.3), 0.0047, "p")
+        recognise(np.float64(0.3), 0.0047, "p", {})
 
 
 def test_the_dict_of_an_answer_must_have_all_its_parts():

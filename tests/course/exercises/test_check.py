@@ -14,8 +14,10 @@ from bmix_lite.course.exercises.hints import HINTS, REMARKS
 from bmix_lite.course.exercises.runs import SCREENING, SEEDS, cost_per_thousand
 from conftest import ROOT
 
-A, B = np.array(SEEDS["a"]), np.array(SEEDS["b"])
-GAP, P = float(np.mean(B - A)), float(stats.ttest_rel(B, A).pvalue)
+A = np.array(SEEDS["a"])
+B = np.array(SEEDS["b"])
+GAP = float(np.mean(B - A))
+P = float(stats.ttest_rel(B, A).pvalue)
 JUDGED = {"difference": GAP, "p": P, "verdict": "higher"}
 FOUND = np.array(MATRIX)
 RECALL = FOUND.diagonal() / FOUND.sum(axis=1)
@@ -200,17 +202,17 @@ WRONG_ANSWERS = [
     ("mean_lam", lambda a: a / (1 + a) if a else 0.5, "at alpha = 0 nothing is mixed"),
     ("mean_lam", lambda a: a / (2 + a), "the integral of t times that"),
     ("mean_lam", lambda a: a**3, "too small"),
-    ("mean_lam", lambda a: None, "say `return`"),
+    ("mean_lam", lambda a: None, "a `return`"),
     ("mean_lam", lambda a: str(a / (1 + a)), "one number, found str"),
     ("mean_lam", lambda a: [a / (1 + a)], "one number, found list"),
-    ("mean_lam", 1 / 6, "a function is asked for, found float"),
+    ("mean_lam", 1 / 6, "expected a function, found float"),
     ("mean_lam", lambda: 1, "raised TypeError"),
     ("mean_lam", lambda a: float("nan"), "divided by 0"),
-    ("image_weights", lambda y: 1 / np.bincount(y), "one per class: one per image"),
-    ("image_weights", lambda y: 1 / np.bincount(y)[y], "sum to 3: chances must sum to 1"),
-    ("image_weights", lambda y: len(y) * chances(y), "sum to 12: chances must sum to 1"),
+    ("image_weights", lambda y: 1 / np.bincount(y), "one per class: expected one per image"),
+    ("image_weights", lambda y: 1 / np.bincount(y)[y], "sum to 3: probabilities must sum to 1"),
+    ("image_weights", lambda y: len(y) * chances(y), "sum to 12: probabilities must sum to 1"),
     ("image_weights", lambda y: np.full(len(y), 1 / len(y)), "instance-balanced"),
-    ("image_weights", lambda y: np.full(len(y), 1 / 3), "its images must divide"),
+    ("image_weights", lambda y: np.full(len(y), 1 / 3), "the images of the class must divide"),
     (
         "image_weights",
         lambda y: np.bincount(y)[y] / np.sum(np.bincount(y) ** 2),
@@ -219,7 +221,7 @@ WRONG_ANSWERS = [
     (
         "image_weights",
         lambda y: np.bincount(y)[y] / len(y),
-        "share of the image's class in the data",
+        "the class's share of the data",
     ),
     (
         "image_weights",
@@ -231,13 +233,13 @@ WRONG_ANSWERS = [
     ("image_weights", clear, "argument 1 is changed in place"),
     ("image_weights", lambda y: chances(y)[:, None], "(12,); found shape (12, 1)"),
     ("image_weights", lambda y: {0: 1}, "numbers in an array, found dict"),
-    ("draw_balanced", lambda y, n, rng: rng.integers(0, 3, n), "that are classes"),
+    ("draw_balanced", lambda y, n, rng: rng.integers(0, 3, n), "these are classes"),
     (
         "draw_balanced",
         lambda y, n, rng: rng.integers(0, len(y), n),
         "as in the data: instance-balanced",
     ),
-    ("draw_balanced", lambda y, n, rng: rng.permutation(len(y)), "3000 rows are asked for"),
+    ("draw_balanced", lambda y, n, rng: rng.permutation(len(y)), "expected 3000 rows"),
     ("draw_balanced", draw_by(lambda y: chances(y) ** 2), "must come equally often"),
     ("draw_balanced", draw_by(lambda y: np.bincount(y)[y]), "must come equally often"),
     (
@@ -332,7 +334,7 @@ WRONG_ANSWERS = [
         lambda r, n: [np.resize(p, n) if len(r) > n else p for p in batches(r, n)],
         "some come twice",
     ),
-    ("score_all", lambda r, n: [r], "a batch holds 21 rows"),
+    ("score_all", lambda r, n: [r], "a batch has 21 rows"),
     ("score_all", lambda r, n: r, "one flat list"),
     ("score_all", lambda r, n: batches(r[::-1], n), "another order"),
     (
@@ -340,7 +342,7 @@ WRONG_ANSWERS = [
         lambda r, n: [r[k + 1 : k + n] for k in range(0, len(r), n)],
         "3 of them are in no batch",
     ),
-    ("score_all", lambda r, n: len(r), "something that is no list"),
+    ("score_all", lambda r, n: len(r), "something that is not a list"),
     ("choose_alpha", CHOSEN | {"alpha": 0.2}, "cheapest on test"),
     ("choose_alpha", CHOSEN | {"alpha": 0.05}, "the costs are swapped"),
     ("choose_alpha", CHOSEN | {"alpha": 0.1}, "fewest errors"),
@@ -375,7 +377,7 @@ WRONG_ANSWERS = [
     ("judge_seeds", JUDGED | {"verdict": True}, "verdict must be"),
     ("find_leaks", lambda photos, split: [], "the two eyes of a patient"),
     ("find_leaks", lambda photos, split: photos, "photos are listed"),
-    ("find_leaks", lambda photos, split: ["p02", "p09"], "is no patient"),
+    ("find_leaks", lambda photos, split: ["p02", "p09"], "'p09' is not a patient"),
     (
         "find_leaks",
         lambda photos, split: {p[:3] for p in photos} - {"p03"},
@@ -393,13 +395,13 @@ WRONG_ANSWERS = [
     (
         "find_leaks",
         lambda photos, split: [*find_all(photos, split), "p03"],
-        "lies on one side only",
+        "is on one side only",
     ),
     ("find_leaks", lambda photos, split: 2 * find_all(photos, split), "listed twice"),
     (
         "find_leaks",
         lambda photos, split: len(find_all(photos, split)),
-        "a list of patients is asked for, found int",
+        "expected a list of patients, found int",
     ),
     ("read_matrix", SCORED | {"accuracy": RECALL.mean()}, "mean of the recalls"),
     ("read_matrix", SCORED | {"accuracy": 96}, "divide by all"),
@@ -414,7 +416,7 @@ WRONG_ANSWERS = [
     (
         "read_matrix",
         SCORED | {"recall": [0.8, 0.5, 0.4]},
-        "0.4 at position 2 (counted from 0) is too small",
+        "0.4 at position 2 (counting from 0) is too small",
     ),
     ("read_matrix", SCORED | {"balanced_accuracy": 96 / 130}, "take the mean of the recalls"),
     ("read_matrix", SCORED | {"balanced_accuracy": PRECISION.mean()}, "mean of the precisions"),
@@ -438,8 +440,8 @@ WRONG_ANSWERS = [
     ("plan_sweep", PLANNED | {"minutes": 360}, "two runs go at a time"),
     ("plan_sweep", PLANNED | {"minutes": 3}, "hours"),
     ("plan_sweep", PLANNED | {"minutes": 720}, "do not double"),
-    ("plan_sweep", PLANNED | {"chooses": "test"}, "no images left"),
-    ("plan_sweep", PLANNED | {"chooses": "train"}, "known by heart"),
+    ("plan_sweep", PLANNED | {"chooses": "test"}, "no test images are left"),
+    ("plan_sweep", PLANNED | {"chooses": "train"}, "by heart"),
     ("plan_sweep", PLANNED | {"reports": "val"}, "a best score that is too high"),
     ("plan_sweep", PLANNED | {"reports": None}, '"train", "val" or "test"'),
 ]
@@ -451,7 +453,7 @@ WRONG_ANSWERS = [
 def test_a_wrong_answer_is_called_by_its_name(exercise, answer, words):
     verdict = check(exercise, answer)
     assert verdict.state == WRONG
-    assert words in verdict.words
+    assert words in verdict.message
 
 
 def test_the_catalogue_knows_at_least_five_mistakes_of_every_exercise():
@@ -472,7 +474,7 @@ def test_the_catalogue_knows_at_least_five_mistakes_of_every_exercise():
     }.items(),
 )
 def test_no_message_gives_the_answer_away(exercise, secret):
-    words = [check(name, answer).words for name, answer, _ in WRONG_ANSWERS if name == exercise]
+    words = [check(name, answer).message for name, answer, _ in WRONG_ANSWERS if name == exercise]
     assert [told for told in words if secret in told] == []
 
 
@@ -498,9 +500,8 @@ def test_the_checks_agree_with_the_tables_they_print():
     for power, name in enumerate((None, "linear", "quadratic")):
         assert weigh_kappa(power) == pytest.approx(cohen_kappa_score(TRUE, ANSWERED, weights=name))
     assert len(PHOTOS) == len(SIDES) == len(set(PHOTOS))
-    assert (2 + len(SWEEP["alphas_of_balanced_mixup"])) * SWEEP["folds"] * SWEEP[
-        "seeds"
-    ] == PLANNED["runs"]
+    settings = 2 + len(SWEEP["alphas_of_balanced_mixup"])
+    assert settings * SWEEP["folds"] * SWEEP["seeds"] == PLANNED["runs"]
 
 
 def test_checking_leaves_the_global_generators_alone():
