@@ -119,11 +119,15 @@ def check_player(lesson, control):
 
 
 def settle(lesson, control):
-    """Wait until the figures stay as they are while the kernel answers twice: a second message waits for the first."""
-    before = None
-    while before != (before := control.shown()):
+    """Wait until the kernel has answered and the figures stay as they are for half a second after it.
+
+    A second message waits for the first, hence two round trips; how long a figure draws, nothing tells.
+    """
+    while True:
         lesson.round_trip()
         lesson.round_trip()
+        if not control.changes(control.shown(), 0.5):
+            return
 
 
 def test_every_slider_moves_its_figure_by_mouse(lesson):
@@ -138,7 +142,7 @@ def test_every_slider_moves_its_figure_by_mouse(lesson):
             control.drag(share)
             assert control.value() != value, f"the mouse does not move the {what}"
             assert control.changes(before, 5), f"the mouse does not move the figure of the {what}"
-        settle(lesson, control)
+        lesson.round_trip()
         check_calm(lesson)
 
 
