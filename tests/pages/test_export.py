@@ -80,7 +80,7 @@ def export(folder, cells, **options):
 
 
 class Page(HTMLParser):
-    """What a browser reads: tags with their attributes, visible text, and the data of the figures."""
+    """What a browser reads: tags with their attributes, visible text, and data of the figures."""
 
     def __init__(self, text):
         super().__init__()
@@ -257,7 +257,8 @@ def test_in_a_browser_without_network_plots_and_formulas_are_drawn_and_names_are
     browser_page.goto(path.as_uri())
     browser_page.wait_for_selector(".js-plotly-plot .barlayer .trace path")
     drawn = browser_page.locator(".js-plotly-plot").first.evaluate(
-        "plot => plot._fullData.filter(trace => trace.type == 'bar').map(trace => Array.from(trace.y))"
+        """plot => plot._fullData.filter(trace => trace.type == 'bar')
+                                .map(trace => Array.from(trace.y))"""
     )
     base = np.sqrt(COUNTS) / np.sqrt(COUNTS).sum()
     assert drawn[2] == pytest.approx((base + 0.2 / 7) / 1.2)
@@ -280,7 +281,10 @@ ESM = """
 export default {render({model, el}) {
   const button = document.createElement("button");
   const show = () => { button.textContent = `${model.get("name")} ${model.get("count")}`; };
-  button.addEventListener("click", () => { model.set("count", model.get("count") + 1); model.save_changes(); });
+  button.addEventListener("click", () => {
+    model.set("count", model.get("count") + 1);
+    model.save_changes();
+  });
   model.on("change:count", show);
   el.append(button);
   show();
@@ -289,7 +293,9 @@ export default {render({model, el}) {
 
 
 def live_notebook():
-    """Two explorers with all kinds of controls, one of whose settings fails, and a widget with a script of its own."""
+    """Two explorers with all kinds of controls, one of whose settings fails, and a widget with its
+    own script.
+    """
 
     def shares(alpha, q, balanced):
         return plot_class_shares(COUNTS, q=0 if balanced else q, alpha=alpha, class_names=NAMES)
