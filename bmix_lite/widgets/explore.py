@@ -44,7 +44,7 @@ class Figure(go.FigureWidget):
 
 
 class LiveFigure(ipywidgets.VBox):
-    """Plotly figures redrawn in place; saved without a kernel, the first figure as last drawn."""
+    """Plotly figures that are redrawn in place; the first is also shown without a kernel."""
 
     def __init__(self, figures, controls=(), name="LiveFigure", pack=None):
         self.figures = [Figure(figure) for figure in figures]

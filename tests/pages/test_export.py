@@ -292,45 +292,39 @@ export default {render({model, el}) {
 """
 
 
+def draw_shares(alpha, q, balanced):
+    return plot_class_shares(COUNTS, q=0 if balanced else q, alpha=alpha, class_names=NAMES)
+
+
+def draw_board(row, column, epoch):
+    if epoch == 3:
+        raise ValueError(ATTACK)
+    layout = {"title": {"text": ATTACK}, "height": 300}
+    return go.Figure(go.Heatmap(z=[[0, epoch], [row, column]]), layout=layout)
+
+
 def live_notebook():
-    """Two explorers with all kinds of controls, one of whose settings fails, and a widget with its
-    own script.
+    """Cells with two explorers, which have all kinds of controls and one setting that fails, and
+    with a widget that has its own script.
     """
-
-    def shares(alpha, q, balanced):
-        return plot_class_shares(COUNTS, q=0 if balanced else q, alpha=alpha, class_names=NAMES)
-
-    def board(row, column, epoch):
-        if epoch == 3:
-            raise ValueError(ATTACK)
-        return go.Figure(
-            go.Heatmap(z=[[0, epoch], [row, column]]),
-            layout={"title": {"text": ATTACK}, "height": 300},
-        )
-
     choices = [(name, k) for k, name in enumerate(NUMBERS)]
     with precomputing():
         first = explore(
-            shares,
+            draw_shares,
             alpha=ipywidgets.FloatSlider(0.2, min=0, max=1, step=0.2, description=ATTACK),
             q=ipywidgets.FloatSlider(1, min=0, max=1, step=0.25),
             balanced=ipywidgets.Checkbox(False),
         )._repr_mimebundle_()
         second = explore(
-            board,
+            draw_board,
             row=ipywidgets.Dropdown(options=choices, value=0),
             column=ipywidgets.Dropdown(options=choices, value=2),
             epoch=ipywidgets.Play(min=1, max=4, interval=40),
             picks={"y": "row", "x": "column"},
         )._repr_mimebundle_()
-    module = {
-        MODULE_MIME: {
-            "esm": ESM,
-            "css": "button { color: black }",
-            "state": {"name": ATTACK, "count": 1},
-        }
-    }
-    bundles = [first, second, module | {PLOTLY_MIME: figure_json()}]
+    state = {"name": ATTACK, "count": 1}
+    module = {"esm": ESM, "css": "button { color: black }", "state": state}
+    bundles = [first, second, {MODULE_MIME: module, PLOTLY_MIME: figure_json()}]
     return [
         new_code_cell("live", outputs=show(json.loads(json.dumps(bundle)))) for bundle in bundles
     ]
