@@ -4,31 +4,33 @@ from axe_playwright_python.base import AXE_SCRIPT
 
 # rules that are not ours to keep
 EXCUSED = {
-    "empty-table-header": "pandas leaves the cells empty where its rows of headers and its index meet (minor)",
+    # minor: pandas leaves the cells empty where its rows of headers and its index meet
+    "empty-table-header",
 }
-RUN = "([place, options]) => axe.run(place, options).then(found => found.violations)"
+RUN = "([selector, options]) => axe.run(selector, options).then(results => results.violations)"
 
 
 def check_page(page, *widths, place="html"):
-    """No rule of axe-core is broken in `place`, of whatever gravity: light at the first of `widths` (those of the page
-    unless given), dark at the last. Colours follow the one, places the other, so not every pair is looked at.
+    """No rule of axe-core is broken in `place`, a selector, of whatever gravity.
 
-    Its script is evaluated by the browser's debugger: the policy of our pages lets none be loaded.
+    Looked at are the light page at the first of `widths` and the dark page at the last (the page's
+    width unless given): colours follow the one, positions the other, so not every pair is needed.
+    The script is evaluated by the browser's debugger: the policy of our pages lets none be loaded.
     """
     page.evaluate(AXE_SCRIPT)
     options = {
         "resultTypes": ["violations"],
         "rules": {name: {"enabled": False} for name in EXCUSED},
     }
-    found = []
+    faults = []
     widths = widths or [page.viewport_size["width"]]
     for width, scheme in ((widths[0], "light"), (widths[-1], "dark")):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(300)  # a figure follows the width of its place
-        broken = page.evaluate(RUN, [place, options])
-        found += [f"{scheme}, {width} pixels: {_describe(violation)}" for violation in broken]
-    assert not found, "\n".join(found)
+        page.wait_for_timeout(300)  # a figure follows the width that it is given
+        violations = page.evaluate(RUN, [place, options])
+        faults += [f"{scheme}, {width} pixels: {_describe(violation)}" for violation in violations]
+    assert not faults, "\n".join(faults)
 
 
 def _describe(violation):

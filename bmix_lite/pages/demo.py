@@ -1,4 +1,4 @@
-"""The demo: methods × seeds on real images through papermill, one table, one report that opens offline."""
+"""The demo: methods × seeds on real images through papermill, a table and an offline report."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from bmix_lite.sweeps.kernels import execute
 from bmix_lite.sweeps.sweep import describe_endings, run_grid
 from bmix_lite.widgets.explore import precomputing
 
-# the methods of the comparison: the paper's two baselines of sampling, its MixUp, and the method at two alphas
+# what is compared: the paper's two baselines of sampling, its MixUp, and the method at two alphas
 ROWS = (
     {"method": "instance"},
     {"method": "class_balanced"},
@@ -22,23 +22,25 @@ ROWS = (
 
 
 def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
-    """Train every row of ROWS with every seed, compare, report; returns a summary, one row a method.
+    """Train every row of ROWS with every seed, compare, report; returns one row per method.
 
-    notebooks: the folder with 05_train and 06_compare; out: gets runs/, results.csv, 06_compare.ipynb, report.html
-    fields: further `Recipe` fields for all runs. Finished runs are reused. Raises BmixError if any run failed.
+    notebooks: the folder with 05_train and 06_compare; out: the folder that gets runs/,
+    results.csv, 06_compare.ipynb and report.html; fields: further `Recipe` fields for all runs.
+    Finished runs are reused. Raises BmixError if any run failed.
     """
-    notebooks, out = Path(notebooks), Path(out)
+    notebooks = Path(notebooks)
+    out = Path(out)
     grid = [row | fields | {"seed": seed} for seed in range(seeds) for row in ROWS]
     endings = run_grid(
         notebooks / "05_train.ipynb", grid, out / "runs", jobs=jobs, progress=progress
     )
     if not all(ending.good for ending in endings):
         raise BmixError(f"not every run is complete: {describe_endings(endings)}")
-    names = sorted({ending.folder.name for ending in endings})
-    runs = read_runs(out / "runs", names)
+    run_ids = sorted({ending.folder.name for ending in endings})
+    runs = read_runs(out / "runs", run_ids)
     table = tabulate(runs, out / "runs")
     write_atomic(out / "results.csv", table.to_csv(index=False))
-    parameters = {"runs": str((out / "runs").resolve()), "chosen": names}
+    parameters = {"runs": str((out / "runs").resolve()), "chosen": run_ids}
     with precomputing():
         execute(notebooks / "06_compare.ipynb", out / "06_compare.ipynb", parameters)
     export_html(out / "06_compare.ipynb", out / "report.html", title="bmix-lite: comparison")

@@ -1,10 +1,10 @@
-"""All lessons as a static site: an index with pictures, and pages whose sliders need neither kernel nor network."""
+"""All lessons as a static site: an index with pictures, and pages whose sliders are alive."""
 
 import base64
 import re
 from pathlib import Path
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import fill_static, write_atomic
 from bmix_lite.base.ipynb import read_notebook
 from bmix_lite.pages.export import export_html
@@ -13,13 +13,17 @@ LESSONS = "[0-9][0-9]_*.ipynb"
 
 
 def make_site(notebooks, out, *, run=True):
-    """Write index.html, a page of each lesson, pictures and one plotly.js into the folder `out`; returns the index.
+    """Write the site into the folder `out`; returns the path of its index.
 
-    run: execute each lesson, so that its sliders are alive; else pages show what the notebooks hold.
-    Raises BmixError if the folder `notebooks` holds no lesson, or naming a failing cell.
+    It holds index.html, a page of each lesson, pictures and one plotly.js, and needs neither kernel
+    nor network. run: execute each lesson, so that its sliders are alive; else pages show what the
+    notebooks hold. Raises BmixError if the folder `notebooks` holds no lesson, or naming a failing
+    cell.
     """
-    paths, out = sorted(Path(notebooks).glob(LESSONS)), Path(out)
-    require(paths, f"{notebooks} holds no lesson named like {LESSONS}")
+    paths = sorted(Path(notebooks).glob(LESSONS))
+    out = Path(out)
+    if not paths:
+        raise BmixError(f"{notebooks} holds no lesson named like {LESSONS}")
     lessons = [_describe(path, out) for path in paths]
     for path, lesson in zip(paths, lessons, strict=True):
         export_html(path, out / lesson["page"], title=lesson["title"], run=run, share_plotly=True)
@@ -47,13 +51,12 @@ def _describe(path, out):
 
 def first_picture(notebook):
     """The first figure of a notebook as PNG, bytes, or None."""
-    return next(filter(None, map(_picture_of, notebook.cells)), None)
-
-
-def _picture_of(cell):
-    if "figure" not in cell.metadata.get(
-        "tags", []
-    ):  # others begin empty, such as a training that is watched
-        return None
-    images = (output.get("data", {}).get("image/png") for output in cell.get("outputs", []))
-    return next((base64.b64decode(image) for image in images if image), None)
+    for cell in notebook.cells:
+        # figures without the tag begin empty, such as a training that is watched
+        if "figure" not in cell.metadata.get("tags", []):
+            continue
+        for output in cell.get("outputs", []):
+            picture = output.get("data", {}).get("image/png")
+            if picture:
+                return base64.b64decode(picture)
+    return None

@@ -6,18 +6,20 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 # Okabe and Ito 2008; contrast on white at least 3:1
-BLUE, VERMILLION, GREEN, PURPLE, BLACK = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#000000"
+BLUE = "#0072B2"
+VERMILLION = "#D55E00"
+GREEN = "#009E73"
+PURPLE = "#CC79A7"
+BLACK = "#000000"
 COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, BLACK)
 PATTERNS = ("", "/", "x", ".", "-")
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 GREY = "#666666"
 MANY = 12  # classes: names of more do not fit side by side into 700 pixels
-CROSS = {
-    "symbol": "x-thin",
-    "size": 9,
-    "line": {"color": BLACK, "width": 2},
-}  # what was drawn, over what was derived
+SMALL_LETTER = 5  # pixels
+# marks what was drawn at random, over what was derived
+CROSS = {"symbol": "x-thin", "size": 9, "line": {"color": BLACK, "width": 2}}
 
 
 def as_text(value):
@@ -27,7 +29,7 @@ def as_text(value):
 
 
 def clip(text, most):
-    """The text, cut to `most` characters with three dots at its end where it is longer."""
+    """The text, cut to `most` characters and ending in three dots where it is longer."""
     text = str(text)
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
@@ -35,28 +37,29 @@ def clip(text, most):
 def name_classes(class_names, counts=None):
     """Class names for an axis, each with its n, made unique so that no bar hides another."""
     names = [as_text(clip(name, 40)) for name in class_names]
-    while len(set(names)) < len(names):  # once is enough but for names that look like these
-        names = [
-            name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)
-        ]
-    between = "<br>" if len(names) <= MANY else ", "
-    return (
-        names
-        if counts is None
-        else [f"{name}{between}n={n:,}" for name, n in zip(names, counts, strict=True)]
-    )
+    # once is enough, except for names that look numbered already
+    while len(set(names)) < len(names):
+        names = _number_twins(names)
+    if counts is None:
+        return names
+    separator = "<br>" if len(names) <= MANY else ", "
+    return [f"{name}{separator}n={n:,}" for name, n in zip(names, counts, strict=True)]
+
+
+def _number_twins(names):
+    return [name if names.count(name) == 1 else f"{name} [{j}]" for j, name in enumerate(names)]
 
 
 def stand_names(figure, names):
-    """Give the names below a figure's bars room: upright, small, in a higher figure, where there are more than MANY."""
+    """Set more than MANY names below bars upright and small, in a figure that grows for them."""
     if len(names) > MANY:
         figure.update_xaxes(tickangle=-90, tickfont={"size": 9})
-        figure.layout.height += 5 * max(map(len, names))  # pixels of a small letter
+        figure.layout.height += SMALL_LETTER * max(map(len, names))
     return figure
 
 
-# a white card, so that a figure also reads on a dark page; plotly's own templates style every kind of trace there is,
-# and checking them takes half of the time of a redraw
+# a white card, so that a figure also reads on a dark page; plotly's own templates style every kind
+# of trace there is, and checking them takes half the time of a redraw
 _AXIS = {
     "gridcolor": "#EBEBEB",
     "linecolor": "#EBEBEB",
@@ -83,27 +86,27 @@ TEMPLATE = {
 
 
 def make_figure(traces=(), *, title="", height=380, **layout):
-    """A Figure in the kit's dress."""
+    """A Figure in the kit's theme."""
     return go.Figure(list(traces), {"template": TEMPLATE} | _lay_out(title, height, layout))
 
 
 def make_panels(rows=1, cols=1, **options):
-    """Subplots, as plotly's make_subplots, to be dressed when they are filled."""
+    """Subplots, as plotly's make_subplots; `dress` them once they are filled."""
     return make_subplots(rows, cols, figure=go.Figure(layout={"template": TEMPLATE}), **options)
 
 
 def dress(figure, *, title="", height=380, **layout):
-    """Give a figure, subplots included, title, height, margins and a legend below."""
+    """Give a figure, subplots included, its title, height, margins and a legend below."""
     return figure.update_layout(_lay_out(title, height, layout))
 
 
 def _lay_out(title, height, layout):
-    """The kit's own layout, and over it the caller's: given at once, as each update of a figure takes milliseconds."""
+    """The kit's layout under the caller's, as one: each update of a figure takes milliseconds."""
     common = {
         "title": {"text": title, "x": 0.01, "xref": "container", "font": {"size": 16}},
         "height": height,
         "margin": {"l": 60, "r": 20, "t": 60, "b": 60},
-        # at the card's lower edge, so that long class names on the axis push it down instead of running into it
+        # at the card's lower edge: long class names on the axis push it down and do not hit it
         "legend": {
             "orientation": "h",
             "yref": "container",
@@ -113,5 +116,5 @@ def _lay_out(title, height, layout):
             "xanchor": "left",
         },
     }
-    both = {name: common[name] | layout[name] for name in ("margin", "legend") if name in layout}
-    return common | layout | both
+    merged = {name: common[name] | layout[name] for name in ("margin", "legend") if name in layout}
+    return common | layout | merged

@@ -1,13 +1,13 @@
-"""Alpha at work in three linked views, drawn by the page itself: the slider answers within one picture of the screen.
+"""Alpha at work in three linked views, drawn by the page itself, as fast as the slider moves.
 
-Python computes the closed forms for every step of the slider, once; static/alpha.js only draws them.
+Python computes the closed forms for every step of the slider, once; static/alpha.js draws them.
 """
 
 import anywidget
 import numpy as np
 import traitlets
 
-from bmix_lite.base.errors import require
+from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_static
 from bmix_lite.distribution import class_probabilities
 from bmix_lite.plots.mixing import DENSEST, GRID, compute_alpha_view, plot_alpha_views
@@ -19,11 +19,12 @@ COLOURS = {"blue": BLUE, "vermillion": VERMILLION, "green": GREEN, "grey": GREY,
 
 
 class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
-    """One slider, three views: the density of lam, the weight of one image in an epoch, the class shares.
+    """One slider, three views: density of lam, weight of one image in an epoch, class shares.
 
-    counts (C,); q of the base stream; draw(alpha) -> (C,) or None: label mass of simulated epochs, shown as crosses.
-    `alpha` follows the slider, which has the steps of ALPHAS. Without a kernel it is `plot_alpha_views`, and in an
-    exported page it is as alive as here.
+    counts (C,); q of the base stream; draw(alpha) -> (C,) or None: label mass of simulated epochs,
+    shown as crosses. `alpha` follows the slider, which has the steps of ALPHAS. Without a kernel it
+    is `plot_alpha_views`, and in an exported page it is as alive as here. Raises BmixError for an
+    alpha outside the slider.
     """
 
     _esm = read_static("alpha.js")
@@ -35,22 +36,16 @@ class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
     fixed = traitlets.Dict(read_only=True).tag(sync=True)
 
     def __init__(self, counts, alpha=0.2, q=1.0, class_names=None, draw=None):
-        require(0 < alpha <= ALPHAS[-1], f"alpha must lie in (0, {ALPHAS[-1]:g}], got {alpha!r}")
+        if not 0 < alpha <= ALPHAS[-1]:
+            raise BmixError(f"alpha must lie in (0, {ALPHAS[-1]:g}], got {alpha!r}")
         steps = sorted({*ALPHAS.tolist(), float(alpha)})
-        names = [
-            str(name) for name in (class_names if class_names is not None else range(len(counts)))
-        ]
+        names = class_names if class_names is not None else range(len(counts))
+        names = [str(name) for name in names]
         self._settings = {"counts": counts, "q": q, "class_names": names}
         self._draw = draw or (lambda alpha: None)
         self.set_trait("alphas", steps)
         self.set_trait("views", [compute_view(counts, q, step, self._draw(step)) for step in steps])
-        fixed = {"names": names, "counts": [int(n) for n in counts], "colours": COLOURS}
-        fixed |= {
-            "densest": DENSEST,
-            "lams": _round(GRID),
-            "data": _round(class_probabilities(counts, 1)),
-        }
-        self.set_trait("fixed", fixed)
+        self.set_trait("fixed", _describe_data(names, counts))
         super().__init__(alpha=float(alpha))
 
     def __repr__(self):
@@ -59,6 +54,18 @@ class AlphaExplorer(StaticTwin, anywidget.AnyWidget):
     def draw_twin(self):
         """The same three views as a plotly Figure."""
         return plot_alpha_views(alpha=self.alpha, drawn=self._draw(self.alpha), **self._settings)
+
+
+def _describe_data(names, counts):
+    """What the views show at every alpha."""
+    return {
+        "names": names,
+        "counts": [int(n) for n in counts],
+        "colours": COLOURS,
+        "densest": DENSEST,
+        "lams": _round(GRID),
+        "data": _round(class_probabilities(counts, 1)),
+    }
 
 
 def compute_view(counts, q, alpha, drawn=None):

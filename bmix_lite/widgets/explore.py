@@ -1,4 +1,4 @@
-"""Live controls around any figure function, redrawn in place; a static figure where no kernel runs."""
+"""Live controls around any figure function; a static figure where no kernel runs."""
 
 import contextlib
 import html
@@ -9,19 +9,18 @@ import ipywidgets
 import plotly.graph_objects as go
 import traitlets
 
-from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.files import read_static
+from bmix_lite.widgets.controls import describe_control, label_control
 from bmix_lite.widgets.frames import FRAMES_MIME, pack_frames
 
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
-MODULE_MIME = (
-    "application/vnd.bmix-lite.module+json"  # a widget's own script and state, alive in pages too
-)
-PRECOMPUTE = "BMIX_LITE_PRECOMPUTE"  # set while a notebook runs to become a page: explorers store what they can show
-CONFIG = {
-    "responsive": True,
-    "displaylogo": False,
-}  # responsive: a live figure follows the width of its place
+# a widget's own script and state, alive in pages too
+MODULE_MIME = "application/vnd.bmix-lite.module+json"
+# set while a notebook runs to become a page: explorers store what they can show
+PRECOMPUTE = "BMIX_LITE_PRECOMPUTE"
+CONFIG = {"responsive": True, "displaylogo": False}  # responsive: as wide as there is room
+EXPLORER_WIDTH = "30rem"  # of a control
 
 
 @contextlib.contextmanager
@@ -38,14 +37,14 @@ def precomputing():
 
 
 class Figure(go.FigureWidget):
-    """plotly's live figure, as wide as its place; all those of a page share one copy of its script."""
+    """plotly's live figure, as wide as there is room; all in a page share a copy of its script."""
 
     _script = traitlets.Unicode(str(go.FigureWidget._esm)).tag(sync=True)
     _esm = read_static("figure.js")
 
 
 class LiveFigure(ipywidgets.VBox):
-    """Plotly figures that are redrawn in place. Saved without a kernel it still shows its first figure."""
+    """Plotly figures that are redrawn in place; the first is also shown without a kernel."""
 
     def __init__(self, figures, controls=(), name="LiveFigure", pack=None):
         self.figures = [Figure(figure) for figure in figures]
@@ -53,141 +52,125 @@ class LiveFigure(ipywidgets.VBox):
             figure._config = figure._config | CONFIG
         self._static = figures[0]  # not the live one: each of its traces gets a random uid
         self.message = ipywidgets.HTML()
-        self._name, self._pack = name, pack
+        self._name = name
+        self._pack = pack
         super().__init__([*controls, *self.figures, self.message])
 
     def redraw(self, figures):
-        """Put the content of new figures in place of the old; one message to the page for each figure."""
+        """Replace the content of each figure, in one message to the page per figure."""
         self._static = figures[0]
-        for shown, fresh in zip(self.figures, figures, strict=True):
-            with shown.batch_update():
-                if [trace.type for trace in shown.data] == [trace.type for trace in fresh.data]:
-                    for old, new in zip(shown.data, fresh.data, strict=True):
-                        old.update(_replacing(old, new) | {"uid": old.uid}, overwrite=True)
-                else:
-                    shown.data = []
-                    shown.add_traces(list(fresh.data))
-                shown.layout.update(_replacing(shown.layout, fresh.layout), overwrite=True)
+        for live, fresh in zip(self.figures, figures, strict=True):
+            with live.batch_update():
+                _replace_traces(live, fresh)
+                live.layout.update(_replacing(live.layout, fresh.layout), overwrite=True)
 
     def show_error(self, error):
         """Tell the reader what went wrong, as text; None clears it."""
-        words = "" if error is None else html.escape(f"{type(error).__name__}: {error}")
-        self.message.value = words and f"<p role='alert'><b>Not drawn.</b> {words}</p>"
+        if error is None:
+            self.message.value = ""
+            return
+        text = html.escape(f"{type(error).__name__}: {error}")
+        self.message.value = f"<p role='alert'><b>Not drawn.</b> {text}</p>"
 
     def _repr_mimebundle_(self, **keywords):
         # beside the live view a static one: notebooks are also read where no kernel runs
         bundle = super()._repr_mimebundle_(**keywords)
-        bundle |= {"text/plain": self._name, PLOTLY_MIME: self._static.to_plotly_json()}
+        bundle["text/plain"] = self._name
+        bundle[PLOTLY_MIME] = self._static.to_plotly_json()
         if self._pack and os.environ.get(PRECOMPUTE):
-            try:
-                bundle[FRAMES_MIME] = self._pack()
-            except (
-                BmixError
-            ) as error:  # the page then shows the static figure, and why nothing moves
-                bundle[FRAMES_MIME] = {"error": str(error)}
+            bundle[FRAMES_MIME] = self._pack_or_explain()
         return bundle
+
+    def _pack_or_explain(self):
+        """The frames, or why there are none: a page then shows that below the static figure."""
+        try:
+            return self._pack()
+        except BmixError as error:
+            return {"error": str(error)}
+
+
+def _replace_traces(live, fresh):
+    """Update the traces in place where their number and types are the same."""
+    if [trace.type for trace in live.data] == [trace.type for trace in fresh.data]:
+        for old, new in zip(live.data, fresh.data, strict=True):
+            old.update(_replacing(old, new) | {"uid": old.uid}, overwrite=True)
+    else:
+        live.data = []
+        live.add_traces(list(fresh.data))
 
 
 def _replacing(old, new):
-    """The update that leaves nothing of `old` but the page's own width: what `new` does not have is set to None."""
-    fresh = new.to_plotly_json()
-    return dict.fromkeys(set(old.to_plotly_json()) - set(fresh) - {"width", "autosize"}) | fresh
+    """The update that makes `old` like `new`, except its width: what `new` lacks is set to None."""
+    content = new.to_plotly_json()
+    missing = set(old.to_plotly_json()) - set(content) - {"width", "autosize"}
+    return dict.fromkeys(missing) | content
 
 
 class StaticTwin:
-    """A widget with a script of its own, drawn by plotly where no kernel runs; alive in pages by the same script.
+    """A widget with its own script, alive in pages too; drawn by plotly where no kernel runs.
 
-    Beside anywidget.AnyWidget; needs `draw_twin()`, and `page_state`: the names of the traits that its script reads.
+    Beside anywidget.AnyWidget; needs `draw_twin()`, and `page_state`: the names of the traits that
+    its script reads.
     """
 
     def _repr_mimebundle_(self, **keywords):
-        bundle, about = super()._repr_mimebundle_(**keywords)
-        bundle |= {"text/plain": repr(self), PLOTLY_MIME: self.draw_twin().to_plotly_json()}
+        bundle, metadata = super()._repr_mimebundle_(**keywords)
+        bundle["text/plain"] = repr(self)
+        bundle[PLOTLY_MIME] = self.draw_twin().to_plotly_json()
         if os.environ.get(PRECOMPUTE):
             state = {name: getattr(self, name) for name in self.page_state}
             bundle[MODULE_MIME] = {"esm": str(self._esm), "css": str(self._css), "state": state}
-        return bundle, about
+        return bundle, metadata
 
 
 def explore(figure_functions, *, picks=None, **arguments):
     """Show figure_function(**arguments), redrawn in place whenever a control moves.
 
-    figure_functions: one function, or several that share the arguments, each given those that it names; a plotly
-                      Figure each
+    figure_functions: one function, or several that share the arguments, each given those that it
+                      names; a plotly Figure each
     arguments: those that are ipywidgets become controls, all others pass through unchanged
-    picks: {"x": argument, "y": argument}: a click on the first figure sets these controls to where it hit
-    An error while drawing is shown below the figure, and the next move works again. In an exported page the same
-    figures answer to the same controls without a kernel (`frames`).
+    picks: {"x": argument, "y": argument}: a click on the first figure sets these controls to where
+           it hit
+    An error while drawing is shown below the figure, and the next move works again. In an exported
+    page the same figures answer to the same controls without a kernel (`frames`). Raises BmixError
+    if there is no control, or an argument or pick that is not used.
     """
-    functions = (
-        figure_functions if isinstance(figure_functions, (list, tuple)) else [figure_functions]
-    )
-    controls = {
-        name: value
-        for name, value in arguments.items()
-        if isinstance(value, ipywidgets.ValueWidget)
-    }
-    require(bool(controls), "explore needs at least one ipywidget among its arguments")
+    several = isinstance(figure_functions, (list, tuple))
+    functions = figure_functions if several else [figure_functions]
+    controls = _find_controls(arguments)
+    picks = picks or {}
     calls = [(function, _names_taken(function, arguments)) for function in functions]
-    for name in arguments:
-        used = any(name in names for _, names in calls)
-        require(used, f"no figure function takes an argument {name!r}")
-    for axis, name in (picks or {}).items():
-        require_choice("an axis of picks", axis, ("x", "y"))
-        require_choice("a control of picks", name, tuple(controls))
+    _check_used(arguments, calls)
+    _check_picks(picks, controls)
 
     def draw(values):
         given = arguments | dict(zip(controls, values, strict=True))
         return [function(**{name: given[name] for name in names}) for function, names in calls]
 
     def pack():
-        chosen = [describe_control(control) for control in controls.values()]
-        return pack_frames(
-            draw, chosen, {axis: list(controls).index(name) for axis, name in (picks or {}).items()}
-        )
+        described = [describe_control(control) for control in controls.values()]
+        order = list(controls)
+        return pack_frames(draw, described, {axis: order.index(picks[axis]) for axis in picks})
 
-    now = [control.value for control in controls.values()]
-    settings = ", ".join(f"{name}={value!r}" for name, value in zip(controls, now, strict=True))
-    shown = [_dress_control(name, control) for name, control in controls.items()]
-    live = LiveFigure(draw(now), shown, f"explore({functions[0].__name__}, {settings})", pack)
-
-    def redraw(_):
-        try:
-            live.redraw(draw([control.value for control in controls.values()]))
-            live.show_error(None)
-        except (
-            Exception
-        ) as error:  # any mistake in a figure function belongs to the reader, not to a log
-            live.show_error(error)
-
-    for control in controls.values():
-        control.observe(redraw, names="value")
+    shown = [_lay_out_control(name, control) for name, control in controls.items()]
+    call = _describe_call(functions[0], controls)
+    live = LiveFigure(draw(_read_values(controls)), shown, call, pack)
+    _redraw_on_change(live, draw, controls)
     if picks:
         _follow_clicks(live.figures[0], {axis: controls[name] for axis, name in picks.items()})
     return live
 
 
-def describe_control(control):
-    """A control as a page needs it: kind, label, values, their texts, and the number of the one shown first."""
-    label, value = control.description, control.value
-    if hasattr(control, "options"):
-        pairs = [item if isinstance(item, tuple) else (str(item), item) for item in control.options]
-        kind = "range" if isinstance(control, ipywidgets.SelectionSlider) else "select"
-        values, texts = [item for _, item in pairs], [text for text, _ in pairs]
-    elif isinstance(value, bool):
-        kind, values, texts = "check", [False, True], ["off", "on"]
-    elif hasattr(control, "min") and hasattr(control, "step"):
-        kind = "play" if isinstance(control, ipywidgets.Play) else "range"
-        steps = int((control.max - control.min) / control.step + 1e-6) + 1
-        values = [round(control.min + k * control.step, 10) for k in range(steps)]
-        values = [control.base**power for power in values] if hasattr(control, "base") else values
-        values[min(range(steps), key=lambda k: abs(values[k] - value))] = value
-        texts = [f"{item:.4g}" for item in values]
-    else:
-        raise BmixError(f"a page has no control for {label!r}, a {type(control).__name__}")
-    start = next((k for k, item in enumerate(values) if item == value), 0)
-    about = {"kind": kind, "label": label, "values": values, "texts": texts, "start": start}
-    return about | ({"interval": control.interval} if kind == "play" else {})
+def _find_controls(arguments):
+    """{argument: widget} of those that a reader can move."""
+    controls = {
+        name: value
+        for name, value in arguments.items()
+        if isinstance(value, ipywidgets.ValueWidget)
+    }
+    if not controls:
+        raise BmixError("explore needs at least one ipywidget among its arguments")
+    return controls
 
 
 def _names_taken(function, arguments):
@@ -198,35 +181,63 @@ def _names_taken(function, arguments):
     return [parameter.name for parameter in parameters if parameter.name in arguments]
 
 
-def label_control(name, control):
-    """Name a control that has no words of its own, and give them the room they need."""
-    control.description = control.description or name
-    control.style.description_width = "initial"
+def _check_used(arguments, calls):
+    used = {name for _, names in calls for name in names}
+    for name in arguments:
+        if name not in used:
+            raise BmixError(f"no figure function takes an argument {name!r}")
 
 
-def _dress_control(name, control):
+def _check_picks(picks, controls):
+    for axis, name in picks.items():
+        require_choice("an axis of picks", axis, ("x", "y"))
+        require_choice("a control of picks", name, tuple(controls))
+
+
+def _read_values(controls):
+    return [control.value for control in controls.values()]
+
+
+def _describe_call(function, controls):
+    settings = ", ".join(f"{name}={control.value!r}" for name, control in controls.items())
+    return f"explore({function.__name__}, {settings})"
+
+
+def _lay_out_control(name, control):
     """The control with its label; a player gets a slider beside it, which shows where it is."""
     label_control(name, control)
-    shown = control
-    if isinstance(control, ipywidgets.Play):
-        reach = {
-            key: getattr(control, key) for key in ("value", "min", "max", "step", "description")
-        }
-        slider = ipywidgets.IntSlider(**reach)
-        ipywidgets.link((control, "value"), (slider, "value"))
-        shown = ipywidgets.HBox([control, slider])
-        control = slider
-        label_control(name, control)
-    control.layout.width = "30rem"
-    return shown
+    if not isinstance(control, ipywidgets.Play):
+        control.layout.width = EXPLORER_WIDTH
+        return control
+    same = ("value", "min", "max", "step", "description")
+    slider = ipywidgets.IntSlider(**{key: getattr(control, key) for key in same})
+    ipywidgets.link((control, "value"), (slider, "value"))
+    label_control(name, slider)
+    slider.layout.width = EXPLORER_WIDTH
+    return ipywidgets.HBox([control, slider])
+
+
+def _redraw_on_change(live, draw, controls):
+    def redraw(_):
+        try:
+            live.redraw(draw(_read_values(controls)))
+            live.show_error(None)
+        # any mistake in a figure function belongs to the reader, not to a log
+        except Exception as error:
+            live.show_error(error)
+
+    for control in controls.values():
+        control.observe(redraw, names="value")
 
 
 def _follow_clicks(figure, controls):
+    """A click sets the controls, {"x" or "y": widget}, to the point that it hits."""
+
     def follow(_, points, __):
         for axis, control in controls.items():
-            found = (points.xs if axis == "x" else points.ys)[:1]
-            for value in found:
-                control.value = value
+            hit = points.xs if axis == "x" else points.ys
+            if len(hit):
+                control.value = hit[0]
 
     for trace in figure.data:
         trace.on_click(follow)

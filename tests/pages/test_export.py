@@ -80,7 +80,7 @@ def export(folder, cells, **options):
 
 
 class Page(HTMLParser):
-    """What a browser reads: tags with their attributes, visible text, and the data of the figures."""
+    """What a browser reads: tags with their attributes, visible text, and data of the figures."""
 
     def __init__(self, text):
         super().__init__()
@@ -257,7 +257,8 @@ def test_in_a_browser_without_network_plots_and_formulas_are_drawn_and_names_are
     browser_page.goto(path.as_uri())
     browser_page.wait_for_selector(".js-plotly-plot .barlayer .trace path")
     drawn = browser_page.locator(".js-plotly-plot").first.evaluate(
-        "plot => plot._fullData.filter(trace => trace.type == 'bar').map(trace => Array.from(trace.y))"
+        """plot => plot._fullData.filter(trace => trace.type == 'bar')
+                                .map(trace => Array.from(trace.y))"""
     )
     base = np.sqrt(COUNTS) / np.sqrt(COUNTS).sum()
     assert drawn[2] == pytest.approx((base + 0.2 / 7) / 1.2)
@@ -280,7 +281,10 @@ ESM = """
 export default {render({model, el}) {
   const button = document.createElement("button");
   const show = () => { button.textContent = `${model.get("name")} ${model.get("count")}`; };
-  button.addEventListener("click", () => { model.set("count", model.get("count") + 1); model.save_changes(); });
+  button.addEventListener("click", () => {
+    model.set("count", model.get("count") + 1);
+    model.save_changes();
+  });
   model.on("change:count", show);
   el.append(button);
   show();
@@ -288,43 +292,39 @@ export default {render({model, el}) {
 """
 
 
+def draw_shares(alpha, q, balanced):
+    return plot_class_shares(COUNTS, q=0 if balanced else q, alpha=alpha, class_names=NAMES)
+
+
+def draw_board(row, column, epoch):
+    if epoch == 3:
+        raise ValueError(ATTACK)
+    layout = {"title": {"text": ATTACK}, "height": 300}
+    return go.Figure(go.Heatmap(z=[[0, epoch], [row, column]]), layout=layout)
+
+
 def live_notebook():
-    """Two explorers with all kinds of controls, one of whose settings fails, and a widget with a script of its own."""
-
-    def shares(alpha, q, balanced):
-        return plot_class_shares(COUNTS, q=0 if balanced else q, alpha=alpha, class_names=NAMES)
-
-    def board(row, column, epoch):
-        if epoch == 3:
-            raise ValueError(ATTACK)
-        return go.Figure(
-            go.Heatmap(z=[[0, epoch], [row, column]]),
-            layout={"title": {"text": ATTACK}, "height": 300},
-        )
-
+    """Cells with two explorers, which have all kinds of controls and one setting that fails, and
+    with a widget that has its own script.
+    """
     choices = [(name, k) for k, name in enumerate(NUMBERS)]
     with precomputing():
         first = explore(
-            shares,
+            draw_shares,
             alpha=ipywidgets.FloatSlider(0.2, min=0, max=1, step=0.2, description=ATTACK),
             q=ipywidgets.FloatSlider(1, min=0, max=1, step=0.25),
             balanced=ipywidgets.Checkbox(False),
         )._repr_mimebundle_()
         second = explore(
-            board,
+            draw_board,
             row=ipywidgets.Dropdown(options=choices, value=0),
             column=ipywidgets.Dropdown(options=choices, value=2),
             epoch=ipywidgets.Play(min=1, max=4, interval=40),
             picks={"y": "row", "x": "column"},
         )._repr_mimebundle_()
-    module = {
-        MODULE_MIME: {
-            "esm": ESM,
-            "css": "button { color: black }",
-            "state": {"name": ATTACK, "count": 1},
-        }
-    }
-    bundles = [first, second, module | {PLOTLY_MIME: figure_json()}]
+    state = {"name": ATTACK, "count": 1}
+    module = {"esm": ESM, "css": "button { color: black }", "state": state}
+    bundles = [first, second, {MODULE_MIME: module, PLOTLY_MIME: figure_json()}]
     return [
         new_code_cell("live", outputs=show(json.loads(json.dumps(bundle)))) for bundle in bundles
     ]

@@ -10,9 +10,10 @@ from bmix_lite.pages.site import LESSONS, make_site
 from conftest import ROOT
 
 # titles of figures and axes that the window cuts
-OUTSIDE = """[...document.querySelectorAll(".gtitle, .xtitle")]
-  .filter(title => title.getBoundingClientRect().right > innerWidth || title.getBoundingClientRect().left < 0)
-  .map(title => title.textContent)"""
+OUTSIDE = """[...document.querySelectorAll(".gtitle, .xtitle")].filter(title => {
+  const {left, right} = title.getBoundingClientRect();
+  return right > innerWidth || left < 0;
+}).map(title => title.textContent)"""
 PATHS = sorted((ROOT / "notebooks").glob(LESSONS))
 
 
@@ -48,7 +49,10 @@ def test_the_index_leads_to_every_lesson_on_a_phone_and_in_the_dark(
     for link, title in zip(links.all_inner_texts(), titles, strict=True):
         assert link.split(" · ")[1] == re.sub(r"^# (\d+ )?", "", title)
     assert browser_page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    pictures = "[...document.images].every(image => (image.scrollIntoView(), image.complete && image.naturalWidth > 0))"
+    pictures = """[...document.images].every(image => {
+      image.scrollIntoView();
+      return image.complete && image.naturalWidth > 0;
+    })"""
     browser_page.wait_for_function(pictures)
     browser_page.screenshot(
         path=ROOT / "build/screenshots" / f"site-{scheme}-{width}.png", full_page=True

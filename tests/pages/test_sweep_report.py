@@ -21,13 +21,14 @@ from bmix_lite.sweeps.plans import SWEEP
 from conftest import ROOT
 from tiny import ATTACK
 
-EACH = 100  # test images a class, so that scores are whole hundredths
+EACH = 100  # test images per class, so that scores are whole hundredths
 NOTEBOOK = "a" * 64
 # lines that the name of each method takes
 LINES = """[...document.querySelectorAll(".compared tbody td:first-child")].map(cell => {
   const text = document.createRange();
   text.selectNodeContents(cell);
-  return Math.round(text.getBoundingClientRect().height / parseFloat(getComputedStyle(cell).lineHeight));
+  const lineHeight = parseFloat(getComputedStyle(cell).lineHeight);
+  return Math.round(text.getBoundingClientRect().height / lineHeight);
 })"""
 
 

@@ -17,7 +17,8 @@ def test_reliability_points_are_mean_confidence_and_accuracy_of_the_bins_of_all_
     predictions = random_predictions(3, n=200)
     (points,) = points_of(plot_reliability({"m": predictions}))
     pool = np.concatenate([probabilities for _, probabilities in split(predictions)])
-    confidence, right = pool.max(axis=1), (predictions["label"] == pool.argmax(axis=1)).to_numpy()
+    confidence = pool.max(axis=1)
+    right = (predictions["label"] == pool.argmax(axis=1)).to_numpy()
     edges = np.arange(16) / 15
     expected = []
     for low, high in pairwise(edges):
@@ -39,9 +40,11 @@ def test_bins_without_predictions_are_absent():
 
 
 def test_the_calibration_error_is_the_mean_of_the_runs_and_not_that_of_the_pool():
-    always_right, always_wrong = [[0.5, 0.5, 0.0]] * 4, [[0.0, 0.5, 0.5]] * 4
+    always_right = [[0.5, 0.5, 0.0]] * 4
+    always_wrong = [[0.0, 0.5, 0.5]] * 4
     predictions = make_predictions([0] * 4, always_right, always_wrong)
-    labels, pool = predictions["label"].to_numpy(), predictions[["p_0", "p_1", "p_2"]].to_numpy()
+    labels = predictions["label"].to_numpy()
+    pool = predictions[["p_0", "p_1", "p_2"]].to_numpy()
     assert expected_calibration_error(labels, pool) == 0
     row = tabulate_calibration({"m": predictions}).loc["m"]
     assert row[["mean", "seed 0", "seed 1"]].tolist() == [0.5, 0.5, 0.5]

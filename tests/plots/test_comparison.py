@@ -16,7 +16,8 @@ def make_runs():
 
 
 def test_every_pair_is_a_dot_and_bar_and_band_are_those_of_the_table():
-    figure, table = plot_differences(make_runs()), compare_pairs(make_runs())
+    figure = plot_differences(make_runs())
+    table = compare_pairs(make_runs())
     for j, (name, gaps) in enumerate({"focal": GAPS, "class_balanced": BETTER}.items()):
         band, dots, mean = figure.data[3 * j : 3 * j + 3]
         row = table.loc[name]

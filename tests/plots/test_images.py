@@ -53,10 +53,9 @@ def test_the_strip_shows_base_balanced_and_mix_from_top_to_bottom():
 
 
 def test_each_column_of_the_strip_carries_its_lam_and_soft_label():
-    names, columns = (
-        strip(["0.75 a\n0.25 b", "1.00 c"]).layout.annotations[part]
-        for part in (slice(3), slice(3, 5))
-    )
+    notes = strip(["0.75 a\n0.25 b", "1.00 c"]).layout.annotations
+    names = notes[:3]
+    columns = notes[3:5]
     assert [note.text for note in names] == ["base", "balanced", "mixed"]
     assert [note.y for note in names] == [51, 153, 255]
     assert [note.text for note in columns] == [

@@ -53,7 +53,9 @@ def test_the_trap_shows_what_scikit_learn_says(ratio, common, rare):
     truth, predicted = [0, 0, 1, 1], [0, 1, 0, 1]
     weights = np.ravel(two_class_matrix(ratio, common, rare))
     there = weights > 0
-    y, p, w = np.array(truth)[there], np.array(predicted)[there], weights[there]
+    y = np.array(truth)[there]
+    p = np.array(predicted)[there]
+    w = weights[there]
     expected = [
         (ratio * common + rare) / (ratio + 1),
         (common + rare) / 2,

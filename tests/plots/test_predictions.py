@@ -30,7 +30,7 @@ def draw_cell(predictions, data, true, predicted, name="", **keywords):
 
 
 def make_predictions(labels, *runs):
-    """What `collect_predictions` gives for images 0, 1, ... and one (n, C) array of probabilities a run."""
+    """What `collect_predictions` gives for images 0, 1, ...; runs: (n, C) probabilities of each."""
     tables = []
     for seed, probabilities in enumerate(runs):
         probabilities = np.asarray(probabilities, dtype=float)
@@ -113,12 +113,8 @@ def test_axes_of_the_matrix_are_class_numbers_with_the_true_class_from_top_to_bo
         assert axis.title.text == title
         assert axis.type is None or axis.type == "linear"
         assert (list(axis.tickvals), list(axis.ticktext)) == ([0, 1, 2], ["a", "b", "c"])
-    assert (figure.data[0].x0, figure.data[0].y0, figure.data[0].x, figure.data[0].y) == (
-        0,
-        0,
-        None,
-        None,
-    )
+    heat = figure.data[0]
+    assert (heat.x0, heat.y0, heat.x, heat.y) == (0, 0, None, None)
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
     assert figure.layout.xaxis.range[0] < figure.layout.xaxis.range[1]
 
@@ -201,11 +197,10 @@ def test_no_more_images_than_the_limit_are_shown_and_the_figure_keeps_its_height
 
 
 def test_an_empty_cell_says_so_and_has_the_same_traces():
-    predictions, data = (
-        make_predictions([0, 0, 0, 1], FOUR[0]),
-        make_set(np.zeros((4, 8, 8, 1), np.uint8)),
-    )
-    empty, full = draw_cell(predictions, data, 1, 1), draw_cell(predictions, data, 0, 1)
+    predictions = make_predictions([0, 0, 0, 1], FOUR[0])
+    data = make_set(np.zeros((4, 8, 8, 1), np.uint8))
+    empty = draw_cell(predictions, data, 1, 1)
+    full = draw_cell(predictions, data, 0, 1)
     assert [note.text for note in empty.layout.annotations] == ["There is no such image."]
     assert len(full.layout.annotations) == 0
     assert (
@@ -217,24 +212,18 @@ def test_an_empty_cell_says_so_and_has_the_same_traces():
 
 
 def test_numbers_from_a_click_are_taken_though_they_are_floats():
-    predictions, data = (
-        make_predictions([0, 0, 0, 1], *FOUR),
-        make_set(np.zeros((4, 8, 8, 1), np.uint8)),
-    )
-    assert (
-        draw_cell(predictions, data, 0.0, 1.0).to_json()
-        == draw_cell(predictions, data, 0, 1).to_json()
-    )
-    one, other = (draw_matrix(predictions, ["a", "b"], *cell) for cell in ((0.0, 1.0), (0, 1)))
-    assert one.to_json() == other.to_json()
+    predictions = make_predictions([0, 0, 0, 1], *FOUR)
+    data = make_set(np.zeros((4, 8, 8, 1), np.uint8))
+    clicked = draw_cell(predictions, data, 0.0, 1.0)
+    assert clicked.to_json() == draw_cell(predictions, data, 0, 1).to_json()
+    clicked = draw_matrix(predictions, ["a", "b"], 0.0, 1.0)
+    assert clicked.to_json() == draw_matrix(predictions, ["a", "b"], 0, 1).to_json()
 
 
 @pytest.mark.parametrize("cell", [(2, 0), (0, -1), (0.5, 0), (None, 0)])
 def test_a_cell_outside_the_matrix_is_refused(cell):
-    predictions, data = (
-        make_predictions([0, 0, 0, 1], *FOUR),
-        make_set(np.zeros((4, 8, 8, 1), np.uint8)),
-    )
+    predictions = make_predictions([0, 0, 0, 1], *FOUR)
+    data = make_set(np.zeros((4, 8, 8, 1), np.uint8))
     for call in (
         lambda: draw_cell(predictions, data, *cell),
         lambda: draw_matrix(predictions, "ab", *cell),
@@ -244,20 +233,19 @@ def test_a_cell_outside_the_matrix_is_refused(cell):
 
 
 def test_the_method_is_chosen_by_its_name_and_another_name_is_refused():
-    data, tables = make_set(np.zeros((4, 8, 8, 1), np.uint8)), {}
+    data = make_set(np.zeros((4, 8, 8, 1), np.uint8))
+    tables = {}
     for name, probabilities in zip(("one", "other"), FOUR, strict=True):
         tables[name] = make_predictions([0, 0, 0, 1], probabilities)
         arguments = data, 0, 1, name
-        assert (
-            plot_cell(tables, *arguments).to_json() == draw_cell(tables[name], *arguments).to_json()
-        )
+        figure = draw_cell(tables[name], *arguments)
+        assert plot_cell(tables, *arguments).to_json() == figure.to_json()
     assert plot_cell_matrix(tables, "ab", 0, 1, "one").data[0].z.tolist() == [[1, 2], [1, 0]]
     assert plot_cell_matrix(tables, "ab", 0, 1, "other").data[0].z.tolist() == [[2, 1], [0, 1]]
-    for call in (plot_cell, plot_cell_matrix):
-        with pytest.raises(
-            BmixError, match="name must be one of one, other, got 'onne'; did you mean 'one'"
-        ):
-            call(tables, data if call is plot_cell else "ab", 0, 1, "onne")
+    message = "name must be one of one, other, got 'onne'; did you mean 'one'"
+    for call, about in ((plot_cell, data), (plot_cell_matrix, "ab")):
+        with pytest.raises(BmixError, match=message):
+            call(tables, about, 0, 1, "onne")
 
 
 @pytest.mark.parametrize("limit", [0, -1, 1.5, "a"])
@@ -281,14 +269,13 @@ def test_the_roc_curve_of_one_run_is_scikit_learns():
 
 def test_a_curve_over_runs_is_their_mean_at_each_false_positive_rate_and_no_pool():
     labels = [1, 1, 0, 0]
-    sure, unsure = (
-        [0.9, 0.8, 0.7, 0.6],
-        [0.4, 0.2, 0.3, 0.1],
-    )  # areas 1 and 3/4; pooled they would be less
+    # areas 1 and 3/4; pooled they would be less
+    sure = [0.9, 0.8, 0.7, 0.6]
+    unsure = [0.4, 0.2, 0.3, 0.1]
     runs = [np.column_stack([1 - np.array(run), run]) for run in (sure, unsure)]
     curve = plot_roc({"m": make_predictions(labels, *runs)}, "ab", 1).data[1]
     assert curve.name == "m: 0.875 (0.750 to 1.000)"
-    # the first run is at 1 from the start; the second at 0.5 up to a rate of 0.5, and at 1 from there
+    # the first run is at 1 from the start; the second at 0.5 up to a rate of 0.5, then at 1
     at = dict(zip(np.round(curve.x[1:], 6), curve.y[1:], strict=True))
     assert [at[rate] for rate in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([0.75, 0.75, 1, 1, 1])
 

@@ -141,7 +141,7 @@ def test_true_classes_are_read_from_top_to_bottom_and_predictions_from_left_to_r
 
 def test_the_difference_is_the_second_minus_the_first_as_fractions():
     figure = plot_confusion_difference({"one": ONE, "other": OTHER}, ["no", "yes"], "one", "other")
-    assert figure.layout.template.layout.paper_bgcolor == "white"  # the dress of all figures
+    assert figure.layout.template.layout.paper_bgcolor == "white"  # the theme of all figures
     heat = figure.data[0]
     assert heat.z == pytest.approx(np.array([[-0.25, 0.25], [0.25, -0.25]]))
     assert [list(row) for row in heat.text] == [["-0.25", "+0.25"], ["+0.25", "-0.25"]]

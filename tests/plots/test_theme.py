@@ -76,15 +76,13 @@ def test_a_figure_is_a_white_card_with_title_and_the_layout_asked_for():
     assert [trace.type for trace in figure.data] == ["bar"]
 
 
-def test_what_is_asked_for_wins_over_the_dress():
+def test_what_is_asked_for_wins_over_the_theme():
     assert dress(go.Figure(), margin={"l": 210}).layout.margin.l == 210
 
 
 def test_many_names_stand_upright_on_one_line_and_the_figure_grows_for_them():
-    few, many = (
-        [f"class {j}" for j in range(MANY)],
-        [f"finding number {j}" for j in range(MANY + 1)],
-    )
+    few = [f"class {j}" for j in range(MANY)]
+    many = [f"finding number {j}" for j in range(MANY + 1)]
     for names in (few, many):
         shown = name_classes(names, range(1, len(names) + 1))
         figure = stand_names(make_figure(height=300), shown)

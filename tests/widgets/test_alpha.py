@@ -92,7 +92,8 @@ def page(tmp_path, browser_page):
 def heights(page, colour_of_fill):
     """Heights of the bars of one fill, as shares of the tallest bar of the data."""
     bars = page.locator(f".bmix-alpha rect[fill*='{colour_of_fill}'][x][height]").evaluate_all(
-        "bars => bars.filter(bar => bar.getAttribute('width') != '14').map(bar => Number(bar.getAttribute('height')))"
+        """bars => bars.filter(bar => bar.getAttribute('width') != '14')
+                       .map(bar => Number(bar.getAttribute('height')))"""
     )
     return np.array([height for height in bars if height != 7])
 

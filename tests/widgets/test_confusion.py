@@ -28,7 +28,10 @@ SHOW = """async ([esm, state]) => {
   window.saves = [];
   const model = {
     get: name => state[name],
-    set: (name, value) => { state[name] = value; (listeners[`change:${name}`] ?? []).forEach(call => call()); },
+    set: (name, value) => {
+      state[name] = value;
+      (listeners[`change:${name}`] ?? []).forEach(call => call());
+    },
     save_changes: () => saves.push(structuredClone(state.matrix)),
     on: (event, call) => { (listeners[event] ??= []).push(call); },
     off: event => { delete listeners[event]; },
@@ -103,7 +106,9 @@ def score_counts(matrix):
 
 
 def make_matrices():
-    """Random ones of 2 to 7 classes; with absent and unseen classes, constant predictions, and one class only."""
+    """Random ones of 2 to 7 classes; with absent and unseen classes, constant predictions, and
+    one class only.
+    """
     rng = np.random.default_rng(0)
     matrices = [
         [[0, 5], [0, 0]],

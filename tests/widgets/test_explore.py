@@ -15,7 +15,6 @@ from bmix_lite.widgets.explore import (
     PLOTLY_MIME,
     Figure,
     LiveFigure,
-    describe_control,
     explore,
     precomputing,
 )
@@ -226,52 +225,6 @@ def test_picks_of_what_is_not_there_are_refused(picks, message):
         explore(draw_bars, height=slider(1), picks=picks)
 
 
-@pytest.mark.parametrize(
-    ("control", "expected"),
-    [
-        (
-            ipywidgets.FloatSlider(0.3, min=0.1, max=0.5, step=0.1, description="a"),
-            {"kind": "range", "label": "a", "values": [0.1, 0.2, 0.3, 0.4, 0.5], "start": 2},
-        ),
-        (
-            ipywidgets.IntSlider(5, min=1, max=6, step=2),
-            {"kind": "range", "values": [1, 3, 5], "start": 2},
-        ),
-        (
-            ipywidgets.FloatLogSlider(10, base=10, min=0, max=2, step=1),
-            {"values": [1, 10, 100], "start": 1},
-        ),
-        (
-            ipywidgets.Dropdown(options=[("one", 1), ("two", 2)], value=2),
-            {"kind": "select", "values": [1, 2], "texts": ["one", "two"], "start": 1},
-        ),
-        (
-            ipywidgets.ToggleButtons(options=["b", "a"]),
-            {"kind": "select", "values": ["b", "a"], "start": 0},
-        ),
-        (
-            ipywidgets.SelectionSlider(options=[("few", 1), ("many", 100)], value=100),
-            {"kind": "range", "values": [1, 100], "texts": ["few", "many"], "start": 1},
-        ),
-        (ipywidgets.Checkbox(True), {"kind": "check", "values": [False, True], "start": 1}),
-        (
-            ipywidgets.Play(min=1, max=3, interval=70),
-            {"kind": "play", "values": [1, 2, 3], "interval": 70},
-        ),
-    ],
-)
-def test_a_page_is_told_what_a_control_can_show(control, expected):
-    about = describe_control(control)
-    assert {name: about[name] for name in expected} == expected
-    assert len(about["texts"]) == len(about["values"])
-
-
-def test_a_value_between_two_steps_stands_in_the_place_of_the_nearer_one():
-    about = describe_control(ipywidgets.FloatSlider(0.22, min=0, max=1, step=0.1))
-    assert about["values"][about["start"]] == 0.22
-    assert about["values"][:4] == [0, 0.1, 0.22, 0.3]
-
-
 def test_frames_are_stored_only_while_precomputing():
     live = explore(draw_bars, height=ipywidgets.IntSlider(1, min=1, max=3))
     assert FRAMES_MIME not in live._repr_mimebundle_()
@@ -290,9 +243,11 @@ def test_a_control_that_no_page_has_leaves_the_static_figure_and_says_so():
         }
 
 
-# two figures as JupyterLab would show them; what the kernel sends arrives before plotly's script has been read
+# two figures as JupyterLab would show them; what the kernel sends arrives before plotly's script
+# has been read
 TWO_FIGURES = """async ([esm, state]) => {
-  const {default: make} = await import(URL.createObjectURL(new Blob([esm], {type: "text/javascript"})));
+  const script = URL.createObjectURL(new Blob([esm], {type: "text/javascript"}));
+  const {default: make} = await import(script);
   window.models = [0, 1].map(() => {
     const own = structuredClone(state), calls = [];
     return {
@@ -300,7 +255,9 @@ TWO_FIGURES = """async ([esm, state]) => {
       set: (name, value) => { own[name] = value; },
       save_changes: () => {},
       on: (event, call) => { calls.push([event, call]); },
-      off: (event, call) => { calls.splice(calls.findIndex(pair => pair[0] === event && pair[1] === call), 1); },
+      off: (event, call) => {
+        calls.splice(calls.findIndex(pair => pair[0] === event && pair[1] === call), 1);
+      },
       receive(name, value) {
         for (const item of [value, null]) {  // as plotly's Python does
           own[name] = item;
@@ -315,8 +272,10 @@ TWO_FIGURES = """async ([esm, state]) => {
   figures.forEach((figure, number) => figure.initialize({model: models[number]}));
   restyle(0, [3, 4]);
   restyle(0, [5, 6]);
-  const places = figures.map(() => document.querySelector("main").appendChild(document.createElement("div")));
-  await Promise.all(figures.map((figure, number) => figure.render({model: models[number], el: places[number]})));
+  const main = document.querySelector("main");
+  const parents = figures.map(() => main.appendChild(document.createElement("div")));
+  await Promise.all(figures.map((figure, number) =>
+    figure.render({model: models[number], el: parents[number]})));
   return globalThis.bmixFigureScripts.size;
 }"""
 HEIGHTS = "() => [...document.querySelectorAll('.js-plotly-plot')].map(plot => [...plot.data[0].y])"
