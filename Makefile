@@ -115,6 +115,7 @@ lint: install readme
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
+	$(PYTHON) .ci/house.py
 	$(PYTHON) -m pytest -m prose tests/project
 
 clean:

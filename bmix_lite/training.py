@@ -46,12 +46,10 @@ def train(
     """Train `model` in place on the "train" rows of an ImageSet; yield one record per epoch.
 
     With `checkpoint` (a path) the state is saved after each epoch, and a later call goes on from
-    there: it yields the old records again, then the new ones, and ends bit for bit where an
-    uninterrupted run ends (same machine). Once exhausted, `model` holds the epoch that scored best
-    on the "val" rows by `recipe.monitor`.
-    Raises BmixError, before the first step, if model, data and recipe do not fit; and at the step
-    whose loss is not finite (on a GPU up to 100 later, but naming it), with the last checkpoint
-    untouched.
+    there: it yields the old records again, then the new ones, and ends bit for bit as if it had not
+    been interrupted. Once exhausted, `model` holds the epoch with the best validation score.
+    Raises BmixError if model, data and recipe do not fit, and at the step whose loss is not finite
+    (on a GPU up to 100 later, but naming it), with the last checkpoint untouched.
     """
     device = choose_device(device)
     model.to(device).to(memory_format=choose_layout(device, data.images.shape))
