@@ -1,5 +1,6 @@
 """From files to a checked, memory-mapped dataset: list, decode once, find every fault, write."""
 
+import contextlib
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.files import hash_json
+from bmix_lite.base.locks import locked
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
 from bmix_lite.preparation.cache import decode_items, name_chunks, read_facts, read_pixels
@@ -18,7 +20,9 @@ from bmix_lite.preparation.class_faults import (
     order_classes,
     strip_labels,
 )
+from bmix_lite.preparation.companions import find_companions
 from bmix_lite.preparation.decode import FITS, HALF_TONES
+from bmix_lite.preparation.groups import find_ungrouped
 from bmix_lite.preparation.image_faults import (
     find_copies,
     find_leaks,
@@ -26,13 +30,14 @@ from bmix_lite.preparation.image_faults import (
     find_odd_sizes,
     find_unreadable,
 )
-from bmix_lite.preparation.listing import Listing, list_folder, list_table
-from bmix_lite.preparation.medmnist import list_npz, unpack_npz
+from bmix_lite.preparation.leave_out import refuse_same
+from bmix_lite.preparation.listing import Listing
+from bmix_lite.preparation.medmnist import unpack_npz
 from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
-from bmix_lite.preparation.voc import list_boxes
+from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
 
-TABLES = (".csv", ".tsv", ".txt")
-WORKBOOKS = (".xlsx", ".xls", ".ods")
+LOCK = ".lock"  # in the folder that is prepared, while it is
+WAIT = 60  # seconds for another preparation of the same folder
 
 
 def prepare(
@@ -61,19 +66,34 @@ def prepare(
     The same call again returns what is there; after a kill it goes on; another call is refused.
     """
     size = _check_options(size, fit, bits, on_bad)
-    images = source if isinstance(source, Listing) else list_images(source, **listing)
-    _check_any(images, on_bad, class_names)
     folder = Path(folder)
+    images = source
+    if not isinstance(source, Listing):
+        refuse_same(source, folder)
+        images = list_images(source, folder=folder, **listing)
+    _check_any(images, on_bad, class_names)
     options = {"size": images.side or size, "fit": fit, "bits": bits}
     chunks = name_chunks(images.items, folder / "chunks", **options)
     key = _hash_call(images, chunks, on_bad, class_names)
     if not _is_made(folder, key):
-        _decode(images, chunks, jobs, progress, options)
-        facts = read_facts(chunks)
-        left, order = _check(images, facts, chunks, folder, options["size"], on_bad, class_names)
-        about = {**(about or {}), **options, "key": key}
-        _write(images, facts, chunks, folder, left, order, class_names, about)
+        with _locked(folder):
+            if not _is_made(folder, key):  # by the one that held the lock
+                _decode(images, chunks, jobs, progress, options)
+                about = {**(about or {}), **options, "key": key}
+                _check_and_write(images, chunks, folder, on_bad, class_names, about)
     return load_prepared(folder)
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """No other preparation of the folder: it is waited for a minute, then refused in words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / LOCK
+    with locked(lock, f"the preparation of {folder}", wait=WAIT):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _check_options(size, fit, bits, on_bad):
@@ -108,17 +128,18 @@ def _decode(images, chunks, jobs, progress, options):
         decode_items(images.items, chunks, jobs=jobs, progress=progress, **options)
 
 
-def _check(images, facts, chunks, folder, size, on_bad, class_names):
-    """Write the report; returns rows of the images that are left, and the labels in order.
+def _check_and_write(images, chunks, folder, on_bad, class_names, about):
+    """Write the report, and the dataset of the images that are left.
 
     Raises BmixError with all faults where they stop the preparation.
     """
-    faults, left, order = find_faults(images, facts, size, class_names)
+    facts = read_facts(chunks)
+    faults, left, order = find_faults(images, facts, about["size"], class_names)
     report = _report(images, faults, left, on_bad, class_names)
     save_report(report, folder, _picture(images, faults, chunks))
     if report.stops:
         raise BmixError(f"{report.describe()}\nall of it with pictures: {folder / 'report.html'}")
-    return left, order
+    _write(images, facts, chunks, folder, left, order, class_names, about)
 
 
 def _write(images, facts, chunks, folder, left, order, class_names, about):
@@ -142,29 +163,6 @@ def _write(images, facts, chunks, folder, left, order, class_names, about):
     shutil.rmtree(folder / "chunks")
 
 
-def list_images(source, **listing):
-    """The Listing of whatever `source` is; see `prepare`. Raises BmixError."""
-    source = Path(source)
-    suffix = source.suffix.lower()
-    if suffix in WORKBOOKS:
-        raise BmixError(
-            f"{source} is a workbook of a spreadsheet: "
-            "save its sheet as CSV UTF-8 and give that file"
-        )
-    if suffix in TABLES:
-        return list_table(source, **listing)
-    if listing:
-        raise BmixError(
-            f"{', '.join(listing)}: only for a table of labels, {source} is none: "
-            "its name must end in .csv, .tsv, .txt"
-        )
-    if suffix == ".npz":
-        return list_npz(source)
-    if (source / "Annotations").is_dir():
-        return list_boxes(source)
-    return list_folder(source)
-
-
 def find_faults(images, facts, size, class_names=None):
     """(all faults, rows of the images that are left, labels in the order of the classes).
 
@@ -175,6 +173,7 @@ def find_faults(images, facts, size, class_names=None):
     faults = [*images.faults, *odd_labels, *find_unreadable(items, facts)]
     left = _list_left(items, faults)
     for find in (
+        lambda rows: find_companions(items, rows) if images.asks_companions else [],
         lambda rows: find_copies(items, facts, rows),
         lambda rows: find_near(items, facts, rows),
         lambda rows: find_leaks(items, rows),
@@ -182,6 +181,7 @@ def find_faults(images, facts, size, class_names=None):
         faults += find(left)
         left = _list_left(items, faults)
     order = _order_left(items, left, class_names)
+    faults += find_ungrouped(items, left)
     if left:
         odd = Counter(items[row].label for fault in odd_labels for row in fault.drop)
         faults += find_odd_sizes(items, facts, left, size)
@@ -244,6 +244,8 @@ def _get_column(items, name):
 
 def _hash_call(images, chunks, on_bad, class_names):
     rows = [(item.id, item.label, item.group, item.split, item.fold) for item in images.items]
-    faults = [(fault.kind, fault.where, fault.found) for fault in images.faults]
+    # a warning of names came later than the first prepared sets, which stay what they are
+    listed = [fault for fault in images.faults if fault.kind != "ungrouped"]
+    faults = [(fault.kind, fault.where, fault.found) for fault in listed]
     names = [chunk.name for chunk in chunks]
     return hash_json([on_bad, class_names, rows, faults, names])

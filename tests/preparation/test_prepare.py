@@ -225,6 +225,17 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
         f"<annotation><filename>a.png</filename>{things}</annotation>"
     )
     look(tmp_path / "5", tmp_path / "voc")
+    among = make_folder(tmp_path / "among", (8, 8))
+    (among / "class 0/more.zip").write_bytes(b"PK")
+    draw(4).save(among / "class 0/000_mask.png")
+    for label in ("class 0", "class 1"):
+        (among / "sample" / label).mkdir(parents=True)
+    look(tmp_path / "7", among)
+    look(tmp_path / "8", among, leave_out=["*.zip", "*_mask*", "sample"])
+    named = make_folder(tmp_path / "named", (8, 8))
+    for path in sorted(named.rglob("*.png")):
+        path.rename(path.with_name(f"patient{int(path.stem) // 2}_{path.name}"))
+    look(tmp_path / "9", named)
     assert seen == set(KINDS)
 
 
