@@ -1,8 +1,12 @@
 """Small photographs and calls for the tests of what people bring."""
 
+from dataclasses import replace
+
 import numpy as np
 from PIL import Image
 
+from bmix_lite.preparation.cache import GREY_SIDE, Facts
+from bmix_lite.preparation.listing import Item
 from bmix_lite.preparation.prepare import prepare
 
 
@@ -24,3 +28,25 @@ def put(root, *names, start=0, **options):
 
 def prepare_small(source, out, **options):
     return prepare(source, out, **{"size": 16, "jobs": 1, "progress": False} | options)
+
+
+def make_items(splits, **fields):
+    items = [Item(f"{n}.png", "", "0", f"row {n}", split=split) for n, split in enumerate(splits)]
+    return [
+        replace(item, **{name: values[n] for name, values in fields.items()})
+        for n, item in enumerate(items)
+    ]
+
+
+def make_facts(n, sha256=None, grey=None):
+    grey = (
+        np.random.default_rng(0).integers(0, 256, (n, GREY_SIDE**2), dtype=np.uint8)
+        if grey is None
+        else grey
+    )
+    return Facts(
+        np.array(sha256 or [str(i) for i in range(n)]),
+        np.full((n, 2), 64),
+        grey,
+        np.array([""] * n),
+    )

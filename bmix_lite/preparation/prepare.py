@@ -26,13 +26,13 @@ from bmix_lite.preparation.groups import find_ungrouped
 from bmix_lite.preparation.image_faults import (
     find_copies,
     find_leaks,
-    find_near,
     find_odd_sizes,
     find_unreadable,
 )
 from bmix_lite.preparation.leave_out import refuse_same
 from bmix_lite.preparation.listing import Listing
 from bmix_lite.preparation.medmnist import unpack_npz
+from bmix_lite.preparation.near_copies import find_near
 from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
 from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
 

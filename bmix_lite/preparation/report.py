@@ -13,7 +13,7 @@ from bmix_lite.preparation.faults import KINDS, LEVELS
 
 FORMAT = 1
 THUMBNAILS = 400  # pictures in a page, about 2 kB each
-SHOWN = 4  # pictures per fault
+SHOWN = 8  # pictures per fault
 ROWS = 500  # faults of one kind in the page; the JSON and the table have all
 LISTED = 30  # classes, and kinds of faults, in the tables that a notebook shows
 
