@@ -13,26 +13,12 @@ from bmix_lite.base.locks import locked
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
 from bmix_lite.preparation.cache import decode_items, name_chunks, read_facts, read_pixels
-from bmix_lite.preparation.class_faults import (
-    find_absences,
-    find_class_faults,
-    find_odd_labels,
-    order_classes,
-    strip_labels,
-)
-from bmix_lite.preparation.companions import find_companions
+from bmix_lite.preparation.checks import find_faults
+from bmix_lite.preparation.class_faults import order_classes, strip_labels
 from bmix_lite.preparation.decode import FITS, HALF_TONES
-from bmix_lite.preparation.groups import find_ungrouped
-from bmix_lite.preparation.image_faults import (
-    find_copies,
-    find_leaks,
-    find_odd_sizes,
-    find_unreadable,
-)
 from bmix_lite.preparation.leave_out import refuse_same
 from bmix_lite.preparation.listing import Listing
 from bmix_lite.preparation.medmnist import unpack_npz
-from bmix_lite.preparation.near_copies import find_near
 from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
 from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
 
@@ -46,7 +32,7 @@ def prepare(
     *,
     size=64,
     fit="crop",
-    bits=16,
+    bits=None,
     class_names=None,
     on_bad="stop",
     jobs=-1,
@@ -59,7 +45,9 @@ def prepare(
     source: a Listing, or what `list_images` makes one of: class folders (or train, val, test
       folders of such), a CSV or TSV (`listing`: the arguments of `list_table`), a MedMNIST .npz,
       or a folder with VOC's Annotations and JPEGImages, whose boxes are cut out
-    size: pixels of a side; fit, bits: see `decode_image`; an .npz is taken as it is
+    size: pixels of a side; fit: see `decode_image`; an .npz is taken as it is
+    bits: what grey files of more than 8 bits hold, 8 to 16; 16 where it is not said, and the set is
+      refused where all of it looks like fewer
     class_names: {label: name} in the order of the classes, where labels are codes
     on_bad: "stop" raises BmixError with all faults; "skip" leaves faulty images out
     jobs: processes, -1 for one per core; about: {"source", "licence", "citation"} of the data
@@ -72,7 +60,7 @@ def prepare(
         refuse_same(source, folder)
         images = list_images(source, folder=folder, **listing)
     _check_any(images, on_bad, class_names)
-    options = {"size": images.side or size, "fit": fit, "bits": bits}
+    options = {"size": images.side or size, "fit": fit, "bits": bits or 16}
     chunks = name_chunks(images.items, folder / "chunks", **options)
     key = _hash_call(images, chunks, on_bad, class_names)
     if not _is_made(folder, key):
@@ -80,7 +68,7 @@ def prepare(
             if not _is_made(folder, key):  # by the one that held the lock
                 _decode(images, chunks, jobs, progress, options)
                 about = {**(about or {}), **options, "key": key}
-                _check_and_write(images, chunks, folder, on_bad, class_names, about)
+                _check_and_write(images, chunks, folder, on_bad, class_names, bits, about)
     return load_prepared(folder)
 
 
@@ -100,7 +88,7 @@ def _check_options(size, fit, bits, on_bad):
     """The size as an int, if the options are known."""
     require_choice("on_bad", on_bad, ("stop", "skip"))
     require_choice("fit", fit, FITS)
-    require_choice("bits", bits, HALF_TONES)
+    require_choice("bits", 16 if bits is None else bits, HALF_TONES)
     return require_integer("size", size, 1, 4096)
 
 
@@ -128,16 +116,16 @@ def _decode(images, chunks, jobs, progress, options):
         decode_items(images.items, chunks, jobs=jobs, progress=progress, **options)
 
 
-def _check_and_write(images, chunks, folder, on_bad, class_names, about):
+def _check_and_write(images, chunks, folder, on_bad, class_names, bits, about):
     """Write the report, and the dataset of the images that are left.
 
     Raises BmixError with all faults where they stop the preparation.
     """
     facts = read_facts(chunks)
-    faults, left, order = find_faults(images, facts, about["size"], class_names)
+    faults, left, order = find_faults(images, facts, about["size"], class_names, bits)
     report = _report(images, faults, left, on_bad, class_names)
     save_report(report, folder, _picture(images, faults, chunks))
-    if report.stops:
+    if report.stops or not left:
         raise BmixError(f"{report.describe()}\nall of it with pictures: {folder / 'report.html'}")
     _write(images, facts, chunks, folder, left, order, class_names, about)
 
@@ -161,48 +149,6 @@ def _write(images, facts, chunks, folder, left, order, class_names, about):
     )
     write_description(data, folder, sha256=facts.sha256[left], about=about)
     shutil.rmtree(folder / "chunks")
-
-
-def find_faults(images, facts, size, class_names=None):
-    """(all faults, rows of the images that are left, labels in the order of the classes).
-
-    Each check looks at the images that the checks before it have left.
-    """
-    items = images.items
-    odd_labels = find_odd_labels(items, class_names)
-    faults = [*images.faults, *odd_labels, *find_unreadable(items, facts)]
-    left = _list_left(items, faults)
-    for find in (
-        lambda rows: find_companions(items, rows) if images.asks_companions else [],
-        lambda rows: find_copies(items, facts, rows),
-        lambda rows: find_near(items, facts, rows),
-        lambda rows: find_leaks(items, rows),
-    ):
-        faults += find(left)
-        left = _list_left(items, faults)
-    order = _order_left(items, left, class_names)
-    faults += find_ungrouped(items, left)
-    if left:
-        odd = Counter(items[row].label for fault in odd_labels for row in fault.drop)
-        faults += find_odd_sizes(items, facts, left, size)
-        faults += find_class_faults(items, left, images.labels - odd, class_names)
-        if all(fault.level != "stop" for fault in faults):
-            faults += find_absences(items, left, order)
-    return faults, left, order
-
-
-def _list_left(items, faults):
-    """Rows of the images that no fault leaves out."""
-    dropped = {row for fault in faults for row in fault.drop}
-    return [row for row in range(len(items)) if row not in dropped]
-
-
-def _order_left(items, left, class_names):
-    """Labels of the images that are left, in the order of the classes."""
-    order = order_classes(items[row].label for row in left)
-    if class_names is None:
-        return order
-    return [label for label in class_names if label in order]
 
 
 def _report(images, faults, left, on_bad, class_names):

@@ -235,7 +235,21 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
     named = make_folder(tmp_path / "named", (8, 8))
     for path in sorted(named.rglob("*.png")):
         path.rename(path.with_name(f"patient{int(path.stem) // 2}_{path.name}"))
+    for path in (named / "class 1").iterdir():
+        Image.open(path).convert("L").save(path)
     look(tmp_path / "9", named)
+    frames = make_folder(tmp_path / "frames", (8, 8))
+    still = np.asarray(draw(5, 48)).astype(int)
+    rng = np.random.default_rng(0)
+    for number in range(16):
+        path = frames / f"class {number % 2}" / f"frame {number}.png"
+        frame = np.clip(still + rng.normal(0, 18, (16, 16, 3)).repeat(3, 0).repeat(3, 1), 0, 255)
+        Image.fromarray(frame.astype(np.uint8)).save(path)
+        tones = np.full((20, 20), (900, 65535)[number % 2], np.uint16) + np.arange(
+            20, dtype=np.uint16
+        )
+        Image.fromarray(tones - number).save(frames / f"class {number % 2}" / f"grey {number}.png")
+    look(tmp_path / "10", frames)
     assert seen == set(KINDS)
 
 
