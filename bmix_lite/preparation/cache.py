@@ -120,6 +120,26 @@ def save_chunk(path, pixels, sha256, shapes, faults, tops=None):
     write_atomic(path, buffer.getvalue())
 
 
+def save_blocks(blocks, chunks):
+    """Write images that come as blocks (n, S, S, C) into the chunk files that are missing."""
+    chunks = iter(chunks)
+    waiting = np.empty(0)
+    for block in blocks:
+        waiting = np.concatenate([waiting, block]) if len(waiting) else block
+        while len(waiting) >= CHUNK:
+            _save_block(next(chunks), waiting[:CHUNK])
+            waiting = waiting[CHUNK:]
+    if len(waiting):
+        _save_block(next(chunks), waiting)
+
+
+def _save_block(chunk, pixels):
+    if not chunk.exists():
+        digests = [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in pixels]
+        shapes = [pixels.shape[1:3]] * len(pixels)
+        save_chunk(chunk, pixels, digests, shapes, [""] * len(pixels))
+
+
 def read_facts(paths):
     """The Facts of all images in the chunks."""
     names = ("sha256", "shapes", "grey", "faults", "tops", "colours")

@@ -4,6 +4,7 @@
 line or dot, several frames, pixels out of range. `cache` calls it for every file of a dataset.
 """
 
+import functools
 import warnings
 from pathlib import Path
 
@@ -68,17 +69,31 @@ def decode_file(path, size, *, fit="crop", bits=16, box=None):
 
 def _open_upright(path, size, box):
     """The image of a file, decoded, turned as its EXIF says, and cut to the box."""
+    if box is None:
+        return _open_whole(path, size)
+    status = path.stat()
+    return _cut(_open_again(path, status.st_mtime_ns, status.st_size), box)
+
+
+@functools.lru_cache(maxsize=1)
+def _open_again(path, date, length):
+    """The same of a photograph whose boxes follow each other; date and length tell files apart."""
+    return _open_whole(path)
+
+
+def _open_whole(path, size=None):
+    """The image of a file, decoded and turned as its EXIF says; a JPEG not much above `size`."""
     from PIL import Image, ImageOps
 
     with path.open("rb") as file, Image.open(file) as image:
         _check_shape(image)
-        if box is None:
+        if size is not None:
             # a JPEG is decoded at a half, a quarter … of its size, never below this one
             image.draft("RGB", (2 * size, 2 * size))
         upright = ImageOps.exif_transpose(image)
         if image.format in PHOTOGRAPHS:
             _check_end(file)
-        return upright if box is None else _cut(upright, box)
+        return upright
 
 
 def _check_shape(image):

@@ -42,7 +42,7 @@ def compile_group(text):
 def set_groups(listing, group_from):
     """Give every item of the listing the group that `group_from` finds in its name.
 
-    An item without one becomes a fault, and leaves the list.
+    An item without one becomes a fault, and leaves the list; in arrays it is an error.
     """
     pattern = compile_group(group_from)
     items = []
@@ -52,6 +52,8 @@ def set_groups(listing, group_from):
             items.append(replace(item, group=match[1]))
         else:
             found = f"no group for {item.file_id!r} with {group_from!r}"
+            if listing.blocks:  # whose rows are taken as they come
+                raise BmixError(f"{listing.source}: group_from: {found}")
             listing.fault("group", item.where, found)
     listing.items = items
 

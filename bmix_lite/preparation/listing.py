@@ -136,7 +136,9 @@ def _list_class(listing, find, leave_out, folder, label, split):
             listing.fault("stray", f"{folder}/{name}", "a folder in the folder of a class")
     images = sorted(name for name in nested + files if is_image(name))
     if not images:
-        listing.fault("empty", folder, "no image in it")
+        texts = sum(name.lower().endswith(".txt") for name in files)
+        hint = f", but {texts} .txt: points of photographs? say points=FOLDER" if texts else ""
+        listing.fault("empty", folder, f"no image in it{hint}")
     listing.labels[label] += len(images)
     for name in images:
         file = find(f"{folder}/{name}")

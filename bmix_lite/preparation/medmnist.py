@@ -1,15 +1,15 @@
 """Reading MedMNIST's arrays from one .npz, train_images to test_labels, in pieces, no code run."""
 
-import hashlib
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.data.imageset import SPLITS
-from bmix_lite.preparation.cache import CHUNK, save_chunk
+from bmix_lite.preparation.cache import CHUNK, save_blocks
 from bmix_lite.preparation.listing import Item, Listing
 
 READERS = {
@@ -40,30 +40,20 @@ def list_npz(path):
                 listing.items.append(item)
     require(len(shapes) == 1, f"{path}: images of different shapes: {sorted(shapes)}")
     listing.side = shape[1]
+    listing.blocks = partial(read_blocks, path)
     return listing
 
 
 def unpack_npz(path, chunks):
     """Write the images, in the order of `list_npz`, into the chunk files that do not exist yet."""
-    path = Path(path)
-    chunks = iter(chunks)
-    waiting = np.empty(0)
+    save_blocks(read_blocks(Path(path)), chunks)
+
+
+def read_blocks(path):
+    """Yield the images, in the order of `list_npz`, as blocks (n, S, S, C)."""
     with _open(path) as archive:
         for split in SPLITS:
-            for block in _read_images(path, archive, f"{split}_images"):
-                waiting = np.concatenate([waiting, block]) if len(waiting) else block
-                if len(waiting) >= CHUNK:
-                    _save(next(chunks), waiting[:CHUNK])
-                    waiting = waiting[CHUNK:]
-    if len(waiting):
-        _save(next(chunks), waiting)
-
-
-def _save(chunk, pixels):
-    if not chunk.exists():
-        digests = [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in pixels]
-        shapes = [pixels.shape[1:3]] * len(pixels)
-        save_chunk(chunk, pixels, digests, shapes, [""] * len(pixels))
+            yield from _read_images(path, archive, f"{split}_images")
 
 
 def _open(path):

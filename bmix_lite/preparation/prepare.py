@@ -12,13 +12,19 @@ from bmix_lite.base.files import hash_json
 from bmix_lite.base.locks import locked
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
-from bmix_lite.preparation.cache import decode_items, name_chunks, read_facts, read_pixels
+from bmix_lite.preparation.arrays import list_memory
+from bmix_lite.preparation.cache import (
+    decode_items,
+    name_chunks,
+    read_facts,
+    read_pixels,
+    save_blocks,
+)
 from bmix_lite.preparation.checks import find_faults
 from bmix_lite.preparation.class_faults import order_classes, strip_labels
 from bmix_lite.preparation.decode import FITS, HALF_TONES
 from bmix_lite.preparation.leave_out import refuse_same
 from bmix_lite.preparation.listing import Listing
-from bmix_lite.preparation.medmnist import unpack_npz
 from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
 from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
 
@@ -44,7 +50,11 @@ def prepare(
 
     source: a Listing, or what `list_images` makes one of: class folders (or train, val, test
       folders of such), a CSV or TSV (`listing`: the arguments of `list_table`), a MedMNIST .npz,
-      or a folder with VOC's Annotations and JPEGImages, whose boxes are cut out
+      a folder with VOC's Annotations and JPEGImages, whose boxes are cut out, photographs with
+      points=FOLDER, cut=PIXELS (`list_points`), or .npy files with arrays={…} (`list_arrays`)
+    listing: for every source also group_from, a regular expression with one group, which finds the
+      patient in the name of a file; leave_out, one or several patterns, "*_mask*", of files and
+      folders that are not used, [] where all that look like masks or previews are meant
     size: pixels of a side; fit: see `decode_image`; an .npz is taken as it is
     bits: what grey files of more than 8 bits hold, 8 to 16; 16 where it is not said, and the set is
       refused where all of it looks like fewer
@@ -61,7 +71,8 @@ def prepare(
         images = list_images(source, folder=folder, **listing)
     _check_any(images, on_bad, class_names)
     options = {"size": images.side or size, "fit": fit, "bits": bits or 16}
-    chunks = name_chunks(images.items, folder / "chunks", **options)
+    content = {"pixels": images.digest} if images.digest else {}
+    chunks = name_chunks(images.items, folder / "chunks", **options, **content)
     key = _hash_call(images, chunks, on_bad, class_names)
     if not _is_made(folder, key):
         with _locked(folder):
@@ -70,6 +81,23 @@ def prepare(
                 about = {**(about or {}), **options, "key": key}
                 _check_and_write(images, chunks, folder, on_bad, class_names, bits, about)
     return load_prepared(folder)
+
+
+def prepare_arrays(images, labels, folder, *, groups=None, split=None, ids=None, **options):
+    """Make a prepared dataset in `folder` of arrays in memory, checked as files are: an ImageSet.
+
+    images (N, S, S) or (N, S, S, 1 or 3): 0..255, or floats in [0, 1]; their size is kept
+    labels, groups, split, ids (N,): numbers or texts, in lists, arrays or columns of a table;
+      split holds train, val and test
+    options: of `prepare`, such as class_names, on_bad and about
+    A table of pixels, one row of grey values per image, and a second one with labels:
+      pixels = pandas.read_csv("pixels.csv").to_numpy().reshape(-1, 48, 48)
+      table = pandas.read_csv("labels.csv")
+      prepare_arrays(pixels, table["label"], "data/faces", groups=table["patient"])
+    Raises BmixError as `prepare`, and where the arrays do not fit each other.
+    """
+    listing = list_memory(images, labels, groups=groups, split=split, ids=ids)
+    return prepare(listing, folder, **options)
 
 
 @contextlib.contextmanager
@@ -110,8 +138,8 @@ def _is_made(folder, key):
 
 
 def _decode(images, chunks, jobs, progress, options):
-    if images.side:
-        unpack_npz(images.source, chunks)
+    if images.blocks:
+        save_blocks(images.blocks(), chunks)
     else:
         decode_items(images.items, chunks, jobs=jobs, progress=progress, **options)
 

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
+from bmix_lite.preparation.arrays import list_arrays
+from bmix_lite.preparation.faults import shorten
 from bmix_lite.preparation.groups import set_groups
 from bmix_lite.preparation.leave_out import LeaveOut
 from bmix_lite.preparation.listing import list_folder, list_table
 from bmix_lite.preparation.medmnist import list_npz
+from bmix_lite.preparation.paths import scan
+from bmix_lite.preparation.points import list_points, refuse_for_tables
 from bmix_lite.preparation.voc import list_boxes
 
 TABLES = (".csv", ".tsv", ".txt")
@@ -22,6 +26,7 @@ def list_images(source, *, group_from=None, leave_out=None, folder=None, **listi
     is_table = source.suffix.lower() in TABLES
     leaves = LeaveOut(source, leave_out, folder)
     if is_table:
+        refuse_for_tables(listing)
         images = list_table(source, group_from=group_from, leave_out=leaves, **listing)
     else:
         images = _list_others(source, leaves, listing)
@@ -40,6 +45,10 @@ def _list_others(source, leave_out, listing):
             f"{source} is a workbook of a spreadsheet: "
             "save its sheet as CSV UTF-8 and give that file"
         )
+    if "points" in listing:
+        return list_points(source, leave_out=leave_out, **listing)
+    if "arrays" in listing:
+        return list_arrays(source, **listing)
     if listing:
         raise BmixError(
             f"{', '.join(listing)}: only for a table of labels, {source} is none: "
@@ -49,4 +58,18 @@ def _list_others(source, leave_out, listing):
         return list_npz(source)
     if (source / "Annotations").is_dir():
         return list_boxes(source, leave_out)
+    _refuse_bare_arrays(source)
     return list_folder(source, leave_out)
+
+
+def _refuse_bare_arrays(source):
+    """Raise BmixError for a folder of .npy files, of which nobody said what they hold."""
+    if not source.is_dir():
+        return
+    folders, files = scan(source)
+    arrays = [name for name in files if name.lower().endswith(".npy")]
+    if arrays and not folders:
+        raise BmixError(
+            f"{source} holds arrays: say which are the images and which the labels, such as "
+            f'arrays={{"images": "x_{{}}.npy", "labels": "y_{{}}.npy"}}; found {shorten(arrays)}'
+        )

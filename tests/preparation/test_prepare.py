@@ -250,6 +250,9 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
         )
         Image.fromarray(tones - number).save(frames / f"class {number % 2}" / f"grey {number}.png")
     look(tmp_path / "10", frames)
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points/a.txt").write_text("30 30 cell\nhere\n")
+    look(tmp_path / "11", tmp_path / "voc/JPEGImages", points=tmp_path / "points")
     assert seen == set(KINDS)
 
 
