@@ -10,6 +10,7 @@ from bmix_lite.base.errors import BmixError, require
 from bmix_lite.data.imageset import SPLITS
 from bmix_lite.preparation.prepare import list_images, prepare
 from bmix_lite.preparation.report import read_report
+from bmix_lite.preparation.sources import TABLES
 from bmix_lite.preparation.table import read_table
 
 
@@ -25,7 +26,11 @@ class File:
 
 @dataclass(frozen=True)
 class Source:
-    """A public dataset. counts: {class: images} as published; class_names: {label in the files: class}."""
+    """A public dataset.
+
+    counts: {class: images} as published; class_names: {label in the files: class}
+    excerpts: {what it is: {class: images}} of known parts of it, which are accepted, too
+    """
 
     name: str
     title: str
@@ -38,6 +43,7 @@ class Source:
     class_names: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)  # of `prepare`
     ordered: bool = False  # classes are grades
+    excerpts: dict = field(default_factory=dict)
 
     def describe(self):
         """What a user should know before fetching anything."""
@@ -179,7 +185,9 @@ def find_one(folder, *names):
 
 
 def count_labels(origin, options):
-    """Images a label in a table, {label: count}, without a look at the images."""
+    """Images per label, {label: count}, without a look at the images."""
+    if Path(origin).suffix.lower() not in TABLES:
+        return list_images(origin, **options).labels
     table = read_table(origin)
     wrong = [f"{fault.where}: {fault.found}" for fault in table.faults if fault.level == "bad"]
     require(not wrong, "\n".join(wrong[:10]))
@@ -196,18 +204,27 @@ def count_images(source, images):
 
 
 def compare(source, counts):
-    """Print the images of each class beside the published numbers. Raises BmixError where they differ."""
+    """Print the images of each class beside the published numbers.
+
+    Raises BmixError where they differ, unless they are those of a known excerpt.
+    """
     named = Counter()
     for label, count in counts.items():
         named[source.class_names.get(label.strip(), label.strip())] += count
-    names = [*source.counts, *(name for name in named if name not in source.counts)]
+    published = source.counts
+    for words, excerpt in source.excerpts.items():
+        if named == Counter(excerpt):
+            print(f"  an excerpt: {words}")
+            published = excerpt
+    names = [*published, *(name for name in named if name not in published)]
     width = max(map(len, names))
     print(f"  {'class':{width}}  published   found")
     for name in names:
-        mark = "" if source.counts.get(name, 0) == named[name] else "  differs"
-        print(f"  {name:{width}}  {source.counts.get(name, 0):9d}  {named[name]:6d}{mark}")
-    differ = [name for name in names if source.counts.get(name, 0) != named[name]]
-    require(
-        not differ,
-        f"not as many images as published in {', '.join(differ)}: are these all files, and no others?",
-    )
+        mark = "" if published.get(name, 0) == named[name] else "  differs"
+        print(f"  {name:{width}}  {published.get(name, 0):9d}  {named[name]:6d}{mark}")
+    differ = [name for name in names if published.get(name, 0) != named[name]]
+    if differ:
+        raise BmixError(
+            f"not as many images as published in {', '.join(differ)}: "
+            "are these all files, and no others?"
+        )
