@@ -11,8 +11,9 @@ WORDS = (
     "patient|person|subject|subj|participant|case|lesion|slide|video|clip|sequence|study|exam|"
     "series|volume|scan|eye|animal|mouse|donor|pat|sub|vid|seq|pt|p|s|v"
 )
+WORD_AND_NUMBER = "a word and a number"
 HINTS = {  # what finds a group in a name: in words, and as a regular expression
-    "a word and a number": rf"(?i)((?:^|(?<=[^a-zA-Z]))(?:{WORDS})[-_ ]?\d+)(?=\D)",
+    WORD_AND_NUMBER: rf"(?i)((?:^|(?<=[^a-zA-Z]))(?:{WORDS})[-_ ]?\d+)(?=\D)",
     "a number before left or right": r"(?i)(\d+)[-_ ](?:left|right|od|os|l|r)(?![a-zA-Z])",
     "a name before a number": r"([^/]*[^/\d_\-. (#])[-_. (#]+\d+\)?(?:\.[^./]+)?$",
     "a number before a number": r"([^/]*\d)[-_. (#]+\d+\)?(?:\.[^./]+)?$",
@@ -91,6 +92,9 @@ def _is_likely(rows_of, images, labels):
 
 
 def _name_likely(items, rows_of, words, pattern):
+    if words == WORD_AND_NUMBER:
+        used = sorted({re.match(r"[a-zA-Z]+", name)[0].lower() for name in rows_of})
+        pattern = rf"(?i)((?<![a-z])(?:{'|'.join(used)})[-_ ]?\d+)"
     largest = max(rows_of, key=lambda name: len(rows_of[name]))
     rows = rows_of[largest][:4]
     names = shorten([items[row].id for row in rows], 3)
@@ -101,9 +105,13 @@ def _name_likely(items, rows_of, words, pattern):
     return Fault("ungrouped", f"names with {words}", found, tuple(rows))
 
 
-def warn_of_columns(listing, header, used):
-    """A warning where a table has a column of patients or lesions that is not used."""
+def warn_of_columns(listing, header, columns, group_from):
+    """A warning where a table has a column of patients or lesions that is not used.
+
+    columns: {what it holds: its name}
+    """
+    used = columns.values()
     names = [name for name in header if COLUMNS.fullmatch(name.strip()) and name not in used]
-    if names:
+    if names and columns["group"] is None and group_from is None:
         found = f"it has the column {names[0]!r}: columns={{'group': {names[0]!r}}} uses it"
         listing.fault("ungrouped", listing.source.name, found)

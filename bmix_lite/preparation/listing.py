@@ -171,15 +171,13 @@ def list_table(
     require(root.is_dir(), f"images: {root}: there is no such folder")
     texts = {name: _read_column(table, name, column) for name, column in columns.items()}
     pattern = None if group_from is None else compile_group(group_from)
-    leave_out = leave_out or LeaveOut()
     find = FileFinder(root, suffix, search, leave_out)
     listing = Listing(table.path, faults=list(table.faults))
-    if columns["group"] is None and pattern is None:
-        warn_of_columns(listing, table.header, columns.values())
+    warn_of_columns(listing, table.header, columns, group_from)
     for number, *fields in zip(table.numbers, *texts.values(), strict=True):
         row = dict(zip(texts, fields, strict=True))
         file = find(row["path"])
-        if leave_out(file.id):
+        if find.leave_out(file.id):
             continue
         if pattern is not None:
             match = pattern.search(file.id)

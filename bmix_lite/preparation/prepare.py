@@ -48,38 +48,29 @@ def prepare(
 ):
     """Make a prepared dataset in `folder`, its report beside it, and return it: an ImageSet.
 
-    source: a Listing, or what `list_images` makes one of: class folders (or train, val, test
-      folders of such), a CSV or TSV (`listing`: the arguments of `list_table`), a MedMNIST .npz,
-      a folder with VOC's Annotations and JPEGImages, whose boxes are cut out, photographs with
-      points=FOLDER, cut=PIXELS (`list_points`), or .npy files with arrays={…} (`list_arrays`)
-    listing: for every source also group_from, a regular expression with one group, which finds the
-      patient in the name of a file; leave_out, one or several patterns, "*_mask*", of files and
-      folders that are not used, [] where all that look like masks or previews are meant
-    size: pixels of a side; fit: see `decode_image`; an .npz is taken as it is
-    bits: what grey files of more than 8 bits hold, 8 to 16; 16 where it is not said, and the set is
-      refused where all of it looks like fewer
+    source: class folders (or train, val, test folders of such), a CSV or TSV (`list_table`), a
+      MedMNIST .npz, a folder with VOC's Annotations and JPEGImages, whose boxes are cut out,
+      photographs with points=FOLDER (`list_points`), .npy files with arrays={…} (`list_arrays`)
+    size: pixels of a side; fit: see `decode_image`; arrays keep their size
+    bits: of grey files with more than 8, 8 to 16; unsaid 16, refused where all look like fewer
     class_names: {label: name} in the order of the classes, where labels are codes
     on_bad: "stop" raises BmixError with all faults; "skip" leaves faulty images out
     jobs: processes, -1 for one per core; about: {"source", "licence", "citation"} of the data
+    listing: group_from and leave_out of `list_images`, and what the kind of source takes
     The same call again returns what is there; after a kill it goes on; another call is refused.
     """
     size = _check_options(size, fit, bits, on_bad)
     folder = Path(folder)
-    images = source
-    if not isinstance(source, Listing):
-        refuse_same(source, folder)
-        images = list_images(source, folder=folder, **listing)
+    images = _list(source, folder, listing)
     _check_any(images, on_bad, class_names)
     options = {"size": images.side or size, "fit": fit, "bits": bits or 16}
-    content = {"pixels": images.digest} if images.digest else {}
-    chunks = name_chunks(images.items, folder / "chunks", **options, **content)
+    chunks = _name_chunks(images, folder, options)
     key = _hash_call(images, chunks, on_bad, class_names)
-    if not _is_made(folder, key):
-        with _locked(folder):
-            if not _is_made(folder, key):  # by the one that held the lock
-                _decode(images, chunks, jobs, progress, options)
-                about = {**(about or {}), **options, "key": key}
-                _check_and_write(images, chunks, folder, on_bad, class_names, bits, about)
+    with _unless_made(folder, key) as is_made:
+        if not is_made:
+            _decode(images, chunks, jobs, progress, options)
+            about = {**(about or {}), **options, "key": key}
+            _check_and_write(images, chunks, folder, on_bad, class_names, bits, about)
     return load_prepared(folder)
 
 
@@ -100,14 +91,32 @@ def prepare_arrays(images, labels, folder, *, groups=None, split=None, ids=None,
     return prepare(listing, folder, **options)
 
 
+def _list(source, folder, listing):
+    if isinstance(source, Listing):
+        return source
+    refuse_same(source, folder)
+    return list_images(source, folder=folder, **listing)
+
+
+def _name_chunks(images, folder, options):
+    content = {"pixels": images.digest} if images.digest else {}
+    return name_chunks(images.items, folder / "chunks", **options, **content)
+
+
 @contextlib.contextmanager
-def _locked(folder):
-    """No other preparation of the folder: it is waited for a minute, then refused in words."""
+def _unless_made(folder, key):
+    """Whether the folder holds the dataset of this very call; else no other may write it meanwhile.
+
+    Another preparation of the folder is waited for a minute, then it is refused in words.
+    """
+    if _is_made(folder, key):
+        yield True
+        return
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / LOCK
     with locked(lock, f"the preparation of {folder}", wait=WAIT):
         try:
-            yield
+            yield _is_made(folder, key)  # by the one that held the lock
         finally:
             lock.unlink(missing_ok=True)
 

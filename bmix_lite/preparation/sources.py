@@ -20,6 +20,11 @@ WORKBOOKS = (".xlsx", ".xls", ".ods")
 def list_images(source, *, group_from=None, leave_out=None, folder=None, **listing):
     """The Listing of whatever `source` is; see `prepare`. Raises BmixError.
 
+    group_from: a regular expression with one group, which finds the patient in the name of a file,
+      r"(person\\d+)_" in "person7_virus_2.jpeg"
+    leave_out: one or several patterns, such as "*_mask*", of files and folders that are not used;
+      [] where all images that look like masks or previews of others are meant
+    listing: arguments of `list_table`, of `list_points`, or arrays for `list_arrays`
     folder: where the prepared set will be; where it lies in the source, it is no part of it
     """
     source = Path(source)

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import stat
 import subprocess
@@ -58,7 +59,7 @@ def test_one_that_waits_too_long_is_refused_in_words_and_another_call_after_the_
         other = threading.Thread(target=call)
         other.start()
         time.sleep(0.3)
-        monkeypatch.setattr(preparing, "_locked", lambda folder: preparing.contextlib.nullcontext())
+        monkeypatch.setattr(preparing, "locked", lambda *given, **named: contextlib.nullcontext())
         prepare_small(root, tmp_path / "data", size=16)
     other.join()
     assert "holds a dataset made of other files or options" in said[0]
