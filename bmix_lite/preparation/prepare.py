@@ -25,7 +25,7 @@ from bmix_lite.preparation.class_faults import order_classes, strip_labels
 from bmix_lite.preparation.decode import FITS, HALF_TONES
 from bmix_lite.preparation.leave_out import refuse_same
 from bmix_lite.preparation.listing import Listing
-from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
+from bmix_lite.preparation.report import choose_pictured, make_report, save_report
 from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
 
 LOCK = ".lock"  # in the folder that is prepared, while it is
@@ -207,7 +207,7 @@ def _picture(images, faults, chunks):
 
     A file that could not be decoded has no picture.
     """
-    rows = sorted({row for fault in faults for row in fault.images})[: 2 * THUMBNAILS]
+    rows = choose_pictured(faults)
     pictures = [image for block in read_pixels(chunks, rows) for image in block]
     named = zip(rows, pictures, strict=True)
     return {images.items[row].id: image for row, image in named if image.any()}

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.cache import GREY_SIDE
 from bmix_lite.preparation.near_copies import BLEND, NEAR, find_near, pair_alike
-from bmix_lite.preparation.prepare import prepare
+from bmix_lite.preparation.prepare import prepare, prepare_arrays
 from bmix_lite.preparation.report import read_report
 from clinic import draw
 from field import make_facts, make_items, prepare_small
@@ -201,3 +202,30 @@ def test_pictures_of_pairs_that_look_alike_are_in_the_report(tmp_path):
     page = (tmp_path / "out/report.html").read_text()
     assert 'alt="image a/00.png"' in page
     assert 'alt="image a/again.png"' in page
+
+
+def test_many_faults_of_one_kind_leave_room_for_pictures_of_another(tmp_path):
+    """A thousand pairs of a still video across the split, and a group on both sides."""
+    images = np.stack([np.asarray(draw_photo(number, 16)) for number in range(40)])
+    stills = np.repeat(np.asarray(draw_photo(99, 16))[None], 900, axis=0).astype(np.uint8)
+    stills[:, 0, 0, 0] = np.arange(900) % 250
+    stills[:, 0, 1, 0] = np.arange(900) // 250
+    images = np.concatenate([images, stills])
+    groups = ["one"] * 2 + [f"p{number}" for number in range(2, 940)]
+    with pytest.raises(BmixError):
+        prepare_arrays(
+            images,
+            np.arange(940) // 2 % 2,
+            tmp_path / "out",
+            split=["train", "test"] * 470,
+            groups=groups,
+            progress=False,
+        )
+    report = read_report(tmp_path / "out")
+    assert report.counts()["near"] == 1001
+    assert report.counts()["leak"] == 1
+    page = (tmp_path / "out/report.html").read_text()
+    assert page.count("<img ") <= 400
+    for kind in ("near", "leak"):
+        section = page.split(f'<h2 id="{kind}">')[1].split("</table>")[0]
+        assert section.count("<img ") >= 2
