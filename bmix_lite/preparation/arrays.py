@@ -169,8 +169,10 @@ def read_texts(name, values, n):
 
 
 def _read_text(value):
-    if value is None or value != value or repr(value) == "<NA>":  # NaN is not itself
+    if value is None or repr(value) == "<NA>" or value != value:  # NaN is not itself
         return ""
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)

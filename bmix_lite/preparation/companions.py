@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.faults import Fault, shorten
@@ -16,6 +16,7 @@ KNOWN = (
     "saliency|thumb|thumbs|thumbnail|thumbnails|preview|previews|icon|small|lowres|copy|"
     "original|edges|edge"
 )
+JPEG = (".jpg", ".jpeg", ".JPG", ".JPEG")  # of two endings the photographs'
 PAIRS = 2  # pairs that make a companion of any other word
 WORD = r"[^\W\d_]{2,}"  # letters only: "x (2).png" is no companion of "x.png"
 ENDING = re.compile(rf"[-_. (]+((?:{WORD}[-_. ]+)*{WORD})[-_. ]*\d*\)?|({KNOWN})\d*", re.IGNORECASE)
@@ -24,19 +25,20 @@ ENDING = re.compile(rf"[-_. (]+((?:{WORD}[-_. ]+)*{WORD})[-_. ]*\d*\)?|({KNOWN})
 def find_companions(items, rows):
     """Faults of images that lie beside another under the same name plus a word, one per word.
 
-    "benign (4)_mask.png" and "benign (4)_mask_1.png" are companions of "benign (4).png"; so is
-    "masks/4.png" of "photos/4.png". rows: those that are looked at
+    "benign (4)_mask.png" and "benign (4)_mask_1.png" are companions of "benign (4).png"; so are
+    "masks/4.png" of "photos/4.png", and "4.png" of "4.jpg" where that is so of all .png.
+    rows: those that are looked at
     """
-    stems = {}  # (folder, name without its ending): row
+    stems = {}  # (folder, name without its ending): rows
     for row in rows:
         if items[row].box is None:
-            stems[_cut_path(items[row].id)] = row
+            stems.setdefault(_cut_path(items[row].id)[:2], []).append(row)
     names = {stem for _, stem in stems}
-    rows_of = defaultdict(list)
-    for (folder, stem), row in stems.items():
+    rows_of = _find_endings(items, stems)
+    for (folder, stem), members in stems.items():
         word = _find_word(folder, stem, stems) or _find_folder(folder, stem, stems, names)
         if word:
-            rows_of[word].append(row)
+            rows_of[word] += members
     return [
         _name_companions(items, word, members)
         for word, members in sorted(rows_of.items())
@@ -45,8 +47,25 @@ def find_companions(items, rows):
 
 
 def _cut_path(path):
+    """(folder, name without its ending, ending)"""
     folder, _, name = path.rpartition("/")
-    return folder, os.path.splitext(name)[0]
+    return folder, *os.path.splitext(name)
+
+
+def _find_endings(items, stems):
+    """{ending: rows} where all files of an ending lie beside one of the same name."""
+    paired = defaultdict(list)
+    total = Counter()
+    for members in stems.values():
+        endings = [_cut_path(items[row].id)[2] for row in members]
+        total.update(endings)
+        if len(members) > 1:
+            for row, ending in zip(members, endings, strict=True):
+                paired[ending].append(row)
+    complete = [ending for ending, members in paired.items() if len(members) == total[ending]]
+    photographs = max(sorted(total), key=lambda ending: (total[ending], ending in JPEG), default="")
+    chosen = [ending for ending in complete if ending != photographs]
+    return defaultdict(list, {ending: paired[ending] for ending in chosen})
 
 
 def _find_word(folder, stem, stems):
@@ -76,7 +95,10 @@ def _is_known(word):
 
 def _name_companions(items, word, rows):
     names = shorten([items[row].id for row in rows], 4)
-    if word.endswith("/"):
+    if word.startswith("."):
+        pattern = f"*{word}"
+        found = f"{names}: each beside an image of the same name with another ending: masks?"
+    elif word.endswith("/"):
         folder = items[rows[0]].id.rpartition("/")[0].rpartition("/")[2]
         pattern = folder
         found = f"{names}: other folders hold the same names: masks or previews?"

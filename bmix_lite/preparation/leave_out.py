@@ -78,12 +78,15 @@ def _list_patterns(patterns):
     if patterns is None:
         return []
     if isinstance(patterns, str):
-        return [patterns]
-    patterns = list(patterns)
+        patterns = [patterns]
+    try:
+        patterns = list(patterns)
+    except TypeError:
+        patterns = [patterns]
     odd = [pattern for pattern in patterns if not isinstance(pattern, str) or not pattern]
     if odd:
-        raise BmixError(f"leave_out must be a text or a list of texts, got {odd[0]!r} in it")
-    return patterns
+        raise BmixError(f"leave_out must be a text or a list of texts, got {odd[0]!r}")
+    return [pattern.replace("\\", "/").rstrip("/") for pattern in patterns]
 
 
 def refuse_same(source, folder):

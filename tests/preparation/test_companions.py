@@ -105,6 +105,21 @@ def test_two_pairs_with_any_word_are_companions_unless_all_are_said_to_be_meant(
     assert count(prepare_small(root, tmp_path / "a", leave_out=[])) == {"a": 12, "b": 12}
 
 
+def test_files_of_one_name_and_two_endings_are_companions_where_all_of_an_ending_are(tmp_path):
+    pairs = [
+        f"{label}/{n}.{ending}" for label in "ab" for n in range(6) for ending in ("jpg", "png")
+    ]
+    root = put(tmp_path / "in", *pairs)
+    with pytest.raises(BmixError, match=r"12 images: (.|\n)*leave_out='\*\.png'"):
+        prepare_small(root, tmp_path / "out")
+    assert count(prepare_small(root, tmp_path / "out", leave_out="*.png")) == {"a": 6, "b": 6}
+    few = make_items(*pairs[:4], *(f"b/{number}.png" for number in range(7)))
+    [fault] = find_companions(few, range(11))  # two previews among photographs in PNG
+    assert fault.drop == (0, 2)
+    items = make_items("a/1.jpg", "a/1.png", "a/2.png", "a/3.jpg", "b/3.png")
+    assert find_companions(items, range(5)) == []
+
+
 def test_rows_of_a_table_and_photographs_with_boxes_are_left_out_by_a_pattern_too(tmp_path):
     put(tmp_path / "photos", *(f"{n}{word}.png" for n in range(4) for word in ("", "_mask")))
     table = tmp_path / "t.csv"
@@ -119,8 +134,10 @@ def test_rows_of_a_table_and_photographs_with_boxes_are_left_out_by_a_pattern_to
 def test_a_pattern_that_fits_nothing_or_is_no_text_is_refused(busi):
     with pytest.raises(BmixError, match=r"leave_out: '\*_MASK\*' fits no file or folder"):
         list_images(busi, leave_out="*_MASK*")
-    with pytest.raises(BmixError, match="leave_out must be a text or a list of texts, got 3"):
-        list_images(busi, leave_out=[3])
+    for odd in ([3], 3, ""):
+        with pytest.raises(BmixError, match="leave_out must be a text or a list of texts, got"):
+            list_images(busi, leave_out=odd)
+    assert len(list_images(busi, leave_out="normal/").items) == 2 * (30 + 14)
 
 
 def make_chest(root, *places):
