@@ -37,7 +37,7 @@ def list_points(root, points, *, cut=CUT, leave_out=None):
         if leave_out(file.name):
             continue
         lines = _read_lines(listing, file)
-        if not lines:
+        if not lines and file.is_file():
             empty.append(file.name)
         _list_file(listing, find, file, lines, photographs.pop(file.stem, []), cut)
     unlisted = sorted(path for paths in photographs.values() for path in paths)
@@ -58,6 +58,9 @@ def _index(find):
 
 def _read_lines(listing, file):
     """[(number, text)] of the lines that are not blank."""
+    if not file.is_file():  # to open a named pipe would wait for ever
+        listing.fault("unreadable", file.name, "no regular file")
+        return []
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:

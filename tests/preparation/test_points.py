@@ -1,3 +1,4 @@
+import os
 from collections import Counter
 
 import numpy as np
@@ -78,6 +79,7 @@ def test_lines_and_files_that_do_not_fit_are_named_with_their_line(tmp_path):
     (root / "points/2.txt").write_text("")
     (root / "points/3.txt").write_bytes(b"\xff\xfe\xfd")
     put(root / "photos", "5.jpg")
+    os.mkfifo(root / "points/4a.txt")
     listing = list_points(root / "photos", root / "points")
     assert [(fault.kind, fault.where) for fault in listing.faults] == [
         ("point", "0.txt line 1"),
@@ -85,6 +87,7 @@ def test_lines_and_files_that_do_not_fit_are_named_with_their_line(tmp_path):
         ("point", "0.txt line 4"),
         ("point", "0.txt line 5"),
         ("unreadable", "3.txt"),
+        ("unreadable", "4a.txt"),
         ("missing", "5.txt line 1"),
         ("missing", "5.txt line 2"),
         ("missing", "lost.txt line 1"),
@@ -92,7 +95,7 @@ def test_lines_and_files_that_do_not_fit_are_named_with_their_line(tmp_path):
         ("unlisted", "photos"),
         ("ignored", "points"),
     ]
-    assert "5.jpg, 5.png" in listing.faults[5].found
+    assert "5.jpg, 5.png" in listing.faults[6].found
     assert {item.group for item in listing.items} == {"0.png", "4.png"}
 
 
