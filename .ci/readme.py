@@ -35,7 +35,9 @@ NUMBER = re.compile(rf"\d[\d.,]*\d|\d|\b(?:{WORDS})\b")
 APART = (
     r"```.*?```|`[^`\n]*`|\]\([^)]*\)|\[\d\d_\w+\]|<img [^>]*>|<!-- methods.*?end of methods -->"
 )
-NAMES = r"MICCAI 2021|arXiv 2109\.09850|Python 3\.11|ISIC 2018|CC BY(?:-NC)? 4\.0|95 % interval"
+NAMES = (
+    r"MICCAI 2021|arXiv 2109\.09850|Python 3\.11|ISIC 2018|CC BY(?:-NC)?(?:-SA)? 4\.0|95 % interval"
+)
 NAMES += r"|lesson [\d.]+|\d+ px"
 # what a clock gave, in a paragraph that names a command
 CLOCK = r"(?:[\d.]+ (?:to|and) )?[\d.]+ (?:minutes?|hours?|MB|GB|to fetch)"
@@ -130,8 +132,10 @@ def tell_notebooks():
 def tell_datasets():
     """Images, classes and imbalance ratios; of training images only where the rarity is made."""
     import get_bccd
+    import get_chula_rbc12
     import get_cifar_lt
     import get_medmnist
+    import get_mhsma
 
     digits, fundus = load("digits_lt"), load("fundus_toy")
     yield f"| `digits_lt` | {len(digits.labels)} | {describe(digits.counts())} |"
@@ -146,6 +150,11 @@ def tell_datasets():
         yield f"| {name} | {counts.sum():,} | {describe(counts)} |"
     cells = np.array(list(get_bccd.SOURCE.counts.values()))
     yield f"| BCCD, blood cells | {cells.sum():,} crops | {describe(cells)} |"
+    cells = np.array(list(get_chula_rbc12.SOURCE.counts.values()))
+    yield f"| Chula RBC-12, red blood cells | {cells.sum():,} crops | {describe(cells)} |"
+    tails = np.array(list(get_mhsma.make_source("tail").counts.values()))
+    labels = say(len(get_mhsma.ABNORMAL))
+    yield f"| MHSMA, sperm, {labels} yes/no labels | {tails.sum():,} | {describe(tails)} for `tail` |"
     sets = get_medmnist.SETS.values()
     sizes, classes = (
         sorted(sum(images) for images, _ in sets),

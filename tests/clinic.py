@@ -91,7 +91,7 @@ def plant(root):
     add("unreadable", "pages.tif")
     pages[0].save(images / "moving.gif", save_all=True, append_images=pages[1:])
     add("unreadable", "moving.gif")
-    add("unreadable", "dark 12 bits.png", Image.fromarray(np.full((20, 20), 3000, np.uint16)))
+    add("depth", "dark 12 bits.png", Image.fromarray(np.full((20, 20), 3000, np.uint16)))
     add("unreadable", "floats.tif", Image.fromarray(np.full((20, 20), 7.5, np.float32)))
     (images / "a folder.jpg").mkdir()
     add("unreadable", "a folder.jpg")

@@ -16,10 +16,11 @@ import numpy as np
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import hash_json, sha256_of, write_atomic
 from bmix_lite.data.imageset import to_picture
-from bmix_lite.preparation.decode import decode_image
+from bmix_lite.preparation.decode import decode_file
 
 CHUNK = 32  # images: a kill loses little, and files and messages cost next to nothing
 GREY_SIDE = 16  # pixels of the small grey copies by which near-duplicates are found
+TINT = 2  # grey levels by which the channels of a grey photograph may differ
 VERSION = 1  # of what a chunk holds; a change of decoding raises it, so that old chunks do not pass
 
 
@@ -29,12 +30,16 @@ class Facts:
 
     sha256 (N,) of the file and box, shapes (N, 2) width and height, grey (N, 256) uint8
     faults (N,): what is wrong, "" where nothing is
+    tops (N,): the highest pixel of a grey file of more than 8 bits, 0 for all others
+    colours (N,) bool: whether an image has colours
     """
 
     sha256: np.ndarray
     shapes: np.ndarray
     grey: np.ndarray
     faults: np.ndarray
+    tops: np.ndarray | None = None
+    colours: np.ndarray | None = None
 
 
 def name_chunks(items, folder, **options):
@@ -87,18 +92,19 @@ def _decode_chunk(path, files, options):
     digests = [""] * len(files)
     shapes = [(0, 0)] * len(files)
     faults = [""] * len(files)
+    tops = [0] * len(files)
     for number, (file, box) in enumerate(files):
         try:
-            pixels[number] = decode_image(file, box=box, **options)
+            pixels[number], tops[number] = decode_file(file, box=box, **options)
             digests[number] = _hash_cut(file, box)
             shapes[number] = _read_shape(file, box)
         except (BmixError, OSError) as error:
             faults[number] = str(error).removeprefix(f"{file}: ")
-    save_chunk(path, pixels, digests, shapes, faults)
+    save_chunk(path, pixels, digests, shapes, faults, tops)
     return len(files)
 
 
-def save_chunk(path, pixels, sha256, shapes, faults):
+def save_chunk(path, pixels, sha256, shapes, faults, tops=None):
     """Write one chunk: pixels (n, H, W, C) uint8, and what `Facts` holds of each image."""
     buffer = io.BytesIO()
     np.savez(
@@ -108,13 +114,36 @@ def save_chunk(path, pixels, sha256, shapes, faults):
         sha256=np.array(sha256),
         shapes=np.array(shapes),
         faults=np.array(faults, str),
+        tops=np.array(tops or [0] * len(pixels)),
+        colours=np.array([_has_colours(image) for image in pixels]),
     )
     write_atomic(path, buffer.getvalue())
 
 
+def save_blocks(blocks, chunks):
+    """Write images that come as blocks (n, S, S, C) into the chunk files that are missing."""
+    chunks = iter(chunks)
+    waiting = np.empty(0)
+    for block in blocks:
+        waiting = np.concatenate([waiting, block]) if len(waiting) else block
+        while len(waiting) >= CHUNK:
+            _save_block(next(chunks), waiting[:CHUNK])
+            waiting = waiting[CHUNK:]
+    if len(waiting):
+        _save_block(next(chunks), waiting)
+
+
+def _save_block(chunk, pixels):
+    if not chunk.exists():
+        digests = [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in pixels]
+        shapes = [pixels.shape[1:3]] * len(pixels)
+        save_chunk(chunk, pixels, digests, shapes, [""] * len(pixels))
+
+
 def read_facts(paths):
     """The Facts of all images in the chunks."""
-    parts = [_load(path, "sha256", "shapes", "grey", "faults") for path in paths]
+    names = ("sha256", "shapes", "grey", "faults", "tops", "colours")
+    parts = [_load(path, *names) for path in paths]
     return Facts(*map(np.concatenate, zip(*parts, strict=True)))
 
 
@@ -150,10 +179,16 @@ def _read_shape(file, box):
     from PIL import Image
 
     if box is not None:
-        left, top, right, bottom = box
+        left, top, right, bottom = box[:4]
         return right - left, bottom - top
     with Image.open(file) as image:
         return image.size
+
+
+def _has_colours(image):
+    """Whether the channels of an image differ by more than a JPEG makes grey ones differ."""
+    image = image.astype(np.int16)
+    return bool(np.ptp(image, axis=-1).mean() > TINT)
 
 
 def _make_grey(image):
@@ -166,7 +201,10 @@ def _make_grey(image):
 def _load(path, *names):
     try:
         with np.load(path, allow_pickle=False) as chunk:
-            return [chunk[name] for name in names]
+            rows = len(chunk["faults"])
+            defaults = {"tops": np.zeros(rows, int), "colours": np.ones(rows, bool)}
+            # chunks of a preparation that began under an older version lack what has a default
+            return [chunk[name] if name in chunk else defaults[name] for name in names]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         path.unlink(missing_ok=True)
         raise BmixError(

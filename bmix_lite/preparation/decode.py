@@ -4,6 +4,7 @@
 line or dot, several frames, pixels out of range. `cache` calls it for every file of a dataset.
 """
 
+import functools
 import warnings
 from pathlib import Path
 
@@ -15,7 +16,7 @@ FITS = ("crop", "pad", "stretch")
 LARGEST = 50_000_000  # pixels of a file; a larger one is refused before it is decoded
 NARROWEST = 8  # pixels of a side; less is a spacer or a line, not a photograph
 LONGEST = 20  # times as long as wide
-HALF_TONES = {12: 4095, 16: 65535}  # bits per channel: white
+HALF_TONES = {bits: 2**bits - 1 for bits in range(8, 17)}  # bits per channel: white
 PHOTOGRAPHS = ("JPEG", "MPO")  # MPO: a camera's JPEG with its thumbnail
 LAYERED = ("P", "PA", "LA", "La", "RGBa")  # Pillow's modes that may hold transparent parts
 KNOWN_ERRORS = {  # how an operating system refuses a file, in words
@@ -30,10 +31,22 @@ def decode_image(path, size, *, fit="crop", bits=16, box=None):
 
     fit: "crop" scales the shorter side to `size` and cuts the centre, "pad" fits the longer side
       on black, "stretch" ignores the shape
-    bits: what white is in files of 16 bits per channel, 12 or 16
-    box: (left, top, right, bottom) in pixels; only the part inside the image is taken
+    bits: what white is in grey files of more than 8 bits, 8 to 16; of a whole set, see `depth`
+    box: (left, top, right, bottom) in pixels; only the part inside the image is taken. With a
+      fifth entry, "pad", what lies outside is black: the box keeps its size
     Turned as its EXIF says; grey becomes equal red, green and blue; transparent parts lie on
     black; floats must lie in [0, 1]; more than one frame is refused.
+    """
+    pixels, top = decode_file(path, size, fit=fit, bits=bits, box=box)
+    if top:
+        _check_half_tones(path, top, bits)
+    return pixels
+
+
+def decode_file(path, size, *, fit="crop", bits=16, box=None):
+    """As `decode_image`, and the highest pixel of a grey file of more than 8 bits, else 0.
+
+    Whether that goes with `bits` is left to who knows the other files of the set.
     """
     from PIL import UnidentifiedImageError
 
@@ -45,7 +58,8 @@ def decode_image(path, size, *, fit="crop", bits=16, box=None):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata
             upright = _open_upright(path, size, box)
-            return np.asarray(_resize(_to_rgb(upright, bits), size, fit))
+            picture, top = _to_rgb(upright, bits)
+            return np.asarray(_resize(picture, size, fit)), top
     except UnidentifiedImageError:
         raise BmixError(f"{path}: {_describe_file(path)}") from None
     except Exception as error:
@@ -55,17 +69,31 @@ def decode_image(path, size, *, fit="crop", bits=16, box=None):
 
 def _open_upright(path, size, box):
     """The image of a file, decoded, turned as its EXIF says, and cut to the box."""
+    if box is None:
+        return _open_whole(path, size)
+    status = path.stat()
+    return _cut(_open_again(path, status.st_mtime_ns, status.st_size), box)
+
+
+@functools.lru_cache(maxsize=1)
+def _open_again(path, date, length):
+    """The same of a photograph whose boxes follow each other; date and length tell files apart."""
+    return _open_whole(path)
+
+
+def _open_whole(path, size=None):
+    """The image of a file, decoded and turned as its EXIF says; a JPEG not much above `size`."""
     from PIL import Image, ImageOps
 
     with path.open("rb") as file, Image.open(file) as image:
         _check_shape(image)
-        if box is None:
+        if size is not None:
             # a JPEG is decoded at a half, a quarter … of its size, never below this one
             image.draft("RGB", (2 * size, 2 * size))
         upright = ImageOps.exif_transpose(image)
         if image.format in PHOTOGRAPHS:
             _check_end(file)
-        return upright if box is None else _cut(upright, box)
+        return upright
 
 
 def _check_shape(image):
@@ -90,7 +118,15 @@ def _check_end(file):
 
 
 def _cut(image, box):
-    left, top, right, bottom = box
+    left, top, right, bottom = box[:4]
+    if box[4:] == ("pad",):
+        x = (left + right) / 2
+        y = (top + bottom) / 2
+        if not (0 <= x < image.width and 0 <= y < image.height):
+            raise BmixError(
+                f"the point {x:g}, {y:g} lies outside of the {image.width}x{image.height} pixels"
+            )
+        return image.crop((left, top, right, bottom))  # black beyond the edge
     left = max(0, left)
     top = max(0, top)
     right = min(image.width, right)
@@ -104,43 +140,60 @@ def _cut(image, box):
 
 
 def _to_rgb(image, bits):
+    """The image in RGB, and the highest pixel where it was grey with more than 8 bits, else 0."""
     from PIL import Image
 
-    if image.mode.startswith(("I", "F")):
-        image = _to_8_bits(image, bits)
+    top = 0
+    if image.mode.startswith("F"):
+        image = _to_8_bits(_check_floats(image), 1)
+    elif image.mode.startswith("I"):
+        values = _check_range(image)
+        top = int(values.max())
+        image = _to_8_bits(values, HALF_TONES[bits])
     if image.mode in LAYERED or "transparency" in image.info:
         image = image.convert("RGBA")
     if image.mode == "RGBA":
         black = Image.new("RGBA", image.size, "black")
         image = Image.alpha_composite(black, image)
-    return image.convert("RGB")
+    return image.convert("RGB"), top
 
 
-def _to_8_bits(image, bits):
-    """A grey image of 8 bits from one of integers of more bits or of floats."""
-    from PIL import Image
-
+def _check_floats(image):
     values = np.asarray(image, dtype=np.float64)
     require(np.isfinite(values).all(), "pixels that are not finite numbers")
     low = values.min()
     high = values.max()
-    if image.mode == "F":
-        white = 1
-        if low < 0 or high > 1:
-            raise BmixError(f"float pixels must lie in [0, 1], found {low:g} to {high:g}")
-    else:
-        white = HALF_TONES[bits]
-        _check_half_tones(low, high, bits)
-    return Image.fromarray(np.round(values * (255 / white)).astype(np.uint8))
+    if low < 0 or high > 1:
+        raise BmixError(f"float pixels must lie in [0, 1], found {low:g} to {high:g}")
+    return values
 
 
-def _check_half_tones(low, high, bits):
-    white = HALF_TONES[bits]
-    if low < 0 or high > white:
-        raise BmixError(f"pixels must lie in 0..{white} ({bits} bits), found {low:g} to {high:g}")
-    if bits == 16 and 255 < high <= HALF_TONES[12]:
+def _check_range(image):
+    values = np.asarray(image, dtype=np.float64)
+    low = values.min()
+    high = values.max()
+    if low < 0 or high > HALF_TONES[16]:
         raise BmixError(
-            f"16-bit file with no pixel over {high:g}: 12-bit data? say bits=12 to scale by 4095"
+            f"pixels must lie in 0..{HALF_TONES[16]} (16 bits), found {low:g} to {high:g}"
+        )
+    return values
+
+
+def _to_8_bits(values, white):
+    """A grey image of 8 bits; what is above white is white."""
+    from PIL import Image
+
+    return Image.fromarray(np.round(np.minimum(values, white) * (255 / white)).astype(np.uint8))
+
+
+def _check_half_tones(path, top, bits):
+    white = HALF_TONES[bits]
+    if top > white:
+        raise BmixError(f"{path}: pixels must lie in 0..{white} ({bits} bits), found {top:g}")
+    if bits == 16 and 255 < top <= HALF_TONES[12]:
+        raise BmixError(
+            f"{path}: 16-bit file with no pixel over {top:g}: 12-bit data? "
+            "say bits=12 to scale by 4095"
         )
 
 

@@ -39,6 +39,28 @@ KINDS = {
     "split": ("bad", "The split must be train, val or test, and a fold a number from 0."),
     "stray": ("bad", "An image must lie directly in the folder of its class."),
     "box": ("bad", "A box must enclose a part of its image."),
+    "point": ("bad", "A line of a file of points must be x y class, in pixels of its photograph."),
+    "companion": (
+        "bad",
+        "An image that lies beside another under the same name plus a word (a mask, a preview) is "
+        "no photograph. leave_out=PATTERN leaves such files out; leave_out=[] says that all are "
+        "meant.",
+    ),
+    "second_copy": (
+        "bad",
+        "The set must not lie in itself once more: give the folder that is meant, or say what is "
+        "not, leave_out=PATTERN.",
+    ),
+    "packed": (
+        "bad",
+        "An archive among the images is not looked into: unpack it, or say that it is not meant, "
+        "leave_out=PATTERN.",
+    ),
+    "depth": (
+        "bad",
+        "Grey files of more than 8 bits must use the depth that is said, taken together: bits=12 "
+        "makes 4095 white, bits=16 65535, and so on.",
+    ),
     "twice": ("bad", "An image must be listed once. The first row is kept."),
     "conflict": ("bad", "One image must have one label. None of its rows is kept."),
     "duplicate": (
@@ -57,6 +79,20 @@ KINDS = {
         "Nearly the same image, twice: a split may part them. A group that they share prevents "
         "that.",
     ),
+    "ungrouped": (
+        "warning",
+        "Images of one patient, lesion or video must share a group, or a split parts them: say "
+        "group_from=PATTERN, or which column it is.",
+    ),
+    "depths": (
+        "warning",
+        "Some grey files seem to be of another depth than the others: were they exported alike?",
+    ),
+    "channels": (
+        "warning",
+        "Some images are grey and others have colours, not equally often in all classes: a network "
+        "can tell such classes by that alone.",
+    ),
     "absent": (
         "warning",
         "A class that lies in few groups is missing from some part of some folds.",
@@ -71,6 +107,11 @@ KINDS = {
         "warning",
         "The table does not end with a line break: was its writing cut short?",
     ),
+    "lookalike": (
+        "note",
+        "Pairs that look alike, but no more than other images of the set do: hardly copies.",
+    ),
+    "left_out": ("note", "Files and folders that leave_out fits are not used."),
     "unlisted": ("note", "Images in the folder that no row lists are not used."),
     "ignored": ("note", "Files that are no images by their names are not used."),
     "renumbered": ("note", "Training numbers the classes from 0."),

@@ -2,12 +2,16 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError, require, require_choice, suggest
+from bmix_lite.preparation.companions import find_packed, find_second_copies, refuse_wrapper
 from bmix_lite.preparation.faults import Fault, shorten
-from bmix_lite.preparation.paths import FileFinder, is_image, scan
+from bmix_lite.preparation.groups import compile_group, warn_of_columns
+from bmix_lite.preparation.leave_out import LeaveOut
+from bmix_lite.preparation.paths import FileFinder, is_image
 from bmix_lite.preparation.table import read_table
 
 SPLIT_WORDS = {  # how folders and tables write a split
@@ -44,6 +48,11 @@ class Item:
     box: tuple | None = None
 
     @property
+    def file_id(self):
+        """The id of the file: without the number of a box."""
+        return self.id.rpartition("#")[0] if self.box else self.id
+
+    @property
     def class_label(self):
         """The label without the blanks around it, by which classes are told apart."""
         return self.label.strip()
@@ -53,7 +62,10 @@ class Item:
 class Listing:
     """The images found, the faults found on the way, and how many rows each label has.
 
-    labels: counts faulty rows, too; side: pixels of a side where the images lie in an .npz
+    labels: counts faulty rows, too
+    side, blocks: where the images are arrays already, pixels of a side, and a function that yields
+      them in order, (n, side, side, C) uint8 at a time; digest: their hash where no file has a date
+    asks_companions: whether masks and previews beside the images are looked for
     """
 
     source: Path
@@ -61,61 +73,72 @@ class Listing:
     faults: list = field(default_factory=list)
     labels: Counter = field(default_factory=Counter)
     side: int = 0
+    blocks: Callable | None = None
+    digest: str = ""
+    asks_companions: bool = True
 
     def fault(self, kind, where, found):
         """Add a Fault."""
         self.faults.append(Fault(kind, where, found))
 
 
-def list_folder(root):
+def list_folder(root, leave_out=None):
     """The images of a folder with a folder per class, or of train, val and test folders of such.
 
-    Raises BmixError where there are no class folders.
+    leave_out: a LeaveOut. Raises BmixError where there are no class folders.
     """
     root = Path(root)
     if root.is_file():
         raise BmixError(f"{root}: is a file, neither a table (.csv, .tsv, .txt) nor arrays (.npz)")
     require(root.is_dir(), f"{root}: there is no such folder")
+    leave_out = leave_out or LeaveOut(root)
     listing = Listing(root)
     find = FileFinder(root)
-    classes, loose = _find_class_folders(root)
+    classes, loose = _find_class_folders(listing, leave_out)
     others = [name for name in loose if not is_image(name)]
     for name in loose:
         if is_image(name):
             listing.fault("stray", name, "lies outside the class folders")
     for folder, label, split in classes:
-        others += _list_class(listing, find, folder, label, split)
+        others += _list_class(listing, find, leave_out, folder, label, split)
+    others = find_packed(listing, leave_out, others)
     if others:
         listing.fault("ignored", root.name, f"{len(others)} files: {shorten(sorted(others))}")
     return listing
 
 
-def _find_class_folders(root):
+def _find_class_folders(listing, leave_out):
     """[(folder, label, split)], and the files that lie beside class folders."""
-    folders, loose = scan(root)
+    root = listing.source
+    folders, loose = leave_out.scan()
     require(folders, f"{root}: no class folders in it: {NO_CLASSES}")
+    refuse_wrapper(root, leave_out, folders, loose)
+    folders = find_second_copies(listing, leave_out, "", folders)
     splits = {SPLIT_WORDS.get(name.lower()) for name in folders}
     are_splits = None not in splits and splits > {"train"}
     if not are_splits:
         return [(name, name, "") for name in folders], loose
     classes = []
     for part in folders:
-        labels, files = scan(root / part)
+        labels, files = leave_out.scan(part)
+        labels = find_second_copies(listing, leave_out, part, labels)
         split = SPLIT_WORDS[part.lower()]
         classes += [(f"{part}/{label}", label, split) for label in labels]
         loose += [f"{part}/{name}" for name in files]
     return classes, loose
 
 
-def _list_class(listing, find, folder, label, split):
+def _list_class(listing, find, leave_out, folder, label, split):
     """Add the images of a class folder; returns the files that are no images by their names."""
-    nested, files = scan(listing.source / folder)
+    nested, files = leave_out.scan(folder)
     for name in nested:
         if not is_image(name):  # one that is named like an image is reported as unreadable
             listing.fault("stray", f"{folder}/{name}", "a folder in the folder of a class")
     images = sorted(name for name in nested + files if is_image(name))
     if not images:
-        listing.fault("empty", folder, "no image in it")
+        texts = sum(name.lower().endswith(".txt") for name in files)
+        hint = f", but {texts} .txt: points of photographs? say points=FOLDER" if texts else ""
+        listing.fault("empty", folder, f"no image in it{hint}")
     listing.labels[label] += len(images)
     for name in images:
         file = find(f"{folder}/{name}")
@@ -126,7 +149,9 @@ def _list_class(listing, find, folder, label, split):
     return [f"{folder}/{name}" for name in files if not is_image(name)]
 
 
-def list_table(path, *, images=None, columns=None, group_from=None, suffix="", search=False):
+def list_table(
+    path, *, images=None, columns=None, group_from=None, suffix="", search=False, leave_out=None
+):
     """The images of a CSV or TSV, whose paths lie below `images` (unless given, its own folder).
 
     columns: names of the columns "path", "label", "group", "split", "fold"; the last three only
@@ -135,6 +160,7 @@ def list_table(path, *, images=None, columns=None, group_from=None, suffix="", s
       r"(\\d+)_(?:left|right)"
     suffix: what the paths lack, such as ".jpeg"
     search: True looks for the file names in all folders below `images`
+    leave_out: a LeaveOut, which also leaves out rows
     Raises BmixError where columns or all files are missing; other faults are in the Listing.
     """
     table = read_table(path)
@@ -144,12 +170,15 @@ def list_table(path, *, images=None, columns=None, group_from=None, suffix="", s
     root = Path(images) if images is not None else table.path.parent
     require(root.is_dir(), f"images: {root}: there is no such folder")
     texts = {name: _read_column(table, name, column) for name, column in columns.items()}
-    pattern = None if group_from is None else _compile(group_from)
-    find = FileFinder(root, suffix, search)
+    pattern = None if group_from is None else compile_group(group_from)
+    find = FileFinder(root, suffix, search, leave_out)
     listing = Listing(table.path, faults=list(table.faults))
+    warn_of_columns(listing, table.header, columns, group_from)
     for number, *fields in zip(table.numbers, *texts.values(), strict=True):
         row = dict(zip(texts, fields, strict=True))
         file = find(row["path"])
+        if find.leave_out(file.id):
+            continue
         if pattern is not None:
             match = pattern.search(file.id)
             row["group"] = match[1] if match else ""
@@ -209,16 +238,3 @@ def _check_missing(listing, table, root, paths, suffix):
             f"{root}: none of the {missing} files of {table.path} is there, "
             f"the first is {root / paths[0]}{suffix}: {NO_FILES}"
         )
-
-
-def _compile(text):
-    """The regular expression `group_from`. Raises BmixError where it cannot be used."""
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise BmixError(f"group_from: {text!r} is no regular expression: {error}") from error
-    if pattern.groups != 1:
-        raise BmixError(
-            f"group_from must have one group in parentheses, {text!r} has {pattern.groups}"
-        )
-    return pattern

@@ -1,15 +1,15 @@
 """Reading MedMNIST's arrays from one .npz, train_images to test_labels, in pieces, no code run."""
 
-import hashlib
 import zipfile
 import zlib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.data.imageset import SPLITS
-from bmix_lite.preparation.cache import CHUNK, save_chunk
+from bmix_lite.preparation.cache import CHUNK, save_blocks
 from bmix_lite.preparation.listing import Item, Listing
 
 READERS = {
@@ -19,7 +19,7 @@ READERS = {
 
 
 def list_npz(path):
-    """One item per image, as a Listing.
+    """One item per image, as a Listing; train_groups to test_groups are read where they are there.
 
     Raises BmixError where arrays are missing, damaged, or not N images with one label each.
     Source of the format: Yang et al., Scientific Data 10, 2023 (MedMNIST v2).
@@ -31,38 +31,29 @@ def list_npz(path):
         for split in SPLITS:
             shape = _read_header(path, archive, f"{split}_images")[0]
             labels = _read_labels(path, archive, f"{split}_labels", shape[0])
+            groups = _read_groups(path, archive, f"{split}_groups", shape[0])
             shapes.add(shape[1:])
-            for row, label in enumerate(map(str, labels.tolist())):
+            for row, (label, group) in enumerate(zip(labels, groups, strict=True)):
                 where = f"{split}_images[{row}]"
                 listing.labels[label] += 1
-                item = Item(f"{split}/{row}", str(path), label, where, split=split)
+                item = Item(f"{split}/{row}", str(path), label, where, group, split)
                 listing.items.append(item)
     require(len(shapes) == 1, f"{path}: images of different shapes: {sorted(shapes)}")
     listing.side = shape[1]
+    listing.blocks = partial(read_blocks, path)
     return listing
 
 
 def unpack_npz(path, chunks):
     """Write the images, in the order of `list_npz`, into the chunk files that do not exist yet."""
-    path = Path(path)
-    chunks = iter(chunks)
-    waiting = np.empty(0)
+    save_blocks(read_blocks(Path(path)), chunks)
+
+
+def read_blocks(path):
+    """Yield the images, in the order of `list_npz`, as blocks (n, S, S, C)."""
     with _open(path) as archive:
         for split in SPLITS:
-            for block in _read_images(path, archive, f"{split}_images"):
-                waiting = np.concatenate([waiting, block]) if len(waiting) else block
-                if len(waiting) >= CHUNK:
-                    _save(next(chunks), waiting[:CHUNK])
-                    waiting = waiting[CHUNK:]
-    if len(waiting):
-        _save(next(chunks), waiting)
-
-
-def _save(chunk, pixels):
-    if not chunk.exists():
-        digests = [hashlib.sha256(np.ascontiguousarray(image)).hexdigest() for image in pixels]
-        shapes = [pixels.shape[1:3]] * len(pixels)
-        save_chunk(chunk, pixels, digests, shapes, [""] * len(pixels))
+            yield from _read_images(path, archive, f"{split}_images")
 
 
 def _open(path):
@@ -87,7 +78,7 @@ def _read_header(path, archive, name):
     require(not dtype.hasobject, f"{path}: {name} holds Python objects, which are never loaded")
     if name.endswith("images"):
         _check_images(path, name, shape, dtype)
-    elif dtype.kind not in "iu":
+    elif dtype.kind not in ("iuU" if name.endswith("groups") else "iu"):
         raise BmixError(f"{path}: {name} must be integers, found {dtype}")
     if is_fortran or shape[0] == 0:
         raise BmixError(f"{path}: {name} must be in C order and not empty, found {shape}")
@@ -103,19 +94,35 @@ def _check_images(path, name, shape, dtype):
 
 
 def _read_labels(path, archive, name, count):
-    """The labels (N,) of `count` images."""
+    """The labels of `count` images, as texts."""
+    labels = _read_column(path, archive, name, count)
+    if labels.min() < 0:
+        raise BmixError(
+            f"{path}: {name} must be 0 or more, found {labels.min()} in row {labels.argmin()}"
+        )
+    return list(map(str, labels.tolist()))
+
+
+def _read_groups(path, archive, name, count):
+    """The groups of `count` images, as texts, blank where the array is not there."""
+    if f"{name}.npy" not in archive.namelist():
+        return [""] * count
+    groups = list(map(str, _read_column(path, archive, name, count).tolist()))
+    blank = [row for row, group in enumerate(groups) if not group.strip()]
+    if blank:
+        raise BmixError(f"{path}: {name} must hold a group for each image, row {blank[0]} is blank")
+    return groups
+
+
+def _read_column(path, archive, name, count):
+    """An array (count,) or (count, 1)."""
     shape, dtype, member = _read_header(path, archive, name)
     if shape not in ((count,), (count, 1)):
         raise BmixError(
             f"{path}: {name} must be one label for each of {count} images, found shape {shape}"
         )
     content = _read_bytes(path, name, member, count * dtype.itemsize)
-    labels = np.frombuffer(content, dtype).ravel()
-    if labels.min() < 0:
-        raise BmixError(
-            f"{path}: {name} must be 0 or more, found {labels.min()} in row {labels.argmin()}"
-        )
-    return labels
+    return np.frombuffer(content, dtype).ravel()
 
 
 def _read_images(path, archive, name):

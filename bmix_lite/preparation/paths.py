@@ -39,12 +39,14 @@ class FileFinder:
 
     suffix: what the names lack, such as ".jpeg"
     search: True looks for the file name in all folders below `root`
+    leave_out: says of a path below `root` whether `walk` leaves it out
     """
 
-    def __init__(self, root, suffix="", search=False):
+    def __init__(self, root, suffix="", search=False, leave_out=None):
         self.root = os.fspath(root)
         self.suffix = suffix
         self.search = search
+        self.leave_out = leave_out or (lambda path: False)
         self.real = os.path.realpath(root)
         # the links of a folder are followed once
         self.is_folder_inside = functools.lru_cache(maxsize=None)(self.is_inside)
@@ -105,8 +107,9 @@ class FileFinder:
             folders[:] = sorted(name for name in folders if not is_hidden(name))
             below = os.path.relpath(folder, self.root).replace(os.sep, "/")
             for name in sorted(files):
-                if is_image(name) and not is_hidden(name):
-                    yield name if below == "." else f"{below}/{name}"
+                path = name if below == "." else f"{below}/{name}"
+                if is_image(name) and not is_hidden(name) and not self.leave_out(path):
+                    yield path
 
 
 def scan(folder):

@@ -1,5 +1,6 @@
 """From files to a checked, memory-mapped dataset: list, decode once, find every fault, write."""
 
+import contextlib
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -8,31 +9,27 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.files import hash_json
+from bmix_lite.base.locks import locked
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
-from bmix_lite.preparation.cache import decode_items, name_chunks, read_facts, read_pixels
-from bmix_lite.preparation.class_faults import (
-    find_absences,
-    find_class_faults,
-    find_odd_labels,
-    order_classes,
-    strip_labels,
+from bmix_lite.preparation.arrays import list_memory
+from bmix_lite.preparation.cache import (
+    decode_items,
+    name_chunks,
+    read_facts,
+    read_pixels,
+    save_blocks,
 )
+from bmix_lite.preparation.checks import find_faults
+from bmix_lite.preparation.class_faults import order_classes, strip_labels
 from bmix_lite.preparation.decode import FITS, HALF_TONES
-from bmix_lite.preparation.image_faults import (
-    find_copies,
-    find_leaks,
-    find_near,
-    find_odd_sizes,
-    find_unreadable,
-)
-from bmix_lite.preparation.listing import Listing, list_folder, list_table
-from bmix_lite.preparation.medmnist import list_npz, unpack_npz
-from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
-from bmix_lite.preparation.voc import list_boxes
+from bmix_lite.preparation.leave_out import refuse_same
+from bmix_lite.preparation.listing import Listing
+from bmix_lite.preparation.report import choose_pictured, make_report, save_report
+from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
 
-TABLES = (".csv", ".tsv", ".txt")
-WORKBOOKS = (".xlsx", ".xls", ".ods")
+LOCK = ".lock"  # in the folder that is prepared, while it is
+WAIT = 60  # seconds for another preparation of the same folder
 
 
 def prepare(
@@ -41,7 +38,7 @@ def prepare(
     *,
     size=64,
     fit="crop",
-    bits=16,
+    bits=None,
     class_names=None,
     on_bad="stop",
     jobs=-1,
@@ -51,36 +48,84 @@ def prepare(
 ):
     """Make a prepared dataset in `folder`, its report beside it, and return it: an ImageSet.
 
-    source: a Listing, or what `list_images` makes one of: class folders (or train, val, test
-      folders of such), a CSV or TSV (`listing`: the arguments of `list_table`), a MedMNIST .npz,
-      or a folder with VOC's Annotations and JPEGImages, whose boxes are cut out
-    size: pixels of a side; fit, bits: see `decode_image`; an .npz is taken as it is
+    source: class folders (or train, val, test folders of such), a CSV or TSV (`list_table`), a
+      MedMNIST .npz, a folder with VOC's Annotations and JPEGImages, whose boxes are cut out,
+      photographs with points=FOLDER (`list_points`), .npy files with arrays={…} (`list_arrays`)
+    size: pixels of a side; fit: see `decode_image`; arrays keep their size
+    bits: of grey files with more than 8, 8 to 16; unsaid 16, refused where all look like fewer
     class_names: {label: name} in the order of the classes, where labels are codes
     on_bad: "stop" raises BmixError with all faults; "skip" leaves faulty images out
     jobs: processes, -1 for one per core; about: {"source", "licence", "citation"} of the data
+    listing: group_from and leave_out of `list_images`, and what the kind of source takes
     The same call again returns what is there; after a kill it goes on; another call is refused.
     """
     size = _check_options(size, fit, bits, on_bad)
-    images = source if isinstance(source, Listing) else list_images(source, **listing)
-    _check_any(images, on_bad, class_names)
     folder = Path(folder)
-    options = {"size": images.side or size, "fit": fit, "bits": bits}
-    chunks = name_chunks(images.items, folder / "chunks", **options)
+    images = _list(source, folder, listing)
+    _check_any(images, on_bad, class_names)
+    options = {"size": images.side or size, "fit": fit, "bits": bits or 16}
+    chunks = _name_chunks(images, folder, options)
     key = _hash_call(images, chunks, on_bad, class_names)
-    if not _is_made(folder, key):
-        _decode(images, chunks, jobs, progress, options)
-        facts = read_facts(chunks)
-        left, order = _check(images, facts, chunks, folder, options["size"], on_bad, class_names)
-        about = {**(about or {}), **options, "key": key}
-        _write(images, facts, chunks, folder, left, order, class_names, about)
+    with _unless_made(folder, key) as is_made:
+        if not is_made:
+            _decode(images, chunks, jobs, progress, options)
+            about = {**(about or {}), **options, "key": key}
+            _check_and_write(images, chunks, folder, on_bad, class_names, bits, about)
     return load_prepared(folder)
+
+
+def prepare_arrays(images, labels, folder, *, groups=None, split=None, ids=None, **options):
+    """Make a prepared dataset in `folder` of arrays in memory, checked as files are: an ImageSet.
+
+    images (N, S, S) or (N, S, S, 1 or 3): 0..255, or floats in [0, 1]; their size is kept
+    labels, groups, split, ids (N,): numbers or texts, in lists, arrays or columns of a table;
+      split holds train, val and test
+    options: of `prepare`, such as class_names, on_bad and about
+    A table of pixels, one row of grey values per image, and a second one with labels:
+      pixels = pandas.read_csv("pixels.csv").to_numpy().reshape(-1, 48, 48)
+      table = pandas.read_csv("labels.csv")
+      prepare_arrays(pixels, table["label"], "data/faces", groups=table["patient"])
+    Raises BmixError as `prepare`, and where the arrays do not fit each other.
+    """
+    listing = list_memory(images, labels, groups=groups, split=split, ids=ids)
+    return prepare(listing, folder, **options)
+
+
+def _list(source, folder, listing):
+    if isinstance(source, Listing):
+        return source
+    refuse_same(source, folder)
+    return list_images(source, folder=folder, **listing)
+
+
+def _name_chunks(images, folder, options):
+    content = {"pixels": images.digest} if images.digest else {}
+    return name_chunks(images.items, folder / "chunks", **options, **content)
+
+
+@contextlib.contextmanager
+def _unless_made(folder, key):
+    """Whether the folder holds the dataset of this very call; else no other may write it meanwhile.
+
+    Another preparation of the folder is waited for a minute, then it is refused in words.
+    """
+    if _is_made(folder, key):
+        yield True
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = folder / LOCK
+    with locked(lock, f"the preparation of {folder}", wait=WAIT):
+        try:
+            yield _is_made(folder, key)  # by the one that held the lock
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 def _check_options(size, fit, bits, on_bad):
     """The size as an int, if the options are known."""
     require_choice("on_bad", on_bad, ("stop", "skip"))
     require_choice("fit", fit, FITS)
-    require_choice("bits", bits, HALF_TONES)
+    require_choice("bits", 16 if bits is None else bits, HALF_TONES)
     return require_integer("size", size, 1, 4096)
 
 
@@ -102,23 +147,24 @@ def _is_made(folder, key):
 
 
 def _decode(images, chunks, jobs, progress, options):
-    if images.side:
-        unpack_npz(images.source, chunks)
+    if images.blocks:
+        save_blocks(images.blocks(), chunks)
     else:
         decode_items(images.items, chunks, jobs=jobs, progress=progress, **options)
 
 
-def _check(images, facts, chunks, folder, size, on_bad, class_names):
-    """Write the report; returns rows of the images that are left, and the labels in order.
+def _check_and_write(images, chunks, folder, on_bad, class_names, bits, about):
+    """Write the report, and the dataset of the images that are left.
 
     Raises BmixError with all faults where they stop the preparation.
     """
-    faults, left, order = find_faults(images, facts, size, class_names)
+    facts = read_facts(chunks)
+    faults, left, order = find_faults(images, facts, about["size"], class_names, bits)
     report = _report(images, faults, left, on_bad, class_names)
     save_report(report, folder, _picture(images, faults, chunks))
-    if report.stops:
+    if report.stops or not left:
         raise BmixError(f"{report.describe()}\nall of it with pictures: {folder / 'report.html'}")
-    return left, order
+    _write(images, facts, chunks, folder, left, order, class_names, about)
 
 
 def _write(images, facts, chunks, folder, left, order, class_names, about):
@@ -142,69 +188,6 @@ def _write(images, facts, chunks, folder, left, order, class_names, about):
     shutil.rmtree(folder / "chunks")
 
 
-def list_images(source, **listing):
-    """The Listing of whatever `source` is; see `prepare`. Raises BmixError."""
-    source = Path(source)
-    suffix = source.suffix.lower()
-    if suffix in WORKBOOKS:
-        raise BmixError(
-            f"{source} is a workbook of a spreadsheet: "
-            "save its sheet as CSV UTF-8 and give that file"
-        )
-    if suffix in TABLES:
-        return list_table(source, **listing)
-    if listing:
-        raise BmixError(
-            f"{', '.join(listing)}: only for a table of labels, {source} is none: "
-            "its name must end in .csv, .tsv, .txt"
-        )
-    if suffix == ".npz":
-        return list_npz(source)
-    if (source / "Annotations").is_dir():
-        return list_boxes(source)
-    return list_folder(source)
-
-
-def find_faults(images, facts, size, class_names=None):
-    """(all faults, rows of the images that are left, labels in the order of the classes).
-
-    Each check looks at the images that the checks before it have left.
-    """
-    items = images.items
-    odd_labels = find_odd_labels(items, class_names)
-    faults = [*images.faults, *odd_labels, *find_unreadable(items, facts)]
-    left = _list_left(items, faults)
-    for find in (
-        lambda rows: find_copies(items, facts, rows),
-        lambda rows: find_near(items, facts, rows),
-        lambda rows: find_leaks(items, rows),
-    ):
-        faults += find(left)
-        left = _list_left(items, faults)
-    order = _order_left(items, left, class_names)
-    if left:
-        odd = Counter(items[row].label for fault in odd_labels for row in fault.drop)
-        faults += find_odd_sizes(items, facts, left, size)
-        faults += find_class_faults(items, left, images.labels - odd, class_names)
-        if all(fault.level != "stop" for fault in faults):
-            faults += find_absences(items, left, order)
-    return faults, left, order
-
-
-def _list_left(items, faults):
-    """Rows of the images that no fault leaves out."""
-    dropped = {row for fault in faults for row in fault.drop}
-    return [row for row in range(len(items)) if row not in dropped]
-
-
-def _order_left(items, left, class_names):
-    """Labels of the images that are left, in the order of the classes."""
-    order = order_classes(items[row].label for row in left)
-    if class_names is None:
-        return order
-    return [label for label in class_names if label in order]
-
-
 def _report(images, faults, left, on_bad, class_names):
     kept = Counter(images.items[row].class_label for row in left)
     listed = strip_labels(images.labels)
@@ -224,7 +207,7 @@ def _picture(images, faults, chunks):
 
     A file that could not be decoded has no picture.
     """
-    rows = sorted({row for fault in faults for row in fault.images})[: 2 * THUMBNAILS]
+    rows = choose_pictured(faults)
     pictures = [image for block in read_pixels(chunks, rows) for image in block]
     named = zip(rows, pictures, strict=True)
     return {images.items[row].id: image for row, image in named if image.any()}
@@ -244,6 +227,8 @@ def _get_column(items, name):
 
 def _hash_call(images, chunks, on_bad, class_names):
     rows = [(item.id, item.label, item.group, item.split, item.fold) for item in images.items]
-    faults = [(fault.kind, fault.where, fault.found) for fault in images.faults]
+    # a warning of names came later than the first prepared sets, which stay what they are
+    listed = [fault for fault in images.faults if fault.kind != "ungrouped"]
+    faults = [(fault.kind, fault.where, fault.found) for fault in listed]
     names = [chunk.name for chunk in chunks]
     return hash_json([on_bad, class_names, rows, faults, names])

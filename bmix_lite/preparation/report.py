@@ -12,8 +12,8 @@ from bmix_lite.data.imageset import to_data_uri, to_picture
 from bmix_lite.preparation.faults import KINDS, LEVELS
 
 FORMAT = 1
-THUMBNAILS = 400  # pictures in a page, about 2 kB each
-SHOWN = 4  # pictures per fault
+THUMBNAILS = 400  # pictures in a page, about 2 kB each; each kind of fault has its share
+SHOWN = 8  # pictures per fault
 ROWS = 500  # faults of one kind in the page; the JSON and the table have all
 LISTED = 30  # classes, and kinds of faults, in the tables that a notebook shows
 
@@ -159,17 +159,31 @@ def render_report(report, pictures):
     return fill_static("report.html", report=report, kinds=kinds)
 
 
+def choose_pictured(faults):
+    """Numbers of the images whose pictures the page may show, sorted: the first of each kind."""
+    kinds = {fault.kind for fault in faults}
+    room = dict.fromkeys(kinds, THUMBNAILS // max(1, len(kinds)))
+    rows = set()
+    for fault in faults:
+        shown = fault.images[:SHOWN][: room[fault.kind]]
+        room[fault.kind] -= len(shown)
+        rows.update(shown)
+    return sorted(rows)
+
+
 def _choose_rows(faults, pictures):
     """{kind: its first faults}, each with its first pictures, as long as the page has room."""
     rows = defaultdict(list)
-    room = THUMBNAILS
+    kinds = {fault["kind"] for fault in faults}
+    room = dict.fromkeys(kinds, THUMBNAILS // max(1, len(kinds)))
     for fault in faults:
-        if len(rows[fault["kind"]]) == ROWS:
+        kind = fault["kind"]
+        if len(rows[kind]) == ROWS:
             continue
-        ids = [image for image in fault["images"][:SHOWN] if image in pictures][:room]
-        room -= len(ids)
+        ids = [image for image in fault["images"][:SHOWN] if image in pictures][: room[kind]]
+        room[kind] -= len(ids)
         thumbnails = [{"name": image, "data": _draw_thumbnail(pictures[image])} for image in ids]
-        rows[fault["kind"]].append({**fault, "pictures": thumbnails})
+        rows[kind].append({**fault, "pictures": thumbnails})
     return rows
 
 

@@ -4,20 +4,23 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from bmix_lite.base.errors import require
+from bmix_lite.preparation.leave_out import LeaveOut
 from bmix_lite.preparation.listing import Item, Listing
 from bmix_lite.preparation.paths import FileFinder
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
 
-def list_boxes(root):
+def list_boxes(root, leave_out=None):
     """One item per box in `root`/Annotations/*.xml, cut from `root`/JPEGImages.
 
     A box is (xmin, ymin, xmax, ymax) in pixels; its image is its group.
+    leave_out: a LeaveOut, which is asked for each photograph
     Source of the format: Everingham et al., IJCV 88, 2010 (Pascal VOC).
     Raises BmixError where there are no annotations; other faults are in the Listing.
     """
     root = Path(root)
+    leave_out = leave_out or LeaveOut(root)
     listing = Listing(root)
     find = FileFinder(root / "JPEGImages")
     annotations = sorted((root / "Annotations").glob("*.xml"))
@@ -30,6 +33,8 @@ def list_boxes(root):
             listing.fault("unreadable", annotation.name, found)
             continue
         file = find(tree.findtext("filename") or f"{annotation.stem}.jpg")
+        if leave_out(f"JPEGImages/{file.id}"):
+            continue
         for number, thing in enumerate(tree.iter("object"), start=1):
             _add_object(listing, f"{annotation.name} object {number}", thing, file, number)
     return listing

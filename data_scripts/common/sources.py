@@ -10,6 +10,7 @@ from bmix_lite.base.errors import BmixError, require
 from bmix_lite.data.imageset import SPLITS
 from bmix_lite.preparation.prepare import list_images, prepare
 from bmix_lite.preparation.report import read_report
+from bmix_lite.preparation.sources import TABLES
 from bmix_lite.preparation.table import read_table
 
 ARCHIVES = {".zip": "zip", ".tar.gz": "tar.gz"}  # ending: what the content must begin as
@@ -31,6 +32,7 @@ class Source:
 
     counts: {class: images} as published
     class_names: {label in the files: class}
+    excerpts: {what it is: {class: images}} of known parts of it, which are accepted, too
     """
 
     name: str
@@ -44,6 +46,7 @@ class Source:
     class_names: dict = field(default_factory=dict)
     options: dict = field(default_factory=dict)  # of `prepare`
     ordered: bool = False  # classes are grades
+    excerpts: dict = field(default_factory=dict)
 
     def describe(self):
         """What a user should know before fetching anything."""
@@ -208,7 +211,9 @@ def find_one(folder, *names):
 
 
 def count_labels(origin, options):
-    """Images per label in a table, {label: count}, without a look at the images."""
+    """Images per label, {label: count}, without a look at the images."""
+    if Path(origin).suffix.lower() not in TABLES:
+        return list_images(origin, **options).labels
     table = read_table(origin)
     faults = [f"{fault.where}: {fault.found}" for fault in table.faults if fault.level == "bad"]
     if faults:
@@ -224,21 +229,28 @@ def count_images(source, images):
 
 
 def compare(source, counts):
-    """Print the images of each class beside the published numbers; BmixError where they differ."""
+    """Print the images of each class beside the published numbers.
+
+    Raises BmixError where they differ, unless they are those of a known excerpt.
+    """
     found_of = Counter()
     for label, count in counts.items():
         found_of[source.class_names.get(label.strip(), label.strip())] += count
-    names = [*source.counts, *(name for name in found_of if name not in source.counts)]
+    published = source.counts
+    for words, excerpt in source.excerpts.items():
+        if found_of == Counter(excerpt):
+            print(f"  an excerpt: {words}")
+            published = excerpt
+    names = [*published, *(name for name in found_of if name not in published)]
     width = max(map(len, names))
     differing_names = []
     print(f"  {'class':{width}}  published   found")
     for name in names:
-        published = source.counts.get(name, 0)
-        differs = published != found_of[name]
-        if differs:
+        expected = published.get(name, 0)
+        if expected != found_of[name]:
             differing_names.append(name)
-        mark = "  differs" if differs else ""
-        print(f"  {name:{width}}  {published:9d}  {found_of[name]:6d}{mark}")
+        mark = "  differs" if expected != found_of[name] else ""
+        print(f"  {name:{width}}  {expected:9d}  {found_of[name]:6d}{mark}")
     if differing_names:
         raise BmixError(
             f"not as many images as published in {', '.join(differing_names)}:"

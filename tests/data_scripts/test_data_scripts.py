@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import io
 import os
+import re
 import stat
 import tarfile
 import zipfile
@@ -22,7 +23,16 @@ from conftest import ROOT
 from server import send, serve
 
 # EyePACS comes by Kaggle's client
-FETCHED = ["bccd", "cifar_lt", "hyper_kvasir", "isic2018", "medmnist", "published_runs"]
+FETCHED = [
+    "bccd",
+    "chula_rbc12",
+    "cifar_lt",
+    "hyper_kvasir",
+    "isic2018",
+    "medmnist",
+    "mhsma",
+    "published_runs",
+]
 
 
 def get(name):
@@ -61,6 +71,30 @@ def make_bccd():
 
 
 PLACES = {"RBC": 0, "WBC": 16, "Platelets": 32}
+
+
+def make_chula_rbc12():
+    members = {}
+    for number in range(6):
+        members[f"Chula-RBC-12-Dataset-fa/Dataset/{number}.jpg"] = photo(number, 96)
+        members[f"Chula-RBC-12-Dataset-fa/Label/{number}.txt"] = "20 20 0\n70 30 1\n40 70 12\n"
+    return {"chula_rbc12.zip": pack(members)}, {"normal": 6, "macrocyte": 6, "elliptocyte": 6}
+
+
+def make_mhsma():
+    members = {}
+    for number, (word, count) in enumerate((("train", 30), ("valid", 10), ("test", 12))):
+        images = np.random.default_rng(number).integers(0, 256, (count, 64, 64), dtype=np.uint8)
+        members[f"mhsma-dataset-7b/mhsma/x_64_{word}.npy"] = write_array(images)
+        labels = (np.arange(count) % 2).astype(np.uint8)
+        members[f"mhsma-dataset-7b/mhsma/y_tail_{word}.npy"] = write_array(labels)
+    return {"mhsma.zip": pack(members)}, {"normal": 26, "abnormal": 26}
+
+
+def write_array(array):
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
 
 
 def make_hyper_kvasir():
@@ -131,7 +165,8 @@ def prepare_script(name, url, monkeypatch):
 
     def call(*arguments):
         if hasattr(module, "main"):
-            return module.main([*(["breastmnist"] if name == "medmnist" else []), *arguments])
+            chosen = {"medmnist": ["breastmnist"], "mhsma": ["tail"]}.get(name, [])
+            return module.main([*chosen, *arguments])
         return run(
             localise(module.SOURCE),
             module.locate,
@@ -195,6 +230,7 @@ def test_a_script_comes_through_cut_connections_and_a_busy_server(
         return
     data = load(out)
     sizes = dict(bccd=18, cifar_lt=191, hyper_kvasir=20, isic2018=20, medmnist=52)
+    sizes |= dict(chula_rbc12=18, mhsma=52)
     assert len(data.labels) == sizes[name]
     printed = capsys.readouterr().out
     assert "licence  " in printed
@@ -311,3 +347,39 @@ def test_every_medmnist_file_has_a_hash_of_its_own():
     ]
     assert len(set(hashes)) == len(hashes) == 44
     assert all(len(text) == 32 and int(text, 16) for text in hashes)
+
+
+def test_the_reference_data_of_chula_and_mhsma_go_through_their_scripts(shared, tmp_path, capsys):
+    chula = get("chula_rbc12")
+    given = ["--from", str(shared / "data/chula_rbc12"), "--out", str(tmp_path / "chula")]
+    assert run(chula.SOURCE, chula.locate, arguments=[*given, "--size", "16", "--jobs", "2"]) == 0
+    said = capsys.readouterr().out
+    assert "licence  MIT" in said
+    assert "an excerpt: 365 of the 623 photographs" in said
+    assert "differs" not in said
+    data = load(tmp_path / "chula")
+    assert len(data.labels) == sum(chula.DRAWN)
+    assert data.class_names == chula.TYPES
+    assert sum(chula.ALL) == 22_106
+    mhsma = get("mhsma")
+    for label, abnormal in mhsma.ABNORMAL.items():
+        out = tmp_path / label
+        given = ["--from", str(shared / "data/mhsma"), "--out", str(out)]
+        assert mhsma.main([label, *given]) == 0
+        said = capsys.readouterr().out
+        assert "licence  CC BY-NC-SA 4.0: non-commercial use only, share alike" in said
+        assert re.search(rf"abnormal +{abnormal} +{abnormal}\n", said)
+        assert load(out).class_names == ("normal", "abnormal")
+
+
+def test_a_part_that_is_no_known_excerpt_is_refused(shared, tmp_path, capsys):
+    chula = get("chula_rbc12")
+    for name in ("Dataset", "Label"):
+        (tmp_path / "some" / name).mkdir(parents=True)
+    for number in sorted((shared / "data/chula_rbc12/Label").iterdir())[:5]:
+        (tmp_path / "some/Label" / number.name).write_bytes(number.read_bytes())
+        photograph = shared / f"data/chula_rbc12/Dataset/{number.stem}.jpg"
+        (tmp_path / "some/Dataset" / photograph.name).write_bytes(photograph.read_bytes())
+    given = ["--from", str(tmp_path / "some"), "--out", str(tmp_path / "out"), "--labels-only"]
+    assert run(chula.SOURCE, chula.locate, arguments=given) == 2
+    assert "not as many images as published in normal" in capsys.readouterr().err

@@ -35,7 +35,9 @@ def call(name, *arguments, **environment):
 
 
 def test_the_scripts_are_those_that_are_promised():
-    promised = "bccd cifar_lt eyepacs hyper_kvasir isic2018 medmnist published_runs"
+    promised = (
+        "bccd chula_rbc12 cifar_lt eyepacs hyper_kvasir isic2018 medmnist mhsma published_runs"
+    )
     assert [f"get_{name}" for name in promised.split()] == SCRIPTS
 
 

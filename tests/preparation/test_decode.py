@@ -280,7 +280,9 @@ def test_decoding_a_jpeg_at_a_fraction_changes_little(save):
     assert near(quick, whole, 3)
 
 
-@pytest.mark.parametrize(("name", "value"), [("size", 0), ("fit", "squeeze"), ("bits", 10)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("size", 0), ("fit", "squeeze"), ("bits", 7), ("bits", 17)]
+)
 def test_bad_arguments_are_named(save, name, value):
     with pytest.raises(BmixError, match=name):
         decode_image(save("a.png"), **({"size": 32} | {name: value}))

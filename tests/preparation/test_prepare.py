@@ -225,6 +225,34 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
         f"<annotation><filename>a.png</filename>{things}</annotation>"
     )
     look(tmp_path / "5", tmp_path / "voc")
+    among = make_folder(tmp_path / "among", (8, 8))
+    (among / "class 0/more.zip").write_bytes(b"PK")
+    draw(4).save(among / "class 0/000_mask.png")
+    for label in ("class 0", "class 1"):
+        (among / "sample" / label).mkdir(parents=True)
+    look(tmp_path / "7", among)
+    look(tmp_path / "8", among, leave_out=["*.zip", "*_mask*", "sample"])
+    named = make_folder(tmp_path / "named", (8, 8))
+    for path in sorted(named.rglob("*.png")):
+        path.rename(path.with_name(f"patient{int(path.stem) // 2}_{path.name}"))
+    for path in (named / "class 1").iterdir():
+        Image.open(path).convert("L").save(path)
+    look(tmp_path / "9", named)
+    frames = make_folder(tmp_path / "frames", (8, 8))
+    still = np.asarray(draw(5, 48)).astype(int)
+    rng = np.random.default_rng(0)
+    for number in range(16):
+        path = frames / f"class {number % 2}" / f"frame {number}.png"
+        frame = np.clip(still + rng.normal(0, 18, (16, 16, 3)).repeat(3, 0).repeat(3, 1), 0, 255)
+        Image.fromarray(frame.astype(np.uint8)).save(path)
+        tones = np.full((20, 20), (900, 65535)[number % 2], np.uint16) + np.arange(
+            20, dtype=np.uint16
+        )
+        Image.fromarray(tones - number).save(frames / f"class {number % 2}" / f"grey {number}.png")
+    look(tmp_path / "10", frames)
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points/a.txt").write_text("30 30 cell\nhere\n")
+    look(tmp_path / "11", tmp_path / "voc/JPEGImages", points=tmp_path / "points")
     assert seen == set(KINDS)
 
 
