@@ -154,7 +154,8 @@ def tell_datasets():
     yield f"| Chula RBC-12, red blood cells | {cells.sum():,} crops | {describe(cells)} |"
     tails = np.array(list(get_mhsma.make_source("tail").counts.values()))
     labels = say(len(get_mhsma.ABNORMAL))
-    yield f"| MHSMA, sperm, {labels} yes/no labels | {tails.sum():,} | {describe(tails)} for `tail` |"
+    name = f"MHSMA, sperm, {labels} yes/no labels"
+    yield f"| {name} | {tails.sum():,} | {describe(tails)} for `tail` |"
     sets = get_medmnist.SETS.values()
     sizes, classes = (
         sorted(sum(images) for images, _ in sets),
