@@ -4,15 +4,17 @@ from axe_playwright_python.base import AXE_SCRIPT
 
 # rules that are not ours to keep
 EXCUSED = {
-    "empty-table-header": "pandas leaves the cells empty where its rows of headers and its index meet (minor)",
+    # minor
+    "empty-table-header": "pandas leaves cells empty where its header rows and its index meet",
 }
 RUN = "([place, options]) => axe.run(place, options).then(found => found.violations)"
 
 
 def check_page(page, *widths, place="html"):
-    """No rule of axe-core is broken in `place`, of whatever gravity: light at the first of `widths` (those of the page
-    unless given), dark at the last. Colours follow the one, places the other, so not every pair is looked at.
+    """No rule of axe-core, however minor, is broken in the elements that match `place`.
 
+    Checked in the light at the first of `widths` (the page's, unless given), in the dark at the
+    last: colours follow the scheme, positions the width, so not every pair is checked.
     Its script is evaluated by the browser's debugger: the policy of our pages lets none be loaded.
     """
     page.evaluate(AXE_SCRIPT)
