@@ -12,28 +12,32 @@ import pytest
 from bmix_lite.base.locks import locked
 
 ROOT = Path(__file__).parents[1]
-SWEEPS = {
-    "07_sweep": "lesson_7",
-    "09_your_data": "your_data",
-}  # lessons that train a grid: its folder in build
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as a shell that starts tests in the background sets it
+# lessons that train a grid: its folder in build
+SWEEPS = {"07_sweep": "lesson_7", "09_your_data": "your_data"}
+# a shell that starts tests in the background sets it so
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
-hypothesis.settings.register_profile(
-    "untimed", deadline=None
-)  # a busy machine is no counterexample
+# a busy machine is no counterexample
+hypothesis.settings.register_profile("untimed", deadline=None)
 hypothesis.settings.load_profile("untimed")
-SWITCHES = "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync no-first-run"
+SWITCHES = (
+    "no-sandbox disable-gpu disable-background-networking disable-component-update disable-sync "
+    "no-first-run"
+)
 
 
 def miss(message):
     """Skip what this machine lacks; in CI a lack is a failure."""
-    pytest.fail(message) if os.environ.get("CI") else pytest.skip(message)
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
 
 
 def share_runs(place):
-    """Let a copy of the lessons in `place` find the runs that the repository's build holds: they are trained once."""
+    """Let a copy of the lessons in `place` find the runs in the repository's build.
+
+    So they are trained once.
+    """
     for name in SWEEPS.values():
         (ROOT / "build" / name).mkdir(parents=True, exist_ok=True)
         (place / "build").mkdir(exist_ok=True)
@@ -41,7 +45,10 @@ def share_runs(place):
 
 
 def only_one(lesson):
-    """A context in which no other test process runs this lesson, if it trains a grid: the folder has one owner."""
+    """A context in which no other test process runs this lesson, if it trains a grid.
+
+    The folder of the grid has one owner.
+    """
     lock = ROOT / "build" / f"{lesson}.lock"
     lock.parent.mkdir(exist_ok=True)
     return locked(lock, lesson, wait=900) if lesson in SWEEPS else contextlib.nullcontext()
@@ -87,7 +94,7 @@ def chromium():
 
 @pytest.fixture
 def own_names():
-    """Whatever a test registers ends with it; the tables stay the same objects, others hold them too."""
+    """What a test registers ends with it; the tables stay the same objects, others hold them."""
     from bmix_lite import batches, distribution, losses, metrics, recipe, schedules
 
     tables = [losses.LOSSES, distribution.SAMPLINGS, recipe.METHODS, recipe.CHOICES]
@@ -99,9 +106,8 @@ def own_names():
         table.update(before)
 
 
-@pytest.fixture(
-    scope="module"
-)  # an open playwright leaves its event loop running, under all tests that follow
+# an open playwright leaves its event loop running, under all tests that follow
+@pytest.fixture(scope="module")
 def offline_browser(chromium):
     """A headless Chromium for the pages of a module."""
     from playwright.sync_api import sync_playwright

@@ -16,19 +16,15 @@ from pathlib import Path
 
 from conftest import ROOT, SWITCHES
 
-NOWHERE = (
-    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no name leads off this machine
-)
+# no name leads off this machine
+NOWHERE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
 SETTINGS = {
-    "apputils-extension/notification": {
-        "fetchNews": "false"
-    },  # else a pop-up asks and covers the page
-    "docmanager-extension/plugin": {
-        "autosave": False
-    },  # a saved widget view has no model in the next kernel
-    "notebook-extension/tracker": {
-        "windowingMode": "none"
-    },  # else cells out of sight are not in the page
+    # else a pop-up asks and covers the page
+    "apputils-extension/notification": {"fetchNews": "false"},
+    # a saved widget view has no model in the next kernel
+    "docmanager-extension/plugin": {"autosave": False},
+    # else cells out of sight are not in the page
+    "notebook-extension/tracker": {"windowingMode": "none"},
 }
 FLAGS = [
     "--no-browser",
@@ -38,11 +34,12 @@ FLAGS = [
     "--LabApp.extension_manager=readonly",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 ]
-# anywidget gives a widget two seconds to get ready: enough for a person's browser, not for one that shares two cores
-# with other tests
+# anywidget gives a widget two seconds to get ready: enough for a person's browser, not for one that
+# shares two cores with other tests
 PATIENCE = """const timeout = AbortSignal.timeout;
 AbortSignal.timeout = wait => timeout.call(AbortSignal, Math.max(wait, 60000));"""
-# of each lesson that has any: explorers and widgets whose controls move figures, as test_pages counts them
+# of each lesson that has any: explorers and widgets whose controls move figures, as test_pages
+# counts them
 EXPLORERS = {"01": 2, "02": 4, "03": 4, "04": 2, "06": 5, "09": 1}
 TALLEST = 16000  # pixels of a picture; Chromium draws no more than 16,384
 BORDER = 60  # pixels below the last cell
@@ -69,10 +66,11 @@ class Served:
 
 @contextlib.contextmanager
 def serve_lab(notebooks, place, command=None):
-    """A JupyterLab on a free port over a copy of the folder `notebooks` in `place`; yields a `Served`.
+    """A JupyterLab on a free port over a copy of the folder `notebooks`; yields a `Served`.
 
-    command: words that start it in the folder above the copy; None: the Makefile's own. Settings, kernels and
-    workspaces of the user are neither read nor written. If anything fails inside, the server's log is printed.
+    place: the folder that holds the copy; command: words that start it there; None: those of the
+    Makefile. Settings, kernels and workspaces of the user are neither read nor written. If anything
+    fails inside, the server's log is printed.
     """
     copy = place / "notebooks"
     shutil.copytree(notebooks, copy, ignore=shutil.ignore_patterns(".ipynb_checkpoints"))
@@ -104,13 +102,12 @@ def serve_lab(notebooks, place, command=None):
         print(log.read_text()[-8000:])
         raise
     finally:
-        with contextlib.suppress(
-            OSError
-        ):  # kernels end with the server; the group is for what hangs
-            urllib.request.urlopen(
-                urllib.request.Request(f"{address}/api/shutdown", method="POST"), timeout=5
-            )
-        os.killpg(server.pid, signal.SIGTERM) if server.poll() is None else None
+        # kernels end with the server; the group is for what hangs
+        shutdown = urllib.request.Request(f"{address}/api/shutdown", method="POST")
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(shutdown, timeout=5)
+        if server.poll() is None:
+            os.killpg(server.pid, signal.SIGTERM)
         try:
             server.wait(15)
         except subprocess.TimeoutExpired:
@@ -157,27 +154,36 @@ def open_browser(chromium):
 LESSON = "window.jupyterapp?.shell?.currentWidget"
 STATE = f"""() => {{
   const lesson = {LESSON};
-  if (!lesson?.content?.model?.cells?.length || !lesson.sessionContext?.session?.kernel) return null;
+  if (!lesson?.content?.model?.cells?.length) return null;
+  if (!lesson.sessionContext?.session?.kernel) return null;
   const cells = [...lesson.content.model.cells].map((cell, place) => ({{
-    place, code: cell.type === "code", source: cell.sharedModel.getSource(), count: cell.executionCount ?? null,
+    place,
+    code: cell.type === "code",
+    source: cell.sharedModel.getSource(),
+    count: cell.executionCount ?? null,
     outputs: cell.outputs?.toJSON() ?? [],
   }})).filter(cell => cell.code);
-  return {{cells, kernel: lesson.sessionContext.session.kernel.status, ran: window.bmixRan ?? null}};
+  const kernel = lesson.sessionContext.session.kernel.status;
+  return {{cells, kernel, ran: window.bmixRan ?? null}};
 }}"""
 # what the notebook in front is doing, without its outputs: asked ten times a second
 BUSY = f"""() => {{
   const lesson = {LESSON};
-  const status = lesson?.content?.model?.cells?.length && lesson.sessionContext?.session?.kernel?.status;
-  if (!status) return null;
+  const kernel = lesson?.content?.model?.cells?.length
+    && lesson.sessionContext?.session?.kernel?.status;
+  if (!kernel) return null;
   const cells = [...lesson.content.model.cells].filter(cell => cell.type === "code");
-  return {{kernel: status, ran: window.bmixRan ?? null, left: cells.filter(cell => !cell.executionCount).length}};
+  const left = cells.filter(cell => !cell.executionCount).length;
+  return {{kernel, ran: window.bmixRan ?? null, left}};
 }}"""
-# plots and widgets of all outputs are drawn: each widget has put something in the page, each figure its lines
+# plots and widgets of all outputs are drawn: each widget has put something in the page, each figure
+# its lines
 DRAWN = """() => {
   const outputs = [...document.querySelectorAll(".jp-Notebook .jp-OutputArea-output")];
   const plots = outputs.flatMap(output => [...output.querySelectorAll(".js-plotly-plot")]);
   if (!plots.every(plot => plot._fullData && plot.querySelector(".main-svg"))) return false;
-  return outputs.filter(output => output.dataset.mimeType === "application/vnd.jupyter.widget-view+json")
+  const kind = "application/vnd.jupyter.widget-view+json";
+  return outputs.filter(output => output.dataset.mimeType === kind)
     .every(output => output.querySelector(".js-plotly-plot, svg, button, [tabindex]"))
     && [...document.querySelectorAll(".jp-Notebook .jupyter-widgets.widget-vbox")]
       .every(box => box.querySelector(".js-plotly-plot"));
@@ -186,16 +192,21 @@ DRAWN = """() => {
 PLAIN = """value => {
   const plain = item => {
     if (item && typeof item === "object" && "bdata" in item) {
-      const kinds = {f8: Float64Array, f4: Float32Array, i1: Int8Array, u1: Uint8Array, i2: Int16Array,
-                     u2: Uint16Array, i4: Int32Array, u4: Uint32Array};
-      const flat = [...new kinds[item.dtype](Uint8Array.from(atob(item.bdata), c => c.charCodeAt(0)).buffer)];
+      const kinds = {f8: Float64Array, f4: Float32Array, i1: Int8Array, u1: Uint8Array,
+                     i2: Int16Array, u2: Uint16Array, i4: Int32Array, u4: Uint32Array};
+      const bytes = Uint8Array.from(atob(item.bdata), c => c.charCodeAt(0));
+      const flat = [...new kinds[item.dtype](bytes.buffer)];
       const wide = Number(String(item.shape ?? "").split(",")[1] ?? 0);
-      return wide ? Array.from({length: flat.length / wide}, (_, k) => flat.slice(k * wide, (k + 1) * wide)) : flat;
+      if (!wide) return flat;
+      const row = (_, k) => flat.slice(k * wide, (k + 1) * wide);
+      return Array.from({length: flat.length / wide}, row);
     }
     if (ArrayBuffer.isView(item)) return [...item];
     if (Array.isArray(item)) return item.map(plain);
-    if (item && typeof item === "object")
-      return Object.fromEntries(Object.entries(item).filter(([k]) => k[0] !== "_").map(([k, v]) => [k, plain(v)]));
+    if (item && typeof item === "object") {
+      const open = Object.entries(item).filter(([k]) => k[0] !== "_");
+      return Object.fromEntries(open.map(([k, v]) => [k, plain(v)]));
+    }
     return typeof item === "function" ? null : item;
   };
   return plain(value);
@@ -221,15 +232,23 @@ CONTROLS = ", ".join(
     )
 )
 ABOUT = """control => {
-  const kind = control.matches(".widget-play") ? "play" : control.matches(".noUi-handle") ? "slider"
-    : control.type === "range" ? "range" : control.type === "checkbox" ? "check"
-    : control.tagName === "SELECT" ? "select" : control.closest(".widget-play") ? "part" : "button";
+  const kinds = [
+    ["play", control.matches(".widget-play")],
+    ["slider", control.matches(".noUi-handle")],
+    ["range", control.type === "range"],
+    ["check", control.type === "checkbox"],
+    ["select", control.tagName === "SELECT"],
+    ["part", control.closest(".widget-play")],
+    ["button", true],
+  ];
+  const [kind] = kinds.find(([, matches]) => matches);
   const row = control.closest(".jupyter-widgets");
   const label = (control.labels?.[0] ?? row?.querySelector("label") ?? control).textContent.trim();
   const cell = control.closest(".jp-Cell");
   return {kind, label, cell: [...document.querySelectorAll(".jp-Notebook .jp-Cell")].indexOf(cell)};
 }"""
-VALUE = """control => control.closest(".widget-slider")?.querySelector(".widget-readout")?.textContent
+VALUE = """control =>
+  control.closest(".widget-slider")?.querySelector(".widget-readout")?.textContent
   ?? control.getAttribute("aria-valuenow")
   ?? (control.type === "checkbox" ? String(control.checked) : control.value ?? "")"""
 
@@ -237,15 +256,17 @@ VALUE = """control => control.closest(".widget-slider")?.querySelector(".widget-
 OPEN = """async path => {
   await jupyterapp.commands.execute("docmanager:open", {path});
 }"""
-# not saved, and no question asked; sessions end by themselves, or not before the next notebook is there
+# not saved, and no question asked; sessions end by themselves, or not before the next notebook is
+# there
 LEAVE = f"""async () => {{
   const lesson = {LESSON};
   lesson.context.model.dirty = false;
   lesson.dispose();
   const token = document.cookie.match(/_xsrf=([^;]*)/)?.[1] ?? "";
+  const end = {{method: "DELETE", headers: {{"X-XSRFToken": token}}}};
   for (const kind of ["sessions", "kernels"])
     for (const {{id}} of await (await fetch(`/api/${{kind}}`)).json())
-      await fetch(`/api/${{kind}}/${{id}}`, {{method: "DELETE", headers: {{"X-XSRFToken": token}}}});
+      await fetch(`/api/${{kind}}/${{id}}`, end);
 }}"""
 ROUND_TRIP = f"""async () => {{
   const code = "pass";
@@ -310,15 +331,15 @@ class Control:
 class Lesson:
     """A notebook in a page of JupyterLab, one after another.
 
-    `problems` collects page errors, console errors, and requests that would leave, since the notebook was opened.
+    `problems` collects page errors, console errors, and requests that would leave, since the
+    notebook was opened.
     """
 
     def __init__(self, browser, served):
         address = self.address = served.address
         self.problems = []
-        context = (
-            browser.contexts[0] if browser.contexts else browser.new_context()
-        )  # one, so that scripts stay cached
+        # one context, so that scripts stay cached
+        context = browser.contexts[0] if browser.contexts else browser.new_context()
         self.page = page = context.new_page()
         page.add_init_script(PATIENCE)
         inside = (address, address.replace("http", "ws"), "data:", "blob:")
@@ -339,8 +360,8 @@ class Lesson:
     def open(self, name, width=1280):
         """Open notebook `name` (without .ipynb); returns when its kernel is ready.
 
-        The first one of a page is opened in a fresh workspace, which takes seconds; the next one in the place of the
-        last, whose kernel ends.
+        The first one of a page is opened in a fresh workspace, which takes seconds; the next one in
+        place of the last, whose kernel ends.
         """
         self.page.set_viewport_size({"width": width, "height": 900})
         if self.page.url.startswith(self.address):
@@ -349,9 +370,8 @@ class Lesson:
         else:
             self.page.goto(f"{self.address}/lab/tree/{name}.ipynb?reset")
         self.wait_for_kernel()
-        self.page.evaluate(
-            "jupyterapp.shell.collapseLeft()"
-        )  # the list of files takes a third of a narrow window
+        # the list of files takes a third of a narrow window
+        self.page.evaluate("jupyterapp.shell.collapseLeft()")
         return self
 
     def leave(self):
@@ -374,7 +394,10 @@ class Lesson:
         )
 
     def state(self):
-        """{"cells": code cells with place, source, count, outputs; "kernel": its status; "ran": Run All has ended}."""
+        """{"cells": code cells, "kernel": its status, "ran": whether Run All has ended}.
+
+        Each cell has place, source, count and outputs.
+        """
         return self.page.evaluate(STATE)
 
     def start_all(self):
@@ -382,17 +405,20 @@ class Lesson:
         self.page.evaluate("""() => {
           window.bmixRan = null;
           jupyterapp.commands.execute("notebook:clear-all-cell-outputs");
-          jupyterapp.commands.execute("notebook:run-all-cells").then(() => { window.bmixRan = true; });
+          jupyterapp.commands.execute("notebook:run-all-cells")
+            .then(() => { window.bmixRan = true; });
         }""")
 
     def has_run(self):
         """True once what was started has ended."""
         return self.page.evaluate(f"({BUSY})()?.ran") is not None
 
-    def run_all(
-        self, seconds=400
-    ):  # lesson 9 trains six networks, each in a kernel: a minute on two cores
-        """Run All from cleared outputs until every code cell has run, the kernel is idle and all figures are drawn."""
+    # lesson 9 trains six networks, each in a kernel: a minute on two cores
+    def run_all(self, seconds=400):
+        """Run All from cleared outputs.
+
+        Returns when every code cell has run, the kernel is idle and all figures are drawn.
+        """
         from playwright.sync_api import TimeoutError as Late
 
         self.start_all()
@@ -419,14 +445,15 @@ class Lesson:
         self.page.wait_for_function(DRAWN, timeout=seconds * 1000, polling=100)
 
     def run_cell(self, place, seconds=60, wait=True):
-        """Run the cell number `place` of the notebook; returns its outputs once the kernel is idle."""
+        """Run the cell number `place`; returns its outputs once the kernel is idle."""
         self.page.evaluate(
             f"""place => {{
           const lesson = {LESSON};
           window.bmixRan = null;
           lesson.content.deselectAll();
           lesson.content.activeCellIndex = place;
-          jupyterapp.commands.execute("notebook:run-cell").then(() => {{ window.bmixRan = true; }});
+          jupyterapp.commands.execute("notebook:run-cell")
+            .then(() => {{ window.bmixRan = true; }});
         }}""",
             place,
         )
@@ -443,7 +470,8 @@ class Lesson:
         code = f"import json\nprint({expression})"
         return self.page.evaluate(
             f"""async code => {{
-          const future = {LESSON}.sessionContext.session.kernel.requestExecute({{code, store_history: false}});
+          const kernel = {LESSON}.sessionContext.session.kernel;
+          const future = kernel.requestExecute({{code, store_history: false}});
           let text = "";
           future.onIOPub = ({{content}}) => {{ text += content.text ?? content.evalue ?? ""; }};
           await future.done;
@@ -453,7 +481,7 @@ class Lesson:
         )
 
     def round_trip(self):
-        """Until the kernel has answered all that the page had told it, and the page has drawn the answer."""
+        """Until the kernel has answered all that the page told it, and the page has drawn that."""
         self.page.evaluate(ROUND_TRIP)
 
     def interrupt(self):
@@ -505,17 +533,12 @@ class Lesson:
         to_top = "document.querySelector('.jp-Notebook .jp-WindowedPanel-outer').scrollTop = 0"
         last = "[...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1)"
         self.page.evaluate(to_top)
-        tall = size | {
-            "height": min(
-                int(self.page.evaluate(f"{last}.getBoundingClientRect().bottom")) + BORDER, TALLEST
-            )
-        }
+        bottom = int(self.page.evaluate(f"{last}.getBoundingClientRect().bottom"))
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.page.set_viewport_size(tall)
+        self.page.set_viewport_size(size | {"height": min(bottom + BORDER, TALLEST)})
         self.page.evaluate(to_top)
-        self.page.wait_for_timeout(
-            500
-        )  # plots follow the width of the page some time later, and say nothing
+        # plots follow the width of the page some time later, and say nothing
+        self.page.wait_for_timeout(500)
         self.page.screenshot(path=path)
         self.page.set_viewport_size(size)
 

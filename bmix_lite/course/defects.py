@@ -26,7 +26,9 @@ MISTAKES = {
     "drop_last_of_val(data, batch_size)": "validation loses its last incomplete batch",
     "choose_on_test(data)": "the epoch is chosen on the test images that then give the score",
     'schedule="leading_plateau"': "the rate falls only where mixed training images lead validation",
-    'monitor="kappa_without_labels"': "kappa has no place for a class that does not occur in validation",
+    'monitor="kappa_without_labels"': (
+        "kappa has no place for a class that does not occur in validation"
+    ),
     'mixing="global_lam"': "lam from Python's one global generator: a seed fixes no run",
 }
 
@@ -72,7 +74,7 @@ def drop_last(rows, batch_size):
 
 
 def leading_plateau(recipe, epoch, history):
-    """Defect: the schedule of `lower_rate_when_training_leads`, on the scores by `recipe.monitor`."""
+    """Defect: the schedule of `lower_rate_when_training_leads`, on scores by `recipe.monitor`."""
     records = history[recipe.warmup_epochs :]
     train = [record[mixed_metric(recipe)] for record in records]
     val = [record[f"val_{recipe.monitor}"] for record in records]
@@ -115,7 +117,7 @@ def cbrt_shares(counts):
 
 
 def kappa_without_labels(labels, predicted, probabilities=None):
-    """Defect: quadratic kappa whose scale leaves out classes that neither occur nor are predicted."""
+    """Defect: quadratic kappa whose scale lacks classes that neither occur nor are predicted."""
     from sklearn.metrics import cohen_kappa_score
 
     return float(cohen_kappa_score(labels, predicted, weights="quadratic"))

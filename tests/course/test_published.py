@@ -38,7 +38,10 @@ def runs():
 
 
 def reference_table(shared, name):
-    """A table of the reference data with our names, by place; `alpha` and `fold` are 0 where there is none."""
+    """A table of the reference data with our names, by place.
+
+    `alpha` and `fold` are 0 where there is none.
+    """
     table = pd.read_csv(shared / f"reference/published/published_{name}.csv")
     table["dataset"] = table["dataset"].replace("endo", "hyper_kvasir")
     table["network"] = table["arch"].map(NETWORK)
@@ -175,13 +178,11 @@ def test_the_lesson_shows_the_means_of_the_logs_to_two_decimals(shared):
     logs = reference_table(shared, "runs").reset_index(drop=True)
     rows = [line.rsplit(maxsplit=4) for line in shown_in_lesson("means =").splitlines()[3:]]
     shown = {name: list(map(float, values)) for name, *values in rows}
-    places = [
-        (data, network) for data in ("hyper_kvasir", "eyepacs") for network in NETWORK.values()
-    ]
+    columns = [(data, network) for data in MONITORS for network in NETWORK.values()]
     for (method, alpha), part in logs.groupby(["method", "alpha"]):
         name = f"{method}, alpha {alpha:g}" if alpha else method
         means = part.groupby(["dataset", "network"])["MCC"].mean()
-        assert shown.pop(name) == pytest.approx([means[place] for place in places], abs=0.00501)
+        assert shown.pop(name) == pytest.approx([means[column] for column in columns], abs=0.00501)
     assert not shown
 
 

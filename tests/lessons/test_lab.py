@@ -1,4 +1,4 @@
-"""The lessons in a real JupyterLab: everything runs, every control moves its figure, by keyboard and by mouse."""
+"""The lessons in a real JupyterLab: all runs, every control moves its figure by key and mouse."""
 
 import json
 import re
@@ -33,9 +33,8 @@ def served(tmp_path_factory):
         yield served
 
 
-@pytest.fixture(
-    scope="module"
-)  # an open playwright leaves its event loop running, under all tests that follow
+# an open playwright leaves its event loop running, under all tests that follow
+@pytest.fixture(scope="module")
 def browser(chromium):
     with open_browser(chromium) as browser:
         yield browser
@@ -51,7 +50,7 @@ def window(browser, served):
 
 @pytest.fixture(scope="module", params=NAMES)
 def lesson(window, request):
-    """A lesson once for all tests that look at it: with controls after Run All, without as it is committed."""
+    """A lesson, opened once for all its tests: with controls after Run All, else as committed."""
     lesson = window.open(request.param)
     lesson.name = request.param
     if EXPLORERS.get(request.param[:2]):
@@ -119,9 +118,10 @@ def check_player(lesson, control):
 
 
 def settle(lesson, control):
-    """Wait until the kernel has answered and the figures stay as they are for half a second after it.
+    """Wait until the kernel has answered and the figures then stay as they are for half a second.
 
-    A second message waits for the first, hence two round trips; how long a figure draws, nothing tells.
+    A second message waits for the first, hence two round trips; nothing tells how long a figure
+    draws.
     """
     while True:
         lesson.round_trip()
@@ -150,21 +150,27 @@ def test_the_confusion_matrix_counts_by_keyboard_and_mouse(lesson):
     cards = lesson.page.query_selector_all(".jp-Notebook .bmix-confusion")
     assert bool(cards) == (lesson.name == "06_compare")
     for card in cards:
-        look = lambda card=card: card.eval_on_selector(".bars", "bars => bars.innerText")  # noqa: E731
-        first, cell = look(), card.query_selector(".cell.right")
+        first = read_bars(card)
+        cell = card.query_selector(".cell.right")
         cell.press("Shift+ArrowRight")
-        moved = look()
+        moved = read_bars(card)
         assert moved != first
         card.query_selector(".again").press("Space")
-        assert look() == first
-        start, end = cell.bounding_box(), card.query_selector_all(".cell")[1].bounding_box()
+        assert read_bars(card) == first
+        start = cell.bounding_box()
+        end = card.query_selector_all(".cell")[1].bounding_box()
         mouse = lesson.page.mouse
         mouse.move(start["x"] + start["width"] / 2, start["y"] + start["height"] / 2)
         mouse.down()
         mouse.move(end["x"] + end["width"] / 2, end["y"] + end["height"] / 2, steps=5)
         mouse.up()
-        assert look() == moved
+        assert read_bars(card) == moved
         check_calm(lesson)
+
+
+def read_bars(card):
+    """The bars of a confusion matrix, as text."""
+    return card.eval_on_selector(".bars", "bars => bars.innerText")
 
 
 def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
@@ -172,22 +178,24 @@ def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
     assert bool(players) == (lesson.name == "04_boundary")
     for player in players:
         train, stop = player.query_selector_all("button.jupyter-button")
-        title = lambda player=player: player.eval_on_selector(  # noqa: E731
-            ".annotation-text", "text => text.textContent"
-        )
-        last = title()
+        last = read_title(player)
         assert stop.is_disabled()
         train.press("Space")
         lesson.page.wait_for_function("button => !button.disabled", arg=stop)
-        while title() == last:
+        while read_title(player) == last:
             lesson.page.wait_for_timeout(20)
         stop.press("Space")
         lesson.page.wait_for_function("button => !button.disabled", arg=train)
-        assert title() != last, "the training ran to its end"
+        assert read_title(player) != last, "the training ran to its end"
         train.press("Space")
-        while title() != last:
+        while read_title(player) != last:
             lesson.page.wait_for_timeout(50)
         check_calm(lesson)
+
+
+def read_title(player):
+    """What the figure of a training says above it."""
+    return player.eval_on_selector(".annotation-text", "text => text.textContent")
 
 
 # live figures are as wide as their place, and that is narrower than the window
@@ -219,10 +227,9 @@ def test_a_click_in_the_matrix_shows_the_images_of_that_cell(lesson):
     matrix.scroll_into_view_if_needed()
     area = matrix.query_selector(".nsewdrag").bounding_box()
     before = true.shown()
-    x, y = (
-        area["x"] + area["width"] * 0.55,
-        area["y"] + area["height"] * 0.75,
-    )  # of ten classes: column 5, row 7
+    # of ten classes: column 5, row 7
+    x = area["x"] + area["width"] * 0.55
+    y = area["y"] + area["height"] * 0.75
     lesson.page.mouse.move(x - 3, y)
     lesson.page.mouse.move(x, y)
     lesson.page.wait_for_selector(".hoverlayer .hovertext")
@@ -245,27 +252,32 @@ def counts():
 
 
 def find_alphas(lesson):
-    """[(alpha control, q control or None, kind of drawing)] of every explorer that shows shares after mixing."""
-    beside = """([one, other]) => one.closest(".jp-OutputArea-output").contains(other)"""
-    found, controls = [], lesson.controls()
+    """[(alpha control, q control or None)] of every explorer that shows shares after mixing."""
+    pairs = []
+    controls = lesson.controls()
     for control in controls:
         names = control.handle.evaluate(TRACES)
         if control.label == "alpha" and any("after mixing" in name for name in names):
-            friends = [
-                other
-                for other in controls
-                if lesson.page.evaluate(beside, [control.handle, other.handle])
-            ]
-            found.append(
-                (control, next((other for other in friends if other.label.startswith("q ")), None))
-            )
-    return found
+            pairs.append((control, find_q(lesson, control, controls)))
+    return pairs
+
+
+def find_q(lesson, control, controls):
+    """The q control among `controls` in the output that holds `control`, or None."""
+    beside = """([one, other]) => one.closest(".jp-OutputArea-output").contains(other)"""
+    for other in controls:
+        together = lesson.page.evaluate(beside, [control.handle, other.handle])
+        if together and other.label.startswith("q "):
+            return other
+    return None
 
 
 TRACES = """control => {
   const output = control.closest(".jp-OutputArea-output");
-  return [...output.querySelectorAll(".js-plotly-plot")].flatMap(plot => plot.data.map(trace => trace.name ?? ""))
-    .concat([...output.querySelectorAll("svg.main-svg, .bmix-alpha svg text")].map(text => text.textContent));
+  const plots = [...output.querySelectorAll(".js-plotly-plot")];
+  const names = plots.flatMap(plot => plot.data.map(trace => trace.name ?? ""));
+  const texts = [...output.querySelectorAll("svg.main-svg, .bmix-alpha svg text")];
+  return names.concat(texts.map(text => text.textContent));
 }"""
 # bar heights; those that a page draws by itself are in pixels and have the hatching "-a"
 HEIGHTS = """control => {
@@ -273,7 +285,8 @@ HEIGHTS = """control => {
   const traces = [...output.querySelectorAll(".js-plotly-plot")].flatMap(plot => [...plot.data]);
   const trace = traces.find(trace => (trace.name ?? "").startsWith("after mixing"));
   if (trace) return trace.y._inputArray ? [...trace.y._inputArray] : [...trace.y];
-  return [...output.querySelectorAll('svg rect[fill$="-a)"][x]')].map(bar => Number(bar.getAttribute("height")));
+  const bars = [...output.querySelectorAll('svg rect[fill$="-a)"][x]')];
+  return bars.map(bar => Number(bar.getAttribute("height")));
 }"""
 
 
@@ -365,9 +378,8 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(served, window):
     assert [output["output_type"] for output in drawn] == ["display_data"]
     words = "".join(output.get("text", "") for output in lesson.run_cell(loop, seconds=120))
     assert f"epochs trained: {epochs}" in words
-    assert (
-        json.loads(lesson.ask("json.dumps(history[0])")) == first
-    )  # its seconds too: it was read, not trained again
+    # its seconds too: it was read, not trained again
+    assert json.loads(lesson.ask("json.dumps(history[0])")) == first
     check_calm(lesson)
 
 
@@ -375,7 +387,8 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(served, window):
 ASKED = """() => {
   const commands = jupyterapp.commands, execute = commands.execute, asked = new Map();
   commands.execute = async (id, {path}) => { asked.set(path, [id, path]); };
-  for (const link of document.querySelectorAll(".jp-Notebook .jp-RenderedMarkdown a[href*='/files/']")) link.click();
+  const links = ".jp-Notebook .jp-RenderedMarkdown a[href*='/files/']";
+  for (const link of document.querySelectorAll(links)) link.click();
   commands.execute = execute;
   return [...asked.values()];
 }"""
@@ -384,13 +397,13 @@ ASKED = """() => {
 def test_make_lab_opens_on_the_first_lesson_and_its_links_lead_to_the_others(browser, served):
     lesson = Lesson(browser, served)
     page = lesson.page
+    first = "00_start_here.ipynb"
     page.goto(served.address)
     lesson.wait_for_kernel()
-    assert page.evaluate(f"{LESSON}.context.path") == "00_start_here.ipynb"
+    assert page.evaluate(f"{LESSON}.context.path") == first
     links = "[...document.querySelectorAll('.jp-Notebook .jp-RenderedMarkdown a[href]')]"
-    source = "\n".join(
-        cell.source for cell in nbformat.read(served.notebooks / "00_start_here.ipynb", 4).cells
-    )
+    cells = nbformat.read(served.notebooks / first, as_version=4).cells
+    source = "\n".join(cell.source for cell in cells)
     targets = list(dict.fromkeys(re.findall(r"\]\(([^)#:]+)\)", source)))
     assert targets
     assert not [target for target in targets if not (served.notebooks / target).exists()]
@@ -401,9 +414,7 @@ def test_make_lab_opens_on_the_first_lesson_and_its_links_lead_to_the_others(bro
         )
         page.wait_for_function(f"target => {LESSON}?.context?.path === target", arg=target)
         lesson.wait_for_kernel()  # closed while its kernel starts, JupyterLab itself complains
-        page.evaluate(
-            "() => void jupyterapp.commands.execute('docmanager:open', {path: '00_start_here.ipynb'})"
-        )
-        page.wait_for_function(f"{LESSON}?.context?.path === '00_start_here.ipynb'")
+        page.evaluate("path => void jupyterapp.commands.execute('docmanager:open', {path})", first)
+        page.wait_for_function(f"{LESSON}?.context?.path === '{first}'")
     assert lesson.problems == []
     lesson.shutdown()

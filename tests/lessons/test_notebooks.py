@@ -1,4 +1,7 @@
-"""The committed notebooks: executed, clean, readable without a kernel; test_pages runs them by papermill."""
+"""The committed notebooks: executed, clean, readable without a kernel.
+
+test_pages runs them by papermill.
+"""
 
 import os
 import re
@@ -100,19 +103,8 @@ def test_the_parameters_are_literals_with_the_recipes_names(path):
     parameters, _ = read_parameters(path)
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     own |= {"kind", "imbalance_ratio", "playground"}
-    own |= {
-        "source",
-        "images",
-        "path",
-        "label",
-        "group",
-        "split",
-        "group_from",
-        "class_names",
-        "size",
-        "fit",
-        "on_bad",
-    }
+    own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names"}
+    own |= {"size", "fit", "on_bad"}
     own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs", "own", "ordered"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
 
@@ -169,7 +161,7 @@ def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["checked_8", "runs"]
 
 
-# of each lesson a number that it states, and where it computes one with a formula of its own, that formula
+# of each lesson a number that it states, and the formula where the lesson itself computes one
 MUTANTS = {
     "01_imbalance": {
         "imbalance ratio 58.3": "imbalance ratio 58.4",
@@ -191,7 +183,9 @@ MUTANTS = {
     "08_published": {"0.0514": "0.0515", "added = flatter(runs)": "added = (-flatter(runs))"},
     "09_your_data": {
         "imbalance ratio: 8.5": "imbalance ratio: 8.6",
-        "mixed_class_probabilities(counts, 1, alpha)": "mixed_class_probabilities(counts, 0.5, alpha)",
+        "mixed_class_probabilities(counts, 1, alpha)": (
+            "mixed_class_probabilities(counts, 0.5, alpha)"
+        ),
     },
     "10_defects": {
         "exponent 0.333": "exponent 0.334",
@@ -220,16 +214,8 @@ def test_what_a_lesson_states_stands_where_nbval_compares_it(lesson):
 def run_nbval(notebook):
     """What nbval says of a notebook that lies alone in its folder."""
     (notebook.parent / "conftest.py").write_text((ROOT / "conftest.py").read_text())
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "--nbval",
-        notebook.name,
-    ]
+    options = ["-q", "-p", "no:cacheprovider", "--nbval"]
+    command = [sys.executable, "-m", "pytest", *options, notebook.name]
     # what was not changed must pass with another number of threads than that of `make test`, too
     one_thread = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     return subprocess.run(
@@ -238,7 +224,9 @@ def run_nbval(notebook):
 
 
 TOY = (
-    "from IPython.display import HTML, display\nimport plotly.graph_objects as go\nshares = [0.25, 0.75]",
+    "from IPython.display import HTML, display\n"
+    "import plotly.graph_objects as go\n"
+    "shares = [0.25, 0.75]",
     "print('rare', shares[0])",
     "sum(shares)",
     "HTML(f'<b>{shares[1]}</b>')",
@@ -270,14 +258,12 @@ def test_nbval_notices_a_change_of_each_kind_and_no_other(toy, tmp_path):
         assert text.count(stated) == 1, name
         text = text.replace(stated, mutant)
     cells = nbformat.reads(text, as_version=4).cells
-    cells[5].outputs[0].data[PLOTLY_MIME][
-        "data"
-    ] = []  # a sister cell prints the numbers of a figure
+    figure = cells[5].outputs[0].data[PLOTLY_MIME]
+    figure["data"] = []  # another cell prints the numbers of a figure
     nbformat.write(new_notebook(cells=cells), tmp_path / "mutant.ipynb")
     result = run_nbval(tmp_path / "mutant.ipynb")
-    assert f"{len(FOUND)} failed, {len(TOY) - len(FOUND)} passed" in result.stdout, result.stdout[
-        -3000:
-    ]
+    verdict = f"{len(FOUND)} failed, {len(TOY) - len(FOUND)} passed"
+    assert verdict in result.stdout, result.stdout[-3000:]
 
 
 @pytest.mark.parametrize(
@@ -301,12 +287,8 @@ def test_nbval_notices_each_change_of_a_lesson(lesson, tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
     share_runs(tmp_path)
-    for name in (
-        "playground.npz",
-        "example_runs",
-        "05_train.ipynb",
-        "own_method.py",
-    ):  # what the lessons read
+    what_lessons_read = ("playground.npz", "example_runs", "05_train.ipynb", "own_method.py")
+    for name in what_lessons_read:
         (folder / name).symlink_to(ROOT / "notebooks" / name)
     nbformat.write(changed, folder / "mutant.ipynb")
     with only_one(lesson):

@@ -1,4 +1,7 @@
-"""Every lesson run by papermill with another setting, and its page opened without kernel and network: controls move."""
+"""Every lesson run by papermill with another setting; its page without kernel and network.
+
+There, too, every control moves its figures.
+"""
 
 import ast
 import re
@@ -20,8 +23,12 @@ MOST_BYTES = 1_000_000  # besides plotly, which all pages share
 # what the figures of an explorer or widget show, as text to compare
 SHOWN = """place => {
   const plots = [...place.querySelectorAll(".js-plotly-plot")];
-  const data = plots.map(plot => JSON.stringify([plot.data, plot.layout.title?.text, plot.layout.shapes]));
-  return [...data, ...[...place.querySelectorAll("svg:not(.main-svg)")].map(svg => svg.outerHTML)].join();
+  const shown = plot => [plot.data, plot.layout.title?.text, plot.layout.shapes];
+  const drawings = [...place.querySelectorAll("svg:not(.main-svg)")];
+  return [
+    ...plots.map(plot => JSON.stringify(shown(plot))),
+    ...drawings.map(svg => svg.outerHTML),
+  ].join();
 }"""
 VALUE = "control => control.type === 'checkbox' ? control.checked : control.value"
 KEYS = {
@@ -40,11 +47,8 @@ SETTINGS = {
     "04": {"kind": "rings", "seed": 1},
     "05": {"epochs": 1, "live": False},
     "06": {"metric": "mcc"},
-    "07": {
-        "alphas": [0.1, 1.0],
-        "seeds": 2,
-        "metric": "mcc",
-    },  # of runs that the lesson's committed setting trains
+    # of runs that the lesson's committed setting trains
+    "07": {"alphas": [0.1, 1.0], "seeds": 2, "metric": "mcc"},
     "08": {"chosen": "balanced_mixup, alpha 0.1"},
     "09": {
         "alpha": 0.4,
@@ -54,8 +58,8 @@ SETTINGS = {
         "path": "path",
         "label": "label",
         "group": "patient",
-    }
-    | {"split": "split"},
+        "split": "split",
+    },
     "10": {"seed": 1, "epochs": 10, "batch_size": 32},
     "11": {"alpha": 0.4},
 }
@@ -128,10 +132,12 @@ def opened(path, offline_browser):
     page = open_watched(offline_browser)
     page.goto(path.as_uri())
     page.wait_for_function(
-        "[...document.querySelectorAll('.plotly-figure > div, .explored > div')].every(at => at._fullLayout)"
+        "[...document.querySelectorAll('.plotly-figure > div, .explored > div')]"
+        ".every(at => at._fullLayout)"
     )
     page.wait_for_function(
-        "[...document.querySelectorAll('.explorer .controls, .module')].every(at => at.querySelector('input, select'))"
+        "[...document.querySelectorAll('.explorer .controls, .module')]"
+        ".every(at => at.querySelector('input, select'))"
     )
     yield page
     page.context.close()
