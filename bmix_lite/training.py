@@ -227,8 +227,9 @@ def _check_fit(model, data, recipe, device):
     if len(rows) < recipe.batch_size:
         words = f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}"
         raise BmixError(words)
-    if len(data.rows("val")) == 0:
-        raise BmixError(f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
+    for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
+        if len(data.rows(part)) == 0:
+            raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
     if not any(weights.requires_grad for weights in model.parameters()):
         raise BmixError("the model has no trainable parameter")
     classes = len(data.class_names)

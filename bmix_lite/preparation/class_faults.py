@@ -1,14 +1,10 @@
-"""What can be wrong with classes: their names, their labels, and too few images for a split."""
+"""What can be wrong with classes: their labels, their names, and that none of them is left."""
 
 import re
 from collections import Counter, defaultdict
 
-import numpy as np
-
-from bmix_lite.base.errors import BmixError
-from bmix_lite.data.imageset import ImageSet
-from bmix_lite.data.splits import FOLDS, deal_folds
 from bmix_lite.preparation.faults import Fault, shorten
+from bmix_lite.preparation.part_faults import find_few, find_untrained
 
 LONGEST = 60  # characters of a name that still fits a figure
 MISSING = {"na", "n/a", "nan", "none", "null", "unknown", "?", "-", ""}  # what tables write
@@ -63,8 +59,9 @@ def find_class_faults(items, rows, listed, names=None):
     return [
         *_find_spellings(listed),
         *_find_lost(counts, left),
-        *_find_untrained(kept, left),
-        *_find_small_and_odd(left, any(item.split or item.fold for item in kept)),
+        *find_untrained(kept),
+        *find_few(kept),
+        *_find_odd_names(left),
         *_find_single(left),
         *_find_unused(counts, names),
         *_find_renumbered(left, names),
@@ -88,21 +85,8 @@ def _find_lost(counts, left):
             yield Fault("lost", repr(label), f"{count} images listed, none is left")
 
 
-def _find_untrained(kept, left):
-    """Classes whose images all lie in val and test of a split that was given."""
-    splits = defaultdict(set)
-    for item in kept:
-        splits[item.class_label].add(item.split)
-    for label, parts in sorted(splits.items()):
-        if parts <= {"val", "test"}:
-            found = f"{left[label]} images, all in {' and '.join(sorted(parts))}"
-            yield Fault("untrained", repr(label), found)
-
-
-def _find_small_and_odd(left, split_is_given):
-    for label, count in sorted(left.items()):
-        if count < FOLDS and not split_is_given:
-            yield Fault("few", repr(label), f"{count} images for {FOLDS} folds")
+def _find_odd_names(left):
+    for label in sorted(left):
         for oddity in _find_oddities(label):
             yield Fault("names", repr(label), oddity)
 
@@ -135,47 +119,3 @@ def _find_oddities(label):
         yield f"{len(label)} characters long, figures show {LONGEST}"
     if re.search(r"[<>&\x00-\x1f\x7f]", label):
         yield "holds characters of markup or control characters"
-
-
-def find_absences(items, rows, order):
-    """Warnings of classes that a fold lacks in training or test, as all images are of few groups.
-
-    rows: the images that are left; order: their labels in the order of the classes
-    """
-    kept = [items[row] for row in rows]
-    if not all(item.group for item in kept) or any(item.split or item.fold for item in kept):
-        return []
-    labels = np.array([order.index(item.class_label) for item in kept])
-    groups = np.array([item.group for item in kept])
-    data = ImageSet(
-        np.zeros((len(kept), 1, 1, 1), np.uint8),
-        labels,
-        order,
-        groups=groups,
-        ids=[item.id for item in kept],
-    )
-    try:
-        fold_of = deal_folds(data, np.ones(len(kept), bool), FOLDS)
-    except BmixError as error:
-        return [Fault("absent", f"{FOLDS} folds", str(error))]
-    faults = []
-    for j, parts in sorted(_list_absences(labels, fold_of, len(order)).items()):
-        of_class = labels == j
-        size = len(set(groups[of_class]))
-        found = f"{np.sum(of_class)} images in {size} groups: none in {shorten(parts)}"
-        faults.append(Fault("absent", repr(order[j]), found))
-    return faults
-
-
-def _list_absences(labels, fold_of, num_classes):
-    """{class number: ["train of fold 0", …]} of the parts that have no image of the class."""
-    absences = defaultdict(list)
-    for fold in range(FOLDS):  # as assign_split has it: fold is test, the next one val
-        is_test = fold_of == fold
-        is_val = fold_of == (fold + 1) % FOLDS
-        parts = {"train": ~is_test & ~is_val, "val": is_val, "test": is_test}
-        for part, inside in parts.items():
-            counts = np.bincount(labels[inside], minlength=num_classes)
-            for j in np.flatnonzero(counts == 0):
-                absences[j].append(f"{part} of fold {fold}")
-    return absences

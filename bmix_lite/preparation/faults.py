@@ -18,6 +18,11 @@ KINDS = {
         "A class lost all its images to other faults: fix those, or leave the class out of the "
         "table.",
     ),
+    "part": (
+        "stop",
+        "A part of the split that came with the data must have images: fix their faults, or take "
+        "the part out of the data, and a fold of train replaces it.",
+    ),
     "untrained": ("stop", "A split that is given must have training images of every class."),
     "single": ("stop", "There must be at least two classes."),
     "few": (
@@ -59,7 +64,7 @@ KINDS = {
     ),
     "absent": (
         "warning",
-        "A class that lies in few groups is missing from some part of some folds.",
+        "A class is missing from a part of a fold: training on that fold is refused.",
     ),
     "unused": ("warning", "A class that was named has no image: it is left out."),
     "names": ("warning", "An odd class name: is it meant?"),

@@ -53,13 +53,15 @@ class Item:
 class Listing:
     """The images found, the faults found on the way, and how many rows each label has.
 
-    labels: counts faulty rows, too; side: pixels of a side where the images lie in an .npz
+    labels, parts (of a split that came with the data): count faulty rows, too
+    side: pixels of a side where the images lie in an .npz
     """
 
     source: Path
     items: list = field(default_factory=list)
     faults: list = field(default_factory=list)
     labels: Counter = field(default_factory=Counter)
+    parts: Counter = field(default_factory=Counter)
     side: int = 0
 
     def fault(self, kind, where, found):
@@ -78,7 +80,8 @@ def list_folder(root):
     require(root.is_dir(), f"{root}: there is no such folder")
     listing = Listing(root)
     find = FileFinder(root)
-    classes, loose = _find_class_folders(root)
+    classes, loose, parts = _find_class_folders(root)
+    listing.parts.update(parts)
     others = [name for name in loose if not is_image(name)]
     for name in loose:
         if is_image(name):
@@ -91,20 +94,37 @@ def list_folder(root):
 
 
 def _find_class_folders(root):
-    """[(folder, label, split)], and the files that lie beside class folders."""
+    """[(folder, label, split)], files that lie beside class folders, {part of a split: 0}."""
     folders, loose = scan(root)
     require(folders, f"{root}: no class folders in it: {NO_CLASSES}")
-    splits = {SPLIT_WORDS.get(name.lower()) for name in folders}
-    are_splits = None not in splits and splits > {"train"}
-    if not are_splits:
-        return [(name, name, "") for name in folders], loose
+    parts = [name for name in folders if _read_split(name)]
+    if len(parts) < len(folders) and _hold_classes(root, parts):
+        others = [name for name in folders if name not in parts]
+        raise BmixError(
+            f"{root}: {', '.join(parts)} are parts of a split, {shorten(others)} is none: move it "
+            "elsewhere, or name it train, val or test"
+        )
+    splits = {_read_split(name) for name in folders}
+    if "" in splits or not splits > {"train"}:
+        return [(name, name, "") for name in folders], loose, {}
     classes = []
     for part in folders:
         labels, files = scan(root / part)
         split = SPLIT_WORDS[part.lower()]
         classes += [(f"{part}/{label}", label, split) for label in labels]
         loose += [f"{part}/{name}" for name in files]
-    return classes, loose
+    return classes, loose, dict.fromkeys(map(_read_split, folders), 0)
+
+
+def _hold_classes(root, parts):
+    """Whether folders named like the parts of a split, train among them, hold folders alone."""
+    if not {_read_split(name) for name in parts} > {"train"}:
+        return False
+    for part in parts:
+        labels, files = scan(root / part)
+        if not labels or any(is_image(name) for name in files):
+            return False
+    return True
 
 
 def _list_class(listing, find, folder, label, split):
@@ -117,6 +137,8 @@ def _list_class(listing, find, folder, label, split):
     if not images:
         listing.fault("empty", folder, "no image in it")
     listing.labels[label] += len(images)
+    if split:
+        listing.parts[split] += len(images)
     for name in images:
         file = find(f"{folder}/{name}")
         if file.fault:
@@ -189,10 +211,12 @@ def _add_row(listing, where, row, file, faults):
     label = row["label"]
     if label.strip():
         listing.labels[label] += 1
+    split = _read_split(row["split"])
+    if split:
+        listing.parts[split] += 1
     for kind, found in faults:
         listing.fault(kind, where, found)
     if not faults:
-        split = _read_split(row["split"])
         item = Item(file.id, file.path, label, where, row["group"], split, row["fold"])
         listing.items.append(item)
 

@@ -12,7 +12,6 @@ from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
 from bmix_lite.preparation.cache import decode_items, name_chunks, read_facts, read_pixels
 from bmix_lite.preparation.class_faults import (
-    find_absences,
     find_class_faults,
     find_odd_labels,
     order_classes,
@@ -28,6 +27,7 @@ from bmix_lite.preparation.image_faults import (
 )
 from bmix_lite.preparation.listing import Listing, list_folder, list_table
 from bmix_lite.preparation.medmnist import list_npz, unpack_npz
+from bmix_lite.preparation.part_faults import find_absences, find_lost_parts
 from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
 from bmix_lite.preparation.voc import list_boxes
 
@@ -186,6 +186,7 @@ def find_faults(images, facts, size, class_names=None):
         odd = Counter(items[row].label for fault in odd_labels for row in fault.drop)
         faults += find_odd_sizes(items, facts, left, size)
         faults += find_class_faults(items, left, images.labels - odd, class_names)
+        faults += find_lost_parts(images.parts, [items[row] for row in left])
         if all(fault.level != "stop" for fault in faults):
             faults += find_absences(items, left, order)
     return faults, left, order

@@ -115,6 +115,14 @@ def test_a_split_that_lacks_a_part_is_completed_on_loading(tmp_path, given):
         assert np.array_equal(loaded.rows("test"), data.rows("test"))
 
 
+def test_a_fold_in_which_a_part_lacks_a_class_is_refused_before_any_training(tmp_path):
+    split = np.array(["train"] * 20 + ["val"] * 4 + ["test"] * 4)
+    save_prepared(make([0, 1] * 10 + [0] * 4 + [0, 1] * 2, split=split), tmp_path)
+    with pytest.raises(BmixError, match="fold 0: no 'val' images of 'class 1': take another fold"):
+        load(tmp_path)
+    assert load(tmp_path, fold=1).counts("val").tolist() == [2, 2]
+
+
 def test_grades_are_ordered_and_digits_are_not():
     assert load("fundus_toy").ordered
     assert not load("digits_lt").ordered

@@ -225,6 +225,10 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
         f"<annotation><filename>a.png</filename>{things}</annotation>"
     )
     look(tmp_path / "5", tmp_path / "voc")
+    for part in ("train", "val"):
+        make_folder(tmp_path / "parts" / part, (6, 6))
+    (tmp_path / "parts" / "test").mkdir()
+    look(tmp_path / "7", tmp_path / "parts")
     assert seen == set(KINDS)
 
 
