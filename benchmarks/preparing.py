@@ -37,7 +37,8 @@ PREPARE = "from bmix_lite.preparation.prepare import prepare; prepare({root!r}, 
 CHECK = """
 import time
 from bmix_lite.preparation.image_faults import find_leaks
-from bmix_lite.preparation.class_faults import find_absences, find_class_faults, find_odd_labels, order_classes
+from bmix_lite.preparation.class_faults import find_class_faults, find_odd_labels, order_classes
+from bmix_lite.preparation.part_faults import find_absences
 from bmix_lite.preparation.listing import list_table
 import sklearn.model_selection
 started = time.perf_counter()

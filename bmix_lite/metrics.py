@@ -29,18 +29,24 @@ METRICS = (
     "macro_auc",
     "ece",
 )
+NEED_ORDER = ("kappa", "kendall_tau")  # mean nothing where the classes have no order
 BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
 
 
 def score(
-    labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] = METRICS
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    metrics: Sequence[str] = METRICS,
+    *,
+    ordered: bool = True,
 ) -> dict[str, Any]:
     """All metrics of one set of predictions.
 
     labels (N,) integers 0..C-1, probabilities (N, C) with rows that sum to 1. Returns a dict of
     floats, one per name in `metrics`, plus "recall" and "precision" (one per class), "confusion"
     (C rows, the true classes) and "notes". `kappa` has quadratic weights; `kappa` and `kendall_tau`
-    only mean something where classes are ordered. Raises BmixError if a row cannot be scored.
+    only mean something where classes are ordered: they are NaN where `ordered` is False.
+    Raises BmixError if a row cannot be scored.
     """
     labels, probabilities = check_predictions(labels, probabilities)
     for name in metrics:
@@ -48,6 +54,8 @@ def score(
     predicted = probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, probabilities.shape[1])
     values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
+    if not ordered:
+        values |= {name: float("nan") for name in NEED_ORDER if name in values}
     with np.errstate(invalid="ignore"):
         recall = np.diag(matrix) / matrix.sum(axis=1)
         precision = np.diag(matrix) / matrix.sum(axis=0)
@@ -55,11 +63,11 @@ def score(
         "recall": recall.tolist(),
         "precision": precision.tolist(),
         "confusion": matrix.tolist(),
-        "notes": _explain_gaps(matrix, values),
+        "notes": _explain_gaps(matrix, values, ordered),
     }
 
 
-def _explain_gaps(matrix, values):
+def _explain_gaps(matrix, values, ordered):
     """Sentences: which classes were left out of which metric, and which metrics are undefined."""
     notes = []
     absent = np.flatnonzero(matrix.sum(axis=1) == 0)
@@ -71,7 +79,9 @@ def _explain_gaps(matrix, values):
         listed = ", ".join(map(str, unseen))
         notes.append(f"class {listed} neither present nor predicted: left out of macro_f1")
     for name, value in values.items():
-        if np.isnan(value):
+        if not ordered and name in NEED_ORDER:
+            notes.append(f"{name} is undefined: the data do not say that their classes are grades")
+        elif np.isnan(value):
             reason = _UNDEFINED.get(name, "its function returned NaN")
             notes.append(f"{name} is undefined: {reason}")
     return notes

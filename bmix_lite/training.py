@@ -19,7 +19,7 @@ from bmix_lite.checkpoints import load_checkpoint, note_progress, save_checkpoin
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.inference import autocast, choose_device, choose_layout, predict, use_threads
 from bmix_lite.losses import make_loss
-from bmix_lite.metrics import score
+from bmix_lite.metrics import NEED_ORDER, score
 from bmix_lite.models import seeded
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric, train_score
@@ -230,6 +230,11 @@ def _check_fit(model, data, recipe, device):
     for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
         if len(data.rows(part)) == 0:
             raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
+    if recipe.monitor in NEED_ORDER and not data.ordered:
+        raise BmixError(
+            f"monitor={recipe.monitor!r} needs classes that are grades, dataset {data.name!r} is "
+            'not "ordered": prepare it with ordered=True and class_names in their order'
+        )
     if not any(weights.requires_grad for weights in model.parameters()):
         raise BmixError("the model has no trainable parameter")
     classes = len(data.class_names)

@@ -10,7 +10,12 @@ KINDS = {
     "path": ("stop", "A path must lie inside the folder of the images."),
     "spelling": (
         "stop",
-        "Class names that differ only in case or spaces are one class misspelt: write them alike.",
+        "Labels that read the same are one class: write them alike, or give them one name by "
+        "class_names.",
+    ),
+    "groups": (
+        "stop",
+        "Groups that read the same are one patient or lesion: write them alike.",
     ),
     "empty": ("stop", "A class folder must hold images: fill or remove it."),
     "lost": (
@@ -68,6 +73,16 @@ KINDS = {
     ),
     "unused": ("warning", "A class that was named has no image: it is left out."),
     "names": ("warning", "An odd class name: is it meant?"),
+    "grades": (
+        "warning",
+        "Grades need their order, or kappa is not computed: say whether they are in it.",
+    ),
+    "ending": (
+        "warning",
+        "Files that begin like an image and are not used for the ending of their names: rename "
+        "them.",
+    ),
+    "files": ("warning", "Names of files that read the same: is it one image?"),
     "sizes": (
         "warning",
         "Images of unusual size or shape: thumbnails, scans of forms, wrong files?",
@@ -78,6 +93,7 @@ KINDS = {
     ),
     "unlisted": ("note", "Images in the folder that no row lists are not used."),
     "ignored": ("note", "Files that are no images by their names are not used."),
+    "merged": ("note", "Labels that class_names gives one name are one class."),
     "renumbered": ("note", "Training numbers the classes from 0."),
 }
 
@@ -89,6 +105,7 @@ class Fault:
     where: file, row or class; found: what is there
     images, drop: numbers in the list of images: those to look at, and those that on_bad="skip"
     leaves out
+    asides: Items of images that are not in the list, as they lack a label, a group or a part
     """
 
     kind: str
@@ -96,6 +113,7 @@ class Fault:
     found: str
     images: tuple = ()
     drop: tuple = ()
+    asides: tuple = ()
 
     @property
     def level(self):

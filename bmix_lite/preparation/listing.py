@@ -5,21 +5,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bmix_lite.base.errors import BmixError, require, require_choice, suggest
+from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.files import name_special
 from bmix_lite.preparation.faults import Fault, shorten
-from bmix_lite.preparation.paths import FileFinder, is_image, scan
+from bmix_lite.preparation.paths import FileFinder, begins_like_image, is_image, scan
+from bmix_lite.preparation.rows import check_columns, check_row, read_fold, read_rows, read_split
 from bmix_lite.preparation.table import read_table
 
-SPLIT_WORDS = {  # how folders and tables write a split
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-USUAL_COLUMNS = {"path": "path", "label": "label", "group": None, "split": None, "fold": None}
 NO_CLASSES = (
     "put the images of each class into a folder with its name, "
     "or give a table: prepare(TABLE, …, images=FOLDER)"
@@ -64,9 +56,9 @@ class Listing:
     parts: Counter = field(default_factory=Counter)
     side: int = 0
 
-    def fault(self, kind, where, found):
-        """Add a Fault."""
-        self.faults.append(Fault(kind, where, found))
+    def fault(self, kind, where, found, item=None):
+        """Add a Fault; item: its image, where there is one that can be shown."""
+        self.faults.append(Fault(kind, where, found, asides=() if item is None else (item,)))
 
 
 def list_folder(root):
@@ -77,12 +69,16 @@ def list_folder(root):
     root = Path(root)
     if root.is_file():
         raise BmixError(f"{root}: is a file, neither a table (.csv, .tsv, .txt) nor arrays (.npz)")
+    special = name_special(root)
+    if special not in ("", "a folder"):
+        raise BmixError(f"{root}: is {special}, expected a folder")
     require(root.is_dir(), f"{root}: there is no such folder")
     listing = Listing(root)
     find = FileFinder(root)
     classes, loose, parts = _find_class_folders(root)
     listing.parts.update(parts)
     others = [name for name in loose if not is_image(name)]
+    _find_odd_endings(listing, root.name, others)
     for name in loose:
         if is_image(name):
             listing.fault("stray", name, "lies outside the class folders")
@@ -97,28 +93,28 @@ def _find_class_folders(root):
     """[(folder, label, split)], files that lie beside class folders, {part of a split: 0}."""
     folders, loose = scan(root)
     require(folders, f"{root}: no class folders in it: {NO_CLASSES}")
-    parts = [name for name in folders if _read_split(name)]
+    parts = [name for name in folders if read_split(name)]
     if len(parts) < len(folders) and _hold_classes(root, parts):
         others = [name for name in folders if name not in parts]
         raise BmixError(
             f"{root}: {', '.join(parts)} are parts of a split, {shorten(others)} is none: move it "
             "elsewhere, or name it train, val or test"
         )
-    splits = {_read_split(name) for name in folders}
+    splits = {read_split(name) for name in folders}
     if "" in splits or not splits > {"train"}:
         return [(name, name, "") for name in folders], loose, {}
     classes = []
     for part in folders:
         labels, files = scan(root / part)
-        split = SPLIT_WORDS[part.lower()]
+        split = read_split(part)
         classes += [(f"{part}/{label}", label, split) for label in labels]
         loose += [f"{part}/{name}" for name in files]
-    return classes, loose, dict.fromkeys(map(_read_split, folders), 0)
+    return classes, loose, dict.fromkeys(map(read_split, folders), 0)
 
 
 def _hold_classes(root, parts):
     """Whether folders named like the parts of a split, train among them, hold folders alone."""
-    if not {_read_split(name) for name in parts} > {"train"}:
+    if not {read_split(name) for name in parts} > {"train"}:
         return False
     for part in parts:
         labels, files = scan(root / part)
@@ -145,92 +141,91 @@ def _list_class(listing, find, folder, label, split):
             listing.fault(file.kind, file.id, file.fault)
         else:
             listing.items.append(Item(file.id, file.path, label, file.id, split=split))
-    return [f"{folder}/{name}" for name in files if not is_image(name)]
+    others = [f"{folder}/{name}" for name in files if not is_image(name)]
+    _find_odd_endings(listing, folder, others)
+    return others
+
+
+def _find_odd_endings(listing, where, names):
+    """A warning of files that begin like images and are not used for the ending of their names."""
+    odd = [name for name in names if begins_like_image(listing.source / name)]
+    if odd:
+        listing.fault("ending", where, f"{len(odd)} files: {shorten(odd)}")
 
 
 def list_table(path, *, images=None, columns=None, group_from=None, suffix="", search=False):
     """The images of a CSV or TSV, whose paths lie below `images` (unless given, its own folder).
 
     columns: names of the columns "path", "label", "group", "split", "fold"; the last three only
-      where there are such
+      where there are such; "label" may be a list of columns, one of 0 and 1 for each class
     group_from: a regular expression with one group, which finds the group in the path, such as
       r"(\\d+)_(?:left|right)"
     suffix: what the paths lack, such as ".jpeg"
     search: True looks for the file names in all folders below `images`
     Raises BmixError where columns or all files are missing; other faults are in the Listing.
     """
+    columns = check_columns(columns)
+    pattern = None if group_from is None else _compile(group_from)
     table = read_table(path)
-    columns = USUAL_COLUMNS | (columns or {})
-    for name in columns:
-        require_choice("columns", name, USUAL_COLUMNS)
     root = Path(images) if images is not None else table.path.parent
     require(root.is_dir(), f"images: {root}: there is no such folder")
-    texts = {name: _read_column(table, name, column) for name, column in columns.items()}
-    pattern = None if group_from is None else _compile(group_from)
     find = FileFinder(root, suffix, search)
     listing = Listing(table.path, faults=list(table.faults))
-    for number, *fields in zip(table.numbers, *texts.values(), strict=True):
-        row = dict(zip(texts, fields, strict=True))
+    rows = read_rows(table, columns)
+    seen = set()
+    for number, row in zip(table.numbers, rows, strict=True):
         file = find(row["path"])
+        seen.add(file.id)
         if pattern is not None:
             match = pattern.search(file.id)
             row["group"] = match[1] if match else ""
-        faults = list(_check_row(row, file, columns, group_from))
+        faults = list(check_row(row, file, columns, group_from))
         _add_row(listing, f"{table.path.name} row {number}", row, file, faults)
-    _check_missing(listing, table, root, texts["path"], suffix)
-    unlisted = sorted(set(find.walk()) - {item.id for item in listing.items})
-    if unlisted:
-        listing.fault("unlisted", root.name, f"{len(unlisted)} images: {shorten(unlisted)}")
+    _check_missing(listing, root, [row["path"] for row in rows], suffix)
+    _find_unlisted(listing, find, seen, table.misfits)
+    _find_unused(listing, columns["label"])
     return listing
 
 
-def _read_column(table, name, column):
-    if column is None:
-        return [""] * len(table.rows)
-    return table.column(column, f"; say which one it is: columns={{{name!r}: …}}")
+def _find_unlisted(listing, find, seen, misfits):
+    """A note of the images that no row lists, not even one that does not fit."""
+    images = set(find.walk()) - seen
+    if images and misfits:
+        images -= {find(cell).id for row in misfits for cell in row}
+    if images:
+        found = f"{len(images)} images: {shorten(sorted(images))}"
+        listing.fault("unlisted", Path(find.root).name, found)
 
 
-def _check_row(row, file, columns, group_from):
-    """Yield (kind, what is there) of each fault of a row."""
-    path = row["path"]
-    if file.fault:
-        yield file.kind, file.fault
-    if not row["label"].strip():
-        yield "label", f"no label for {path!r}"
-    if (columns["group"] or group_from is not None) and not row["group"].strip():
-        origin = "" if group_from is None else f" with {group_from!r}"
-        yield "group", f"no group for {path!r}{origin}"
-    if columns["split"] and _read_split(row["split"]) == "":
-        yield "split", f"split {row['split']!r}{suggest(row['split'], SPLIT_WORDS)}"
-    if columns["fold"] and not re.fullmatch(r"\d{1,3}", row["fold"]):
-        yield "split", f"fold {row['fold']!r}"
+def _find_unused(listing, columns):
+    """Warnings of the columns, one per class, that hold no 1."""
+    names = [] if isinstance(columns, str) else columns
+    for name in names:
+        if not listing.labels[name]:
+            listing.fault("unused", repr(name), "0 images")
 
 
 def _add_row(listing, where, row, file, faults):
     """Add a row to the listing: its faults, or the image where there are none."""
     label = row["label"]
-    if label.strip():
+    if label.strip() and not row["why"]:
         listing.labels[label] += 1
-    split = _read_split(row["split"])
+    split = read_split(row["split"])
     if split:
         listing.parts[split] += 1
+    item = Item(file.id, file.path, label, where, row["group"], split, read_fold(row["fold"]))
     for kind, found in faults:
-        listing.fault(kind, where, found)
+        listing.fault(kind, where, found, None if file.fault else item)
     if not faults:
-        item = Item(file.id, file.path, label, where, row["group"], split, row["fold"])
         listing.items.append(item)
 
 
-def _read_split(text):
-    return SPLIT_WORDS.get(text.strip().lower(), "")
-
-
-def _check_missing(listing, table, root, paths, suffix):
+def _check_missing(listing, root, paths, suffix):
     """Where every file is missing, the folder is rather a wrong one. Raises BmixError."""
     missing = sum(fault.kind == "missing" for fault in listing.faults)
     if paths and missing >= len(paths):
         raise BmixError(
-            f"{root}: none of the {missing} files of {table.path} is there, "
+            f"{root}: none of the {missing} files of {listing.source} is there, "
             f"the first is {root / paths[0]}{suffix}: {NO_FILES}"
         )
 

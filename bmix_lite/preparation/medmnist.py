@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.files import name_special
 from bmix_lite.data.imageset import SPLITS
 from bmix_lite.preparation.cache import CHUNK, save_chunk
 from bmix_lite.preparation.listing import Item, Listing
@@ -66,6 +67,9 @@ def _save(chunk, pixels):
 
 
 def _open(path):
+    special = name_special(path)
+    if special:
+        raise BmixError(f"{path}: no .npz that can be read (it is {special})")
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:

@@ -1,23 +1,24 @@
 """From files to a checked, memory-mapped dataset: list, decode once, find every fault, write."""
 
-import shutil
+import contextlib
 from collections import Counter
 from pathlib import Path
 
-import numpy as np
-
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.files import hash_json
-from bmix_lite.data.imageset import ImageSet
-from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
+from bmix_lite.data.prepared import load_prepared, read_about
 from bmix_lite.preparation.cache import decode_items, name_chunks, read_facts, read_pixels
 from bmix_lite.preparation.class_faults import (
     find_class_faults,
     find_odd_labels,
+    find_same_files,
+    find_same_groups,
     order_classes,
     strip_labels,
 )
-from bmix_lite.preparation.decode import FITS, HALF_TONES
+from bmix_lite.preparation.class_names import check_names, merge_labels, name_labels
+from bmix_lite.preparation.decode import FITS, HALF_TONES, decode_image
+from bmix_lite.preparation.grades import find_grades
 from bmix_lite.preparation.image_faults import (
     find_copies,
     find_leaks,
@@ -29,7 +30,9 @@ from bmix_lite.preparation.listing import Listing, list_folder, list_table
 from bmix_lite.preparation.medmnist import list_npz, unpack_npz
 from bmix_lite.preparation.part_faults import find_absences, find_lost_parts
 from bmix_lite.preparation.report import THUMBNAILS, make_report, save_report
+from bmix_lite.preparation.several import refuse_several
 from bmix_lite.preparation.voc import list_boxes
+from bmix_lite.preparation.writing import write_dataset
 
 TABLES = (".csv", ".tsv", ".txt")
 WORKBOOKS = (".xlsx", ".xls", ".ods")
@@ -43,6 +46,7 @@ def prepare(
     fit="crop",
     bits=16,
     class_names=None,
+    ordered=None,
     on_bad="stop",
     jobs=-1,
     progress=True,
@@ -55,24 +59,33 @@ def prepare(
       folders of such), a CSV or TSV (`listing`: the arguments of `list_table`), a MedMNIST .npz,
       or a folder with VOC's Annotations and JPEGImages, whose boxes are cut out
     size: pixels of a side; fit, bits: see `decode_image`; an .npz is taken as it is
-    class_names: {label: name} in the order of the classes, where labels are codes
+    class_names: in the order of the classes, {label: name}, or a list: of the labels in that order,
+      or of the names of the labels 0, 1, 2 …; labels of one name are one class
+    ordered: True where the classes are grades in their order, so that kappa means something
     on_bad: "stop" raises BmixError with all faults; "skip" leaves faulty images out
     jobs: processes, -1 for one per core; about: {"source", "licence", "citation"} of the data
     The same call again returns what is there; after a kill it goes on; another call is refused.
     """
     size = _check_options(size, fit, bits, on_bad)
+    check_names(class_names, ordered)
     images = source if isinstance(source, Listing) else list_images(source, **listing)
+    class_names = name_labels(class_names, images.labels, ordered)
+    refuse_several(images, class_names)
+    images, class_names = merge_labels(images, class_names)
     _check_any(images, on_bad, class_names)
     folder = Path(folder)
     options = {"size": images.side or size, "fit": fit, "bits": bits}
     chunks = name_chunks(images.items, folder / "chunks", **options)
-    key = _hash_call(images, chunks, on_bad, class_names)
+    key = _hash_call(images, chunks, on_bad, class_names, ordered)
     if not _is_made(folder, key):
         _decode(images, chunks, jobs, progress, options)
         facts = read_facts(chunks)
-        left, order = _check(images, facts, chunks, folder, options["size"], on_bad, class_names)
         about = {**(about or {}), **options, "key": key}
-        _write(images, facts, chunks, folder, left, order, class_names, about)
+        if ordered is not None:
+            about["ordered"] = ordered
+        naming = (class_names, about.get("ordered"))
+        left, order = _check(images, facts, chunks, folder, options["size"], on_bad, *naming)
+        write_dataset(images, facts, chunks, folder, left, order, class_names, about)
     return load_prepared(folder)
 
 
@@ -108,38 +121,20 @@ def _decode(images, chunks, jobs, progress, options):
         decode_items(images.items, chunks, jobs=jobs, progress=progress, **options)
 
 
-def _check(images, facts, chunks, folder, size, on_bad, class_names):
+def _check(images, facts, chunks, folder, size, on_bad, class_names, ordered):
     """Write the report; returns rows of the images that are left, and the labels in order.
 
     Raises BmixError with all faults where they stop the preparation.
     """
     faults, left, order = find_faults(images, facts, size, class_names)
+    names = [_name_class(label, class_names) for label in order]
+    faults += find_grades(names, ordered, class_names is not None)
     report = _report(images, faults, left, on_bad, class_names)
-    save_report(report, folder, _picture(images, faults, chunks))
+    pictures = _picture(images, faults, chunks) | _picture_asides(faults, size)
+    save_report(report, folder, pictures)
     if report.stops:
         raise BmixError(f"{report.describe()}\nall of it with pictures: {folder / 'report.html'}")
     return left, order
-
-
-def _write(images, facts, chunks, folder, left, order, class_names, about):
-    """Write the dataset of the images that are left, and remove the chunks."""
-    digest = write_images(folder / "images.npy", _shape(chunks, left), read_pixels(chunks, left))
-    items = [images.items[row] for row in left]
-    folds = _get_column(items, "fold")
-    data = ImageSet(
-        np.load(folder / "images.npy", mmap_mode="r"),
-        np.array([order.index(item.class_label) for item in items]),
-        [_name_class(label, class_names) for label in order],
-        groups=_get_column(items, "group"),
-        split=_get_column(items, "split"),
-        ids=_get_column(items, "id"),
-        folds=None if folds is None else folds.astype(int),
-        name=folder.name,
-        source=about.get("source", images.source.name),
-        images_sha256=digest,
-    )
-    write_description(data, folder, sha256=facts.sha256[left], about=about)
-    shutil.rmtree(folder / "chunks")
 
 
 def list_images(source, **listing):
@@ -185,6 +180,7 @@ def find_faults(images, facts, size, class_names=None):
     if left:
         odd = Counter(items[row].label for fault in odd_labels for row in fault.drop)
         faults += find_odd_sizes(items, facts, left, size)
+        faults += [*find_same_groups(items, left), *find_same_files(items, left)]
         faults += find_class_faults(items, left, images.labels - odd, class_names)
         faults += find_lost_parts(images.parts, [items[row] for row in left])
         if all(fault.level != "stop" for fault in faults):
@@ -231,20 +227,19 @@ def _picture(images, faults, chunks):
     return {images.items[row].id: image for row, image in named if image.any()}
 
 
-def _shape(chunks, left):
-    """Shape (N, H, W, C) of the images that are left."""
-    block = next(read_pixels(chunks, left))
-    return (len(left), *block.shape[1:])
+def _picture_asides(faults, size):
+    """{id: image} of the images that faults keep out of the list, as far as they can be read."""
+    asides = [item for fault in faults for item in fault.asides]
+    pictures = {}
+    for item in asides[:THUMBNAILS]:
+        with contextlib.suppress(BmixError):
+            pictures[item.id] = decode_image(item.path, size, box=item.box)
+    return pictures
 
 
-def _get_column(items, name):
-    """One field of all items, (N,); None where it is blank in all of them."""
-    values = np.array([getattr(item, name) for item in items], object)
-    return values if any(values) else None
-
-
-def _hash_call(images, chunks, on_bad, class_names):
+def _hash_call(images, chunks, on_bad, class_names, ordered):
     rows = [(item.id, item.label, item.group, item.split, item.fold) for item in images.items]
     faults = [(fault.kind, fault.where, fault.found) for fault in images.faults]
     names = [chunk.name for chunk in chunks]
-    return hash_json([on_bad, class_names, rows, faults, names])
+    said = [] if ordered is None else [ordered]
+    return hash_json([on_bad, class_names, rows, faults, names, *said])

@@ -105,7 +105,7 @@ def save_run(folder, data, history, predictions):
     read = read_predictions(folder)
     monitor = read_json(folder / "recipe.json")["recipe"]["monitor"]  # may be one of the user's own
     names = tuple(dict.fromkeys((*METRICS, monitor)))
-    metrics = {split: score(*read[split], names) for split in predictions}
+    metrics = {split: score(*read[split], names, ordered=data.ordered) for split in predictions}
     names = [*HASHED, "model.pt"] if (folder / "model.pt").exists() else HASHED
     metrics["sha256"] = {name: sha256_of(folder / name) for name in names}
     write_json(folder / RESULT, _nan_to_none(metrics))

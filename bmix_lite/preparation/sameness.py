@@ -1,0 +1,103 @@
+"""When two texts read the same: case, spaces, width, quotes, numbers, letters that look alike."""
+
+import functools
+import re
+import unicodedata
+from collections import defaultdict
+from fractions import Fraction
+
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?")
+DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
+QUOTES = dict.fromkeys(map(ord, "\"'`´‘’‚‛“”„‟«»‹›ʼ′″"))
+FILLERS = "\u115f\u1160\u3164\uffa0\u2800"  # letters that show nothing
+LOOK_ALIKE = str.maketrans(  # Cyrillic and Greek letters, and digits, by what they look like
+    "АВЕЅІЈКМНОРСТХУаесѕіјорхуΑΒΕΖΗΙΚΜΝΟΡΤΥΧοOoIl|",
+    "ABESIJKMHOPCTXYaecsijopxyABEZHIKMNOPTYXo00111",
+)
+VISIBLE = str.maketrans({"_": " ", **dict.fromkeys(FILLERS)})
+
+
+def read_number(text):
+    """The number that a text writes, a Fraction: "0", "00", " 0.0", "0,0", "1E+00"; else None."""
+    text = strip_invisible(text).strip().translate(QUOTES).translate(DASHES).strip()
+    if not NUMBER.fullmatch(text):
+        return None
+    mantissa, _, power = text.lower().replace(",", ".").partition("e")
+    return Fraction(mantissa.rstrip(".")) * Fraction(10) ** int(power or 0)
+
+
+def strip_invisible(text):
+    """The text in its usual Unicode form, without characters that show nothing."""
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", text)
+    return "".join(filter(_shows, text))
+
+
+def as_shown(text):
+    """A text that is equal for two that show no difference at all: é in one part or in two."""
+    if text.isascii():
+        return " ".join(text.split())
+    return " ".join("".join(filter(_shows, unicodedata.normalize("NFC", text))).split())
+
+
+def _shows(character):
+    if character in FILLERS or "\ufe00" <= character <= "\ufe0f":
+        return False
+    return unicodedata.category(character) != "Cf"
+
+
+@functools.lru_cache(maxsize=1_000_000)
+def reads_as(text, *, joined=True):
+    """A key that is equal for two texts that read the same: a Fraction, or a text.
+
+    joined: whether "No DR" reads as "NoDR", too; between two digits a space always counts
+    """
+    number = read_number(text)
+    if number is not None:
+        return number
+    text = strip_invisible(text).translate(QUOTES).translate(DASHES)
+    text = re.sub(r"(?<=\w)-(?=\w)", " ", text).translate(VISIBLE).casefold()
+    text = " ".join(unicodedata.normalize("NFKC", text).split()).rstrip(".,;: ")
+    return re.sub(r"(?<!\d) | (?!\d)", "", text) if joined else text
+
+
+def looks_like(text, *, joined=True):
+    """A coarser key: letters of another alphabet count as those they look like, O as 0."""
+    key = reads_as(strip_invisible(text).translate(LOOK_ALIKE), joined=joined)
+    return key if isinstance(key, Fraction) else key.translate(LOOK_ALIKE)
+
+
+def group_same(texts, *, joined=True):
+    """Lists of the texts that read the same as another, each sorted."""
+    groups = []
+    for key_of in (reads_as, looks_like):
+        same = defaultdict(set)
+        for text in set(texts):
+            same[key_of(text, joined=joined)].add(text)
+        groups += [sorted(alike) for alike in same.values() if len(alike) > 1]
+    larger = [set(group) for group in groups]
+    unique = [group for group in groups if not any(set(group) < other for other in larger)]
+    return sorted(map(list, dict.fromkeys(map(tuple, unique))))
+
+
+def reads_as_file(path):
+    """A key that is equal for two files of one folder whose names read the same."""
+    folder, _, name = path.rpartition("/")
+    stem, dot, ending = name.rpartition(".")
+    if not dot:
+        return folder, reads_as(name, joined=False), ""
+    return folder, reads_as(stem, joined=False), ending.casefold().replace("jpeg", "jpg")
+
+
+def group_same_files(paths):
+    """Lists of the paths that read the same as another in their folder, each sorted."""
+    same = defaultdict(list)
+    for path in paths:
+        same[reads_as_file(path)].append(path)
+    return sorted(sorted(alike) for alike in same.values() if len(alike) > 1)
+
+
+def show(text):
+    """The text in quotes; with its codes where it holds more than ASCII, so that twins differ."""
+    return repr(text) if text.isascii() else f"{text!r} ({text!a})"
