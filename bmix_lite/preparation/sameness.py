@@ -7,6 +7,7 @@ from collections import defaultdict
 from fractions import Fraction
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?")
+LONGEST = 200  # characters of a number
 DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
 QUOTES = dict.fromkeys(map(ord, "\"'`´‘’‚‛“”„‟«»‹›ʼ′″"))
 FILLERS = "\u115f\u1160\u3164\uffa0\u2800"  # letters that show nothing
@@ -14,13 +15,14 @@ LOOK_ALIKE = str.maketrans(  # Cyrillic and Greek letters, and digits, by what t
     "АВЕЅІЈКМНОРСТХУаесѕіјорхуΑΒΕΖΗΙΚΜΝΟΡΤΥΧοOoIl|",
     "ABESIJKMHOPCTXYaecsijopxyABEZHIKMNOPTYXo00111",
 )
-VISIBLE = str.maketrans({"_": " ", **dict.fromkeys(FILLERS)})
+FLAGS = {"true": 1, "yes": 1, "y": 1, "positive": 1, "false": 0, "no": 0, "n": 0, "negative": 0}
+VISIBLE = dict.fromkeys(map(ord, FILLERS))
 
 
 def read_number(text):
     """The number that a text writes, a Fraction: "0", "00", " 0.0", "0,0", "1E+00"; else None."""
     text = strip_invisible(text).strip().translate(QUOTES).translate(DASHES).strip()
-    if not NUMBER.fullmatch(text):
+    if len(text) > LONGEST or not NUMBER.fullmatch(text):
         return None
     mantissa, _, power = text.lower().replace(",", ".").partition("e")
     return Fraction(mantissa.rstrip(".")) * Fraction(10) ** int(power or 0)
@@ -53,12 +55,15 @@ def reads_as(text, *, joined=True):
 
     joined: whether "No DR" reads as "NoDR", too; between two digits a space always counts
     """
-    number = read_number(text)
-    if number is not None:
-        return number
-    text = strip_invisible(text).translate(QUOTES).translate(DASHES)
-    text = re.sub(r"(?<=\w)-(?=\w)", " ", text).translate(VISIBLE).casefold()
-    text = " ".join(unicodedata.normalize("NFKC", text).split()).rstrip(".,;: ")
+    if not (text[:1].isalpha() and text.isascii()):
+        number = read_number(text)
+        if number is not None:
+            return number
+        text = strip_invisible(text).translate(DASHES).translate(VISIBLE)
+    text = text.translate(QUOTES).replace("_", " ").casefold()
+    if "-" in text:
+        text = re.sub(r"(?<=\w)-(?=\w)", " ", text)
+    text = " ".join(strip_invisible(text).split()).rstrip(".,;: ")
     return re.sub(r"(?<!\d) | (?!\d)", "", text) if joined else text
 
 
@@ -68,13 +73,26 @@ def looks_like(text, *, joined=True):
     return key if isinstance(key, Fraction) else key.translate(LOOK_ALIKE)
 
 
+def _reads_as_flag(text):
+    """1 or 0 of what says yes or no, None for anything else."""
+    key = reads_as(text)
+    return int(key) if key in (0, 1) else FLAGS.get(key)
+
+
 def group_same(texts, *, joined=True):
     """Lists of the texts that read the same as another, each sorted."""
     groups = []
-    for key_of in (reads_as, looks_like):
+    texts = set(texts)
+    keys = [
+        {text: key_of(text, joined=joined) for text in texts} for key_of in (reads_as, looks_like)
+    ]
+    flags = {text: _reads_as_flag(text) for text in texts} if len(texts) <= 2 * len(FLAGS) else {}
+    if flags and None not in flags.values():  # True and False joined with 1 and 0
+        keys.append(flags)
+    for key_of in keys:
         same = defaultdict(set)
-        for text in set(texts):
-            same[key_of(text, joined=joined)].add(text)
+        for text in texts:
+            same[key_of[text]].add(text)
         groups += [sorted(alike) for alike in same.values() if len(alike) > 1]
     larger = [set(group) for group in groups]
     unique = [group for group in groups if not any(set(group) < other for other in larger)]

@@ -1,6 +1,7 @@
 """Names and order of classes in every usual form: field inputs 06 and 15 and their neighbours."""
 
 import re
+import time
 from collections import Counter
 
 import numpy as np
@@ -11,6 +12,7 @@ from bmix_lite.preparation import prepare as preparation
 from bmix_lite.preparation.class_names import name_labels
 from bmix_lite.preparation.prepare import prepare
 from bmix_lite.preparation.report import read_report
+from bmix_lite.preparation.sameness import group_same, group_same_files
 from clinic import draw, write_table
 
 QUIET = dict(progress=False, jobs=1, size=8)
@@ -198,3 +200,21 @@ def test_the_same_call_with_another_order_is_another_dataset(codes, tmp_path):
     with pytest.raises(BmixError, match="other files or options"):
         prepare(codes, tmp_path / "a", class_names=NAMES, ordered=True, **QUIET)
     assert Counter(prepare(codes, tmp_path / "a", class_names=NAMES, **QUIET).labels)[0] == 10
+
+
+def test_class_folders_that_read_the_same_stop_in_one_part_and_across_parts(tmp_path):
+    for number, name in enumerate(["train/Mild", "train/none", "test/mild", "test/none"] * 6):
+        path = tmp_path / "s" / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(number).save(path)
+    with pytest.raises(BmixError, match=r"'Mild' \(6 images\), 'mild' \(6 images\)"):
+        prepare(tmp_path / "s", tmp_path / "a", **QUIET)
+    data = prepare(tmp_path / "s", tmp_path / "b", class_names=["none", "mild"], **QUIET)
+    assert count(data) == {"none": 12, "mild": 12}
+
+
+def test_a_hundred_thousand_names_of_patients_and_files_are_compared_in_seconds():
+    started = time.process_time()
+    assert group_same([f"patient {number}" for number in range(100_000)], joined=False) == []
+    assert group_same_files([f"{n % 9}/{n:07}.png" for n in range(100_000)]) == []
+    assert time.process_time() - started < 10  # the promise to the user; 3 here

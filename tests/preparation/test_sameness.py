@@ -77,13 +77,23 @@ def test_numbers_are_read_exactly(text, number):
     assert read_number(text) == number
 
 
-@pytest.mark.parametrize("text", ["", ".", "1e999999999", "0x1", "nan", "inf", "1/2", "1_000"])
+@pytest.mark.parametrize(
+    "text", ["", ".", "1e999999999", "0x1", "nan", "inf", "1/2", "1_000", "9" * 5000]
+)
 def test_what_is_no_number_is_none(text):
     assert read_number(text) is None
 
 
 def test_three_ways_to_write_one_label_are_one_group():
     assert group_same(["0", "0.0", "O", "1"]) == [["0", "0.0", "O"]]
+
+
+def test_true_and_false_joined_with_1_and_0_are_two_labels():
+    assert group_same(["True", "False", "1", "0"]) == [["0", "False"], ["1", "True"]]
+    assert group_same(["TRUE", "true", "FALSE"]) == [["TRUE", "true"]]
+    assert (
+        group_same(["yes", "no"]) == group_same(["1", "0"]) == group_same(["1", "true", "x"]) == []
+    )
 
 
 def test_names_of_patients_keep_their_separators():
