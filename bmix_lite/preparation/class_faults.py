@@ -135,7 +135,7 @@ def _find_renumbered(left, names):
     """Labels that are numbers, but not 0, 1, 2 …"""
     order = order_classes(left)
     numbers = [read_number(label) for label in order]
-    if names is not None or None in numbers:
+    if names is not None or None in numbers or len(set(numbers)) < len(numbers):
         return
     if numbers != list(range(len(order))):
         pairs = [f"{label} is class {number}" for number, label in enumerate(order)]

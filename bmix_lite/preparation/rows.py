@@ -20,12 +20,12 @@ USUAL_COLUMNS = {"path": "path", "label": "label", "group": None, "split": None,
 
 def read_split(text):
     """train, val or test of what a folder or a cell says, "" for anything else."""
-    return SPLIT_WORDS.get(reads_as(text), "")
+    return SPLIT_WORDS.get(reads_as(text), "") if text else ""
 
 
 def read_fold(text):
     """A fold as a whole number in digits, such as 1 of 1.0, "" for anything else."""
-    number = read_number(text)
+    number = read_number(text) if text else None
     if number is None or number.denominator != 1 or not 0 <= number < 1000:
         return ""
     return str(number.numerator)

@@ -10,6 +10,7 @@ from pathlib import Path
 from bmix_lite.base.errors import BmixError, require, suggest
 from bmix_lite.base.files import name_special
 from bmix_lite.preparation.faults import Fault
+from bmix_lite.preparation.sameness import as_shown
 
 SEPARATORS = ",;\t"
 NAMED_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?,*;*', re.IGNORECASE)
@@ -32,6 +33,9 @@ class Table:
     def column(self, name, hint=""):
         """The texts of one column. Raises BmixError with the names that there are, and the hint."""
         if name not in self.header:
+            twins = [other for other in self.header if as_shown(other) == as_shown(name)]
+            if len(twins) == 1:
+                return self.column(twins[0])
             names = ", ".join(map(repr, self.header))
             single = " (is another separator meant?)" if len(self.header) == 1 else ""
             raise BmixError(
@@ -150,7 +154,10 @@ def _drop_blank_columns(rows):
 
 def _count_used(row):
     """Cells up to the last that is not blank."""
-    return max((at for at, cell in enumerate(row, start=1) if cell.strip()), default=0)
+    used = len(row)
+    while used and not row[used - 1].strip():
+        used -= 1
+    return used
 
 
 def _drop_row_numbers(rows):

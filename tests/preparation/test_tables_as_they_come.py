@@ -206,6 +206,12 @@ def test_a_column_without_a_name_that_is_no_index_is_named(tmp_path, text):
         read_table(write(tmp_path, text))
 
 
+@pytest.mark.parametrize("header", ["label ", "label\u00a0", "\u200blabel", " label"])
+def test_a_name_of_a_column_that_looks_exactly_right_is_right(tmp_path, header):
+    table = read_table(write(tmp_path, f"path,{header}\na,x\n"))
+    assert table.column("label") == ["x"]
+
+
 @pytest.mark.parametrize(
     ("label", "words"),
     [
@@ -420,6 +426,21 @@ def test_rows_with_faults_are_not_called_unlisted_and_show_their_image(tmp_path)
         assert f'alt="image {name}"' in page
     assert "in column 'label'" in by_kind["label"]["found"]
     assert "in column 'patient'" in by_kind["group"]["found"]
+
+
+def test_an_object_without_a_name_shows_its_box(tmp_path):
+    (tmp_path / "s/Annotations").mkdir(parents=True)
+    (tmp_path / "s/JPEGImages").mkdir()
+    draw(3, 64).save(tmp_path / "s/JPEGImages/a.jpg", "PNG")
+    box = "<bndbox><xmin>9</xmin><ymin>9</ymin><xmax>40</xmax><ymax>40</ymax></bndbox>"
+    things = "".join(f"<object><name>{name}</name>{box}</object>" for name in ("x", " "))
+    text = f"<annotation><filename>a.jpg</filename>{things}</annotation>"
+    (tmp_path / "s/Annotations/a.xml").write_text(text)
+    with pytest.raises(BmixError):
+        prepare(tmp_path / "s", tmp_path / "a", **QUIET)
+    [fault] = [f for f in read_report(tmp_path / "a").faults if f["kind"] == "label"]
+    assert fault["images"] == ["a.jpg#2"]
+    assert 'alt="image a.jpg#2"' in (tmp_path / "a/report.html").read_text()
 
 
 def test_rows_that_are_all_without_a_group_stop_with_a_report_in_words(tmp_path):
