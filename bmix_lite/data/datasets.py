@@ -21,16 +21,17 @@ MOST = 100  # training images of digit 0
 def load(name_or_path, *, fold=0):
     """A built-in dataset by name, or a prepared folder by path; `fold` chooses the split.
 
-    Raises BmixError, also where a prepared folder is damaged, or where a part of this fold lacks a
-    class: `load_prepared` reads such a folder, too.
+    Raises BmixError, also where a prepared folder is damaged, or where a part that is dealt in this
+    fold lacks a class.
     """
     if name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path](fold=fold)
     folder = Path(name_or_path)
     if not (folder / "dataset.json").is_file():
         require_choice("dataset", name_or_path, (*BUILT_IN, "a folder with dataset.json"))
-    data = assign_split(load_prepared(folder), fold=fold)
-    require_classes(data, f"{folder}, fold {fold}")
+    given = load_prepared(folder)
+    data = assign_split(given, fold=fold)
+    require_classes(data, given, f"{folder}, fold {fold}")
     return data
 
 

@@ -85,12 +85,18 @@ def place_fold(data, fold_of, folds, fold, seed=0):
     return split
 
 
-def require_classes(data, where):
-    """Raise BmixError unless each part of the split has images of every class."""
+def require_classes(data, given, where):
+    """Raise BmixError unless each part that was dealt has images of every class.
+
+    given: the ImageSet as it came; a part that it brought is as its owner wants it
+    """
+    before = _name_parts(given)
+    after = _name_parts(data)
     for part in SPLITS:
+        is_given = given.split is not None and np.array_equal(before == part, after == part)
         counts = data.counts(part)
         missing = [name for name, count in zip(data.class_names, counts, strict=True) if not count]
-        if missing:
+        if missing and not is_given:
             raise BmixError(
                 f"{where}: no {part!r} images of {', '.join(map(repr, missing))}: take another "
                 "fold, or prepare the data with the class merged with another or left out"

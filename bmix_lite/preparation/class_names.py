@@ -126,6 +126,9 @@ def merge_labels(images, class_names):
     labels = Counter()
     for label, count in images.labels.items():
         labels[merged.get(label.strip(), label)] += count
+    parts = Counter()
+    for (part, label), count in images.parts.items():
+        parts[part, merged.get(label.strip(), label)] += count
     items = [
         replace(item, label=merged[item.class_label]) if item.class_label in merged else item
         for item in images.items
@@ -137,7 +140,7 @@ def merge_labels(images, class_names):
             found = f"labels {' and '.join(map(show, [label, *others]))} are one class"
             faults.append(Fault("merged", repr(name), found))
     unique = {label: name for name, label in first.items()}
-    return replace(images, items=items, labels=labels, faults=faults), unique
+    return replace(images, items=items, labels=labels, parts=parts, faults=faults), unique
 
 
 def _strip(images):

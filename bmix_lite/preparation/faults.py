@@ -20,8 +20,8 @@ KINDS = {
     "empty": ("stop", "A class folder must hold images: fill or remove it."),
     "lost": (
         "stop",
-        "A class lost all its images to other faults: fix those, or leave the class out of the "
-        "table.",
+        "A class lost all its images, or all of one part, to other faults: fix those, or leave the "
+        "class out of the table.",
     ),
     "part": (
         "stop",
@@ -69,7 +69,8 @@ KINDS = {
     ),
     "absent": (
         "warning",
-        "A class is missing from a part of a fold: training on that fold is refused.",
+        "A class is missing from a part: a fold that is dealt so is not loaded, a part that came "
+        "so tells nothing of the class.",
     ),
     "unused": ("warning", "A class that was named has no image: it is left out."),
     "names": ("warning", "An odd class name: is it meant?"),

@@ -45,7 +45,7 @@ class Item:
 class Listing:
     """The images found, the faults found on the way, and how many rows each label has.
 
-    labels, parts (of a split that came with the data): count faulty rows, too
+    labels, and parts, (part of a split that came with the data, label), count faulty rows, too
     side: pixels of a side where the images lie in an .npz
     """
 
@@ -90,7 +90,7 @@ def list_folder(root):
 
 
 def _find_class_folders(root):
-    """[(folder, label, split)], files that lie beside class folders, {part of a split: 0}."""
+    """[(folder, label, split)], files that lie beside class folders, {(part, ""): 0}."""
     folders, loose = scan(root)
     require(folders, f"{root}: no class folders in it: {NO_CLASSES}")
     parts = [name for name in folders if read_split(name)]
@@ -109,7 +109,7 @@ def _find_class_folders(root):
         split = read_split(part)
         classes += [(f"{part}/{label}", label, split) for label in labels]
         loose += [f"{part}/{name}" for name in files]
-    return classes, loose, dict.fromkeys(map(read_split, folders), 0)
+    return classes, loose, {(read_split(part), ""): 0 for part in folders}
 
 
 def _hold_classes(root, parts):
@@ -134,7 +134,7 @@ def _list_class(listing, find, folder, label, split):
         listing.fault("empty", folder, "no image in it")
     listing.labels[label] += len(images)
     if split:
-        listing.parts[split] += len(images)
+        listing.parts[split, label] += len(images)
     for name in images:
         file = find(f"{folder}/{name}")
         if file.fault:
@@ -212,7 +212,7 @@ def _add_row(listing, where, row, file, faults):
         listing.labels[label] += 1
     split = read_split(row["split"])
     if split:
-        listing.parts[split] += 1
+        listing.parts[split, label] += 1
     item = Item(file.id, file.path, label, where, row["group"], split, read_fold(row["fold"]))
     for kind, found in faults:
         listing.fault(kind, where, found, None if file.fault else item)

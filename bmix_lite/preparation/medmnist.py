@@ -33,7 +33,7 @@ def list_npz(path):
             shape = _read_header(path, archive, f"{split}_images")[0]
             labels = _read_labels(path, archive, f"{split}_labels", shape[0])
             shapes.add(shape[1:])
-            listing.parts[split] += shape[0]
+            listing.parts.update((split, str(label)) for label in labels.tolist())
             for row, label in enumerate(map(str, labels.tolist())):
                 where = f"{split}_images[{row}]"
                 listing.labels[label] += 1

@@ -11,14 +11,24 @@ from bmix_lite.preparation.faults import Fault, shorten
 
 
 def find_lost_parts(listed, kept):
-    """Parts of a split that came with the data of which no image is left.
+    """Parts of a split that came with the data, and classes in one, of which no image is left.
 
-    listed: {part: images}; kept: the items that are left
+    listed: {(part, label): images}, faulty ones too; kept: the items that are left
     """
-    left = Counter(item.split for item in kept)
+    left = Counter((item.split, item.class_label) for item in kept)
+    classes = {label for _, label in left}
     for part in SPLITS:
-        if part in listed and not left[part]:
-            yield Fault("part", part, f"{listed[part]} images listed, none is left")
+        counts = Counter()
+        for (other, label), count in listed.items():
+            if other == part:
+                counts[label.strip()] += count
+        if counts.keys() and not any(left[part, label] for label in classes):
+            yield Fault("part", part, f"{counts.total()} images listed, none is left")
+            continue
+        for label in sorted(classes):
+            if counts[label] and not left[part, label]:
+                found = f"{counts[label]} images listed in {part}, none is left"
+                yield Fault("lost", repr(label), found)
 
 
 def find_untrained(kept):
@@ -69,7 +79,7 @@ def _make_plain(kept, order, is_grouped):
     """An ImageSet of the items without their pixels."""
     number = {label: j for j, label in enumerate(order)}
     split = np.array([item.split for item in kept])
-    has_folds = all(item.fold for item in kept)
+    has_folds = any(item.fold for item in kept)
     return ImageSet(
         np.zeros((len(kept), 1, 1, 1), np.uint8),
         np.array([number[item.class_label] for item in kept]),
@@ -77,7 +87,7 @@ def _make_plain(kept, order, is_grouped):
         groups=np.array([item.group for item in kept]) if is_grouped else None,
         split=split if split.all() else None,
         ids=[item.id for item in kept],
-        folds=np.array([int(item.fold) for item in kept]) if has_folds else None,
+        folds=np.array([int(item.fold or -1) for item in kept]) if has_folds else None,
     )
 
 

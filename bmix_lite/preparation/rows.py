@@ -101,7 +101,8 @@ def check_row(row, file, columns, group_from):
         yield from _check_group(row, columns, group_from)
     if columns["split"] and not read_split(row["split"]):
         yield "split", f"split {row['split']!r}{suggest(row['split'], SPLIT_WORDS)}"
-    if columns["fold"] and not read_fold(row["fold"]):
+    is_held_out = read_split(row["split"]) in ("val", "test")  # needs no fold
+    if columns["fold"] and not read_fold(row["fold"]) and (row["fold"].strip() or not is_held_out):
         yield "split", f"fold {row['fold']!r}"
 
 

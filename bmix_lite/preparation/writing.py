@@ -25,7 +25,7 @@ def write_dataset(images, facts, chunks, folder, left, order, class_names, about
         groups=_get_column(items, "group"),
         split=_get_column(items, "split"),
         ids=_get_column(items, "id"),
-        folds=None if folds is None else folds.astype(int),
+        folds=None if folds is None else np.array([int(fold or -1) for fold in folds]),
         name=folder.name,
         source=about.get("source", images.source.name),
         images_sha256=digest,

@@ -85,15 +85,20 @@ def test_a_part_without_class_folders_stops(tmp_path):
         prepare(root, tmp_path / "a", **QUIET)
 
 
-def test_a_class_that_one_part_lacks_is_in_the_report_and_its_fold_is_not_trained(tmp_path):
+def test_a_class_that_lost_its_images_in_one_part_stops(tmp_path):
     counts = {"train": {"a": 9, "b": 9}, "val": {"a": 3, "b": 1}, "test": {"a": 3, "b": 3}}
     root = make_parts(tmp_path / "s", counts)
     next((root / "val/b").iterdir()).write_bytes(b"")
-    prepare(root, tmp_path / "a", on_bad="skip", **QUIET)
+    with pytest.raises(BmixError, match="'b': 1 images listed in val, none is left"):
+        prepare(root, tmp_path / "a", on_bad="skip", **QUIET)
+
+
+def test_a_class_that_a_given_part_never_had_is_in_the_report(tmp_path):
+    counts = {"train": {"a": 9, "b": 9}, "val": {"a": 3}, "test": {"a": 3, "b": 3}}
+    prepare(make_parts(tmp_path / "s", counts), tmp_path / "a", **QUIET)
     fault = kinds(tmp_path / "a")["absent"]
     assert (fault["where"], fault["found"]) == ("'b'", "12 images: none in val of fold 0")
-    with pytest.raises(BmixError, match="fold 0: no 'val' images of 'b'"):
-        load(tmp_path / "a")
+    assert load(tmp_path / "a").counts("val").tolist() == [3, 0]
     assert load(tmp_path / "a", fold=1).counts("val").tolist() == [2, 2]
 
 
@@ -157,3 +162,17 @@ def test_the_split_of_arrays_stays(tmp_path):
         assert loaded.counts().tolist() == [16, 16]
         assert set(loaded.rows("val")) < set(data.rows("train"))
         assert loaded.rows("test").tolist() == data.rows("test").tolist()
+
+
+def test_images_of_a_given_test_need_no_fold(tmp_path):
+    rows = []
+    for number in range(30):
+        put(tmp_path / f"{number}.png", number)
+        fold = "" if number >= 20 else str(number // 2 % 5)
+        rows.append((f"{number}.png", "ab"[number % 2], "test" if number >= 20 else "train", fold))
+    table = write_table(tmp_path / "t.csv", rows, ("path", "label", "set", "fold"))
+    prepare(table, tmp_path / "a", columns={"split": "set", "fold": "fold"}, **QUIET)
+    for fold in range(5):
+        data = load(tmp_path / "a", fold=fold)
+        assert data.rows("test").tolist() == list(range(20, 30))
+        assert data.rows("val").tolist() == [n for n in range(20) if n // 2 % 5 == fold]
