@@ -68,7 +68,7 @@ def find_same_groups(items, rows):
     for alike in group_same(rows_of, joined=False):
         ways = [f"{show(group)} ({len(rows_of[group])} images)" for group in alike]
         images = tuple(rows_of[group][0] for group in alike)
-        yield Fault("groups", f"group {alike[0].strip()}", ", ".join(ways), images)
+        yield Fault("aliases", f"group {alike[0].strip()}", ", ".join(ways), images)
 
 
 def find_same_files(items, rows):
@@ -76,7 +76,7 @@ def find_same_files(items, rows):
     row_of = {items[row].id: row for row in rows}
     for alike in group_same_files(row_of):
         images = tuple(row_of[name] for name in alike)
-        yield Fault("files", alike[0], " and ".join(map(show, alike)), images)
+        yield Fault("namesakes", alike[0], " and ".join(map(show, alike)), images)
 
 
 def find_class_faults(items, rows, listed, names=None):

@@ -45,6 +45,8 @@ def check_names(class_names, ordered):
 def name_labels(class_names, labels, ordered=None):
     """{label: name} in the order of the classes, of whatever form; None where none are given.
 
+    class_names: {label: name}, {name: number} or {name: label}; or a list, of the labels in their
+      order or of the names of the labels 0, 1, 2 …; labels of one name become one class
     labels: those of the images. Raises BmixError where the names do not fit them.
     """
     labels = sorted({label.strip() for label in labels})

@@ -13,7 +13,7 @@ KINDS = {
         "Labels that read the same are one class: write them alike, or give them one name by "
         "class_names.",
     ),
-    "groups": (
+    "aliases": (
         "stop",
         "Groups that read the same are one patient or lesion: write them alike.",
     ),
@@ -83,7 +83,7 @@ KINDS = {
         "Files that begin like an image and are not used for the ending of their names: rename "
         "them.",
     ),
-    "files": ("warning", "Names of files that read the same: is it one image?"),
+    "namesakes": ("warning", "Names of files that read the same: is it one image?"),
     "sizes": (
         "warning",
         "Images of unusual size or shape: thumbnails, scans of forms, wrong files?",

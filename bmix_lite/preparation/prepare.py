@@ -55,12 +55,10 @@ def prepare(
 ):
     """Make a prepared dataset in `folder`, its report beside it, and return it: an ImageSet.
 
-    source: a Listing, or what `list_images` makes one of: class folders (or train, val, test
-      folders of such), a CSV or TSV (`listing`: the arguments of `list_table`), a MedMNIST .npz,
-      or a folder with VOC's Annotations and JPEGImages, whose boxes are cut out
+    source: a Listing, or what `list_images` makes one of: class folders (or train, val, test of
+      such), a table (`listing`: the arguments of `list_table`), a MedMNIST .npz, or VOC's folders
     size: pixels of a side; fit, bits: see `decode_image`; an .npz is taken as it is
-    class_names: in the order of the classes, {label: name}, or a list: of the labels in that order,
-      or of the names of the labels 0, 1, 2 …; labels of one name are one class
+    class_names: {label: name} in the order of the classes, or a list of them in that order
     ordered: True where the classes are grades in their order, so that kappa means something
     on_bad: "stop" raises BmixError with all faults; "skip" leaves faulty images out
     jobs: processes, -1 for one per core; about: {"source", "licence", "citation"} of the data
@@ -69,23 +67,16 @@ def prepare(
     size = _check_options(size, fit, bits, on_bad)
     check_names(class_names, ordered)
     images = source if isinstance(source, Listing) else list_images(source, **listing)
-    class_names = name_labels(class_names, images.labels, ordered)
-    refuse_several(images, class_names)
-    images, class_names = merge_labels(images, class_names)
-    _check_any(images, on_bad, class_names)
+    images, class_names = _name_classes(images, class_names, ordered, on_bad)
     folder = Path(folder)
     options = {"size": images.side or size, "fit": fit, "bits": bits}
     chunks = name_chunks(images.items, folder / "chunks", **options)
     key = _hash_call(images, chunks, on_bad, class_names, ordered)
     if not _is_made(folder, key):
         _decode(images, chunks, jobs, progress, options)
-        facts = read_facts(chunks)
-        about = {**(about or {}), **options, "key": key}
-        if ordered is not None:
-            about["ordered"] = ordered
-        naming = (class_names, about.get("ordered"))
-        left, order = _check(images, facts, chunks, folder, options["size"], on_bad, *naming)
-        write_dataset(images, facts, chunks, folder, left, order, class_names, about)
+        said = {} if ordered is None else {"ordered": ordered}
+        about = {**(about or {}), **options, "key": key, **said}
+        _check_and_write(images, chunks, folder, on_bad, class_names, about)
     return load_prepared(folder)
 
 
@@ -97,10 +88,15 @@ def _check_options(size, fit, bits, on_bad):
     return require_integer("size", size, 1, 4096)
 
 
-def _check_any(images, on_bad, class_names):
+def _name_classes(images, class_names, ordered, on_bad):
+    """(the Listing with one label per class, {label: name} or None), before a file is opened."""
+    class_names = name_labels(class_names, images.labels, ordered)
+    refuse_several(images, class_names)
+    images, class_names = merge_labels(images, class_names)
     if not images.items:
         report = _report(images, images.faults, [], on_bad, class_names)
         raise BmixError(f"no image is left: {report.describe()}")
+    return images, class_names
 
 
 def _is_made(folder, key):
@@ -121,20 +117,19 @@ def _decode(images, chunks, jobs, progress, options):
         decode_items(images.items, chunks, jobs=jobs, progress=progress, **options)
 
 
-def _check(images, facts, chunks, folder, size, on_bad, class_names, ordered):
-    """Write the report; returns rows of the images that are left, and the labels in order.
-
-    Raises BmixError with all faults where they stop the preparation.
-    """
+def _check_and_write(images, chunks, folder, on_bad, class_names, about):
+    """Write the report, then the dataset. Raises BmixError with all faults where they stop it."""
+    facts = read_facts(chunks)
+    size = about["size"]
     faults, left, order = find_faults(images, facts, size, class_names)
     names = [_name_class(label, class_names) for label in order]
-    faults += find_grades(names, ordered, class_names is not None)
+    faults += find_grades(names, about.get("ordered"), class_names is not None)
     report = _report(images, faults, left, on_bad, class_names)
     pictures = _picture(images, faults, chunks) | _picture_asides(faults, size)
     save_report(report, folder, pictures)
     if report.stops:
         raise BmixError(f"{report.describe()}\nall of it with pictures: {folder / 'report.html'}")
-    return left, order
+    write_dataset(images, facts, chunks, folder, left, order, class_names, about)
 
 
 def list_images(source, **listing):

@@ -7,6 +7,7 @@ from collections import defaultdict
 from fractions import Fraction
 
 NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?")
+THOUSANDS = re.compile(r"\d{1,3}([,.' ’]\d{3})+")
 LONGEST = 200  # characters of a number
 DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
 QUOTES = dict.fromkeys(map(ord, "\"'`´‘’‚‛“”„‟«»‹›ʼ′″"))
@@ -73,6 +74,12 @@ def looks_like(text, *, joined=True):
     return key if isinstance(key, Fraction) else key.translate(LOOK_ALIKE)
 
 
+def _reads_without_thousands(text, *, joined=True):
+    """The same key, 1,234 and 1.234 being 1234."""
+    shown = strip_invisible(text).strip()
+    return reads_as(re.sub(r"\D", "", shown) if THOUSANDS.fullmatch(shown) else text, joined=joined)
+
+
 def _reads_as_flag(text):
     """1 or 0 of what says yes or no, None for anything else."""
     key = reads_as(text)
@@ -84,7 +91,8 @@ def group_same(texts, *, joined=True):
     groups = []
     texts = set(texts)
     keys = [
-        {text: key_of(text, joined=joined) for text in texts} for key_of in (reads_as, looks_like)
+        {text: key_of(text, joined=joined) for text in texts}
+        for key_of in (reads_as, looks_like, _reads_without_thousands)
     ]
     flags = {text: _reads_as_flag(text) for text in texts} if len(texts) <= 2 * len(FLAGS) else {}
     if flags and None not in flags.values():  # True and False joined with 1 and 0

@@ -176,9 +176,9 @@ def test_classes_that_are_numbers_are_in_their_order(tmp_path, labels, order):
 def test_patients_that_read_the_same_stop(tmp_path, one, other):
     groups = [f"x{number}" for number in range(18)] + [one, other]
     table = make_table(tmp_path, ["a", "b"] * 10, groups)
-    with pytest.raises(BmixError, match=r"groups, 1: .* are one patient or lesion"):
+    with pytest.raises(BmixError, match=r"aliases, 1: .* are one patient or lesion"):
         prepare(table, tmp_path / "a", columns={"group": "patient"}, **QUIET)
-    fault = next(f for f in read_report(tmp_path / "a").faults if f["kind"] == "groups")
+    fault = next(f for f in read_report(tmp_path / "a").faults if f["kind"] == "aliases")
     assert fault["images"] == [f"{18 + (one > other)}.png", f"{19 - (one > other)}.png"]
 
 
@@ -191,7 +191,7 @@ def test_files_of_one_folder_that_read_the_same_are_a_warning(tmp_path):
     for number in range(5):
         draw(100 + number).save(tmp_path / f"s/a/{number}.png")
     prepare(tmp_path / "s", tmp_path / "a", **QUIET)
-    [fault] = [f for f in read_report(tmp_path / "a").faults if f["kind"] == "files"]
+    [fault] = [f for f in read_report(tmp_path / "a").faults if f["kind"] == "namesakes"]
     assert (fault["level"], fault["found"]) == ("warning", "'a/X.png' and 'a/x.png'")
 
 
