@@ -109,3 +109,27 @@ def test_the_step_of_a_grade_is_read_from_its_words():
     assert [rank_grade(name) for name in APTOS] == [0, 2, 3, 4, 5]
     assert rank_grade("very mild") < rank_grade("mild") < rank_grade("very severe")
     assert rank_grade("cat") is None
+
+
+def test_arrays_and_boxes_take_an_order_of_names_too(tmp_path):
+    arrays = {}
+    for seed, part in enumerate(("train", "val", "test")):
+        rng = np.random.default_rng(seed)
+        arrays[f"{part}_images"] = rng.integers(0, 256, (15, 8, 8, 3), dtype=np.uint8)
+        arrays[f"{part}_labels"] = np.arange(15)[:, None] % 3
+    np.savez(tmp_path / "set.npz", **arrays)
+    names = ["none", "mild", "severe"]
+    options = dict(class_names=names, ordered=True, progress=False, jobs=1)
+    data = prepare(tmp_path / "set.npz", tmp_path / "a", **options)
+    assert (data.class_names, data.ordered) == (tuple(names), True)
+    assert data.labels.tolist() == [row % 3 for row in range(45)]
+    (tmp_path / "voc/Annotations").mkdir(parents=True)
+    (tmp_path / "voc/JPEGImages").mkdir()
+    box = "<bndbox><xmin>9</xmin><ymin>9</ymin><xmax>40</xmax><ymax>40</ymax></bndbox>"
+    for number in range(18):
+        draw(number, 64).save(tmp_path / f"voc/JPEGImages/{number}.jpg", "PNG")
+        thing = f"<object><name>{names[number % 3]}</name>{box}</object>"
+        text = f"<annotation><filename>{number}.jpg</filename>{thing}</annotation>"
+        (tmp_path / f"voc/Annotations/{number}.xml").write_text(text)
+    data = prepare(tmp_path / "voc", tmp_path / "b", size=8, **options)
+    assert (data.class_names, data.ordered) == (tuple(names), True)
