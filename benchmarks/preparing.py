@@ -41,6 +41,7 @@ import time
 from bmix_lite.preparation import class_faults
 from bmix_lite.preparation.image_faults import find_leaks
 from bmix_lite.preparation.listing import list_table
+from bmix_lite.preparation.part_faults import find_absences
 import sklearn.model_selection
 started = time.perf_counter()
 images = list_table({table!r}, columns={{"group": "patient"}})
@@ -48,7 +49,7 @@ items = images.items
 rows = list(range(len(items)))
 faults = images.faults + class_faults.find_odd_labels(items) + find_leaks(items, rows)
 faults += class_faults.find_class_faults(items, rows, images.labels)
-faults += class_faults.find_absences(items, rows, class_faults.order_classes(images.labels))
+faults += find_absences(items, rows, class_faults.order_classes(images.labels))
 assert len(items) == {rows}, len(items)
 print(time.perf_counter() - started)
 """

@@ -21,18 +21,24 @@ from bmix_lite.recipe import CHOICES
 
 OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau")
 METRICS = (*OF_CLASSES, "macro_auc", "ece")  # these two need probabilities
+NEED_ORDER = ("kappa", "kendall_tau")  # mean nothing where the classes have no order
 BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
 
 
 def score(
-    labels: ArrayLike, probabilities: ArrayLike, metrics: Sequence[str] = METRICS
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    metrics: Sequence[str] = METRICS,
+    *,
+    ordered: bool = True,
 ) -> dict[str, Any]:
     """All metrics of one set of predictions.
 
     labels (N,) integers 0..C-1, probabilities (N, C) with rows that sum to 1. Returns a dict of
     floats, one per name in `metrics`, plus "recall" and "precision" (one per class), "confusion"
     (C rows, the true classes) and "notes". `kappa` has quadratic weights; `kappa` and `kendall_tau`
-    only mean something where classes are ordered. Raises BmixError if a row cannot be scored.
+    only mean something where classes are ordered: they are NaN where `ordered` is False.
+    Raises BmixError if a row cannot be scored.
     """
     labels, probabilities = check_predictions(labels, probabilities)
     for name in metrics:
@@ -40,6 +46,8 @@ def score(
     predicted = probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, probabilities.shape[1])
     values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
+    if not ordered:
+        values |= {name: float("nan") for name in NEED_ORDER if name in values}
     with np.errstate(invalid="ignore"):
         recall = np.diag(matrix) / matrix.sum(axis=1)
         precision = np.diag(matrix) / matrix.sum(axis=0)
@@ -47,11 +55,11 @@ def score(
         "recall": recall.tolist(),
         "precision": precision.tolist(),
         "confusion": matrix.tolist(),
-        "notes": _explain_gaps(matrix, values),
+        "notes": _explain_gaps(matrix, values, ordered),
     }
 
 
-def _explain_gaps(matrix, values):
+def _explain_gaps(matrix, values, ordered):
     """Sentences: which classes were left out of which metric, and which metrics are undefined."""
     notes = []
     absent = np.flatnonzero(matrix.sum(axis=1) == 0)
@@ -60,10 +68,12 @@ def _explain_gaps(matrix, values):
         notes.append(f"no image of class {listed}: left out of balanced_accuracy and macro_auc")
     unseen = [j for j in absent if matrix[:, j].sum() == 0]
     if unseen:
-        listed = ", ".join(map(str, unseen))
-        notes.append(f"class {listed} neither present nor predicted: left out of macro_f1")
+        classes = ", ".join(map(str, unseen))
+        notes.append(f"class {classes} neither present nor predicted: left out of macro_f1")
     for name, value in values.items():
-        if np.isnan(value):
+        if not ordered and name in NEED_ORDER:
+            notes.append(f"{name} is undefined: the data do not say that their classes are grades")
+        elif np.isnan(value):
             reason = _UNDEFINED.get(name, "its function returned NaN")
             notes.append(f"{name} is undefined: {reason}")
     return notes
@@ -101,30 +111,26 @@ def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.n
     labels = np.asarray(labels)
     probabilities = np.asarray(probabilities, dtype=float)
     if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
-        shapes = f"labels {labels.shape} and probabilities {probabilities.shape}"
-        raise BmixError(f"need (N,) and (N, C), got {shapes}")
+        got = f"labels {labels.shape} and probabilities {probabilities.shape}"
+        raise BmixError(f"need (N,) and (N, C), got {got}")
     require(len(labels) > 0, "there is nothing to score: 0 predictions")
     if not np.issubdtype(labels.dtype, np.integer):
         raise BmixError(f"labels must be integers, got dtype {labels.dtype}")
-    highest = probabilities.shape[1] - 1
-    bad = np.flatnonzero((labels < 0) | (labels > highest))[:1]
+    bad = np.flatnonzero((labels < 0) | (labels >= probabilities.shape[1]))[:1]
     if bad.size:
-        raise BmixError(f"row {bad}: label {labels[bad]} is not in 0..{highest}")
+        raise BmixError(f"row {bad}: label {labels[bad]} is not in 0..{probabilities.shape[1] - 1}")
     in_range = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
     # a float32 softmax over 1,000 classes stays within 1e-5
     sums_to_one = np.abs(probabilities.sum(axis=1) - 1) < 1e-4
     bad = np.flatnonzero(~(in_range & sums_to_one))[:1]
     if bad.size:
-        rule = "probabilities must be finite, >= 0 and sum to 1"
-        raise BmixError(f"row {bad}: {rule}: {probabilities[bad]}")
+        words = f"row {bad}: probabilities must be finite, >= 0 and sum to 1"
+        raise BmixError(f"{words}: {probabilities[bad]}")
     return labels, probabilities
 
 
 def expected_calibration_error(labels, probabilities):
-    """Mean gap between confidence and accuracy over 15 equal bins of the top probability.
-
-    Source: Guo et al., ICML 2017.
-    """
+    """Mean gap between confidence and accuracy over 15 equal bins (Guo et al., ICML 2017)."""
     bins, confidence, correct = bin_confidence(labels, probabilities)
     gaps = np.bincount(bins, weights=confidence - correct, minlength=BINS)
     return float(np.abs(gaps).sum() / len(labels))
@@ -134,15 +140,11 @@ def bin_confidence(labels, probabilities):
     """Bin 0..14 (with its upper edge), top probability and whether it is right; each (N,)."""
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == labels
-    bins = np.ceil(confidence * BINS).astype(int) - 1
-    return np.clip(bins, 0, BINS - 1), confidence, correct
+    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1), confidence, correct
 
 
 def per_class_auc(labels, probabilities):
-    """Area under the one-against-rest ROC curve of each class, (C,).
-
-    NaN where all images or none are of the class.
-    """
+    """Area under the one-against-rest ROC curve per class, (C,); NaN if all or none are of it."""
     areas = np.full(probabilities.shape[1], np.nan)
     for j in range(len(areas)):
         positive = labels == j
@@ -163,10 +165,20 @@ def _agreement(function, labels, predicted, classes, weights=None):
     return float(function(labels, predicted, classes, weights))
 
 
-def _matthews(labels, predicted, weights):
+def _matthews(labels, predicted, classes, weights):
     """scikit-learn's MCC, and 0 where one side is constant (with weights its 0/0 is rounding)."""
     constant = min(len(np.unique(labels)), len(np.unique(predicted))) == 1
     return 0.0 if constant else sk.matthews_corrcoef(labels, predicted, sample_weight=weights)
+
+
+def _macro_f1(labels, predicted, classes, weights=None):
+    settings = {"average": "macro", "zero_division": np.nan, "sample_weight": weights}
+    return sk.f1_score(labels, predicted, labels=range(classes), **settings)
+
+
+def _quadratic_kappa(labels, predicted, classes, weights):
+    settings = {"weights": "quadratic", "labels": range(classes), "sample_weight": weights}
+    return sk.cohen_kappa_score(labels, predicted, **settings)
 
 
 def _quietly(function):
@@ -187,18 +199,9 @@ _OF_COUNTS = {
     "balanced_accuracy": _quietly(
         lambda y, p, c, w=None: sk.balanced_accuracy_score(y, p, sample_weight=w)
     ),
-    "macro_f1": _quietly(
-        lambda y, p, c, w=None: sk.f1_score(
-            y, p, labels=range(c), average="macro", zero_division=np.nan, sample_weight=w
-        )
-    ),
-    "mcc": functools.partial(_agreement, lambda y, p, c, w: _matthews(y, p, w)),
-    "kappa": functools.partial(
-        _agreement,
-        lambda y, p, c, w: sk.cohen_kappa_score(
-            y, p, weights="quadratic", labels=range(c), sample_weight=w
-        ),
-    ),
+    "macro_f1": _quietly(_macro_f1),
+    "mcc": functools.partial(_agreement, _matthews),
+    "kappa": functools.partial(_agreement, _quadratic_kappa),
 }
 # each takes labels (N,), predicted classes (N,) and probabilities (N, C)
 VALUES = {
@@ -209,13 +212,10 @@ VALUES = {
     "macro_auc": _macro_auc,
     "ece": lambda y, _, s: expected_calibration_error(y, s),
 }
-_SAME = "all labels and all predictions are one and the same class"
-_UNDEFINED = dict.fromkeys(METRICS, "no class can be scored") | {
-    "mcc": _SAME,
-    "kappa": _SAME,
-    "kendall_tau": "labels or predictions are all of one class",
-    "macro_auc": "no class has both positives and negatives",
-}
+_UNDEFINED = dict.fromkeys(METRICS, "no class can be scored")
+_UNDEFINED["mcc"] = _UNDEFINED["kappa"] = "all labels and all predictions are of one class"
+_UNDEFINED["kendall_tau"] = "labels or predictions are all of one class"
+_UNDEFINED["macro_auc"] = "no class has both positives and negatives"
 
 
 def require_metric(name):

@@ -15,16 +15,10 @@ from bmix_lite import checkpoints
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches, TrainingImages
-from bmix_lite.inference import (
-    autocast,
-    choose_device,
-    choose_layout,
-    count_outputs,
-    predict,
-    repeatable,
-)
+from bmix_lite.inference import autocast, choose_device, choose_layout, count_outputs, predict
+from bmix_lite.inference import repeatable as repeatable_arithmetic
 from bmix_lite.losses import make_loss
-from bmix_lite.metrics import score
+from bmix_lite.metrics import NEED_ORDER, score
 from bmix_lite.models import seeded
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric, train_score
@@ -64,7 +58,7 @@ def train(
         lr = lr_at(recipe, epoch, run.history)
         if lr is None:  # the plateau schedule has come to its end
             break
-        with repeatable(recipe.threads):
+        with repeatable_arithmetic(recipe.threads):
             record = run.train_epoch(epoch, lr)
             run.validate(record)
         run.keep_if_best(record)
@@ -209,8 +203,12 @@ def _check_fit(model, data, recipe, device):
     rows = data.rows("train")
     if len(rows) < recipe.batch_size:
         raise BmixError(f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
-    if len(data.rows("val")) == 0:
-        raise BmixError(f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
+    for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
+        if len(data.rows(part)) == 0:
+            raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
+    if recipe.monitor in NEED_ORDER and not data.ordered:
+        words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
+        raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")
     if not any(weights.requires_grad for weights in model.parameters()):
         raise BmixError("the model has no trainable parameter")
     classes = len(data.class_names)

@@ -19,7 +19,7 @@ COUNTS = (40, 15, 6)
 QUICK = dict(epochs=3, batch_size=16)
 
 
-def make_images(counts=COUNTS, *, side=8, channels=1, held_out=(5, 5, 5), seed=0):
+def make_images(counts=COUNTS, *, side=8, channels=1, held_out=(5, 5, 5), seed=0, ordered=False):
     """Noise with a brighter row whose height is the class; `held_out` per class in val and test."""
     rng = np.random.default_rng(seed)
     sizes = {"train": counts, "val": held_out, "test": held_out}
@@ -28,7 +28,8 @@ def make_images(counts=COUNTS, *, side=8, channels=1, held_out=(5, 5, 5), seed=0
     images[np.arange(len(labels)), 2 * labels] += 60
     split = np.repeat(list(sizes), [sum(n) for n in sizes.values()])
     names = tuple(f"class {j}" for j in range(len(counts)))
-    return ImageSet(images.astype(np.uint8), labels, names, split=split, name="stripes")
+    about = {"name": "stripes", "ordered": ordered}
+    return ImageSet(images.astype(np.uint8), labels, names, split=split, **about)
 
 
 def make_net(recipe, data):

@@ -841,3 +841,17 @@ def test_labels_without_images_are_refused_before_the_first_step():
         BmixError, match="'ham10000-labels' holds labels only, no images to train on"
     ):
         next(train(make_model("small_cnn", 7, 3, seed=0), data, recipe))
+
+
+def test_kappa_chooses_no_epoch_unless_the_classes_are_grades():
+    recipe = Recipe(**QUICK, monitor="kappa")
+    with pytest.raises(BmixError, match="monitor='kappa' needs grades"):
+        run(recipe)
+    _, history = run(recipe, make_images(ordered=True))
+    assert "val_kappa" in history[0]
+
+
+def test_an_empty_test_part_is_refused_before_the_training(data):
+    split = np.where(data.split == "test", "unused", data.split)
+    with pytest.raises(BmixError, match="no 'test' rows to report a score on"):
+        run(data=replace(data, split=split))

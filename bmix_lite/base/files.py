@@ -7,6 +7,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from importlib import resources
 from pathlib import Path
 
@@ -14,6 +15,13 @@ from bmix_lite.base.errors import BmixError
 
 # what a spreadsheet would compute, and such text that was guarded before
 FORMULA = re.compile(r"'*[=+\-@\t\r]")
+SPECIAL = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
 
 
 def write_atomic(path, content, *, durable=True):
@@ -48,6 +56,18 @@ def _write_bytes(path, content, durable):
         file.flush()
         if durable:
             os.fsync(file.fileno())
+
+
+def name_special(path):
+    """What is at `path` in words if it is no regular file, such as a named pipe, which would hang.
+
+    "" for a regular file, and where there is nothing.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return ""
+    return next((words for holds, words in SPECIAL if holds(mode)), "")
 
 
 def write_json(path, value):

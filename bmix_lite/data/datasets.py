@@ -9,10 +9,10 @@ import numpy as np
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.data.fundus.toy import fundus_toy
-from bmix_lite.data.imageset import SPLITS, ImageSet
+from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.known_counts import KNOWN, read_counts
 from bmix_lite.data.prepared import load_prepared
-from bmix_lite.data.splits import assign_split
+from bmix_lite.data.splits import assign_split, require_classes
 
 TESTED = 40  # images per class in the test part of `digits_lt`
 VALIDATED = 34  # in its validation part
@@ -22,18 +22,18 @@ MOST = 100  # training images of digit 0
 def load(name_or_path: str | Path, *, fold: int = 0) -> ImageSet:
     """A built-in dataset by name, or a prepared folder by path; `fold` chooses the split.
 
-    Raises BmixError, also where a prepared folder is damaged.
+    Raises BmixError, also where a prepared folder is damaged, or where a part that is dealt in this
+    fold lacks a class.
     """
     if name_or_path in BUILT_IN:
         return BUILT_IN[name_or_path](fold=fold)
     folder = Path(name_or_path)
     if not (folder / "dataset.json").is_file():
         require_choice("dataset", name_or_path, (*BUILT_IN, "a folder with dataset.json"))
-    data = load_prepared(folder)
-    is_split = data.split is not None and set(data.split) == set(SPLITS)
-    if is_split and fold == 0:
-        return data
-    return assign_split(data, fold=fold)
+    given = load_prepared(folder)
+    data = assign_split(given, fold=fold)
+    require_classes(data, given, f"{folder}, fold {fold}")
+    return data
 
 
 def digits_lt(*, imbalance_ratio=100, fold=0):

@@ -14,6 +14,7 @@ from bmix_lite.base.errors import BmixError, require, require_choice
 from bmix_lite.distribution import count_classes, imbalance_ratio
 
 SPLITS = ("train", "val", "test")
+UNUSED = "unused"  # what a fold leaves aside: the val that the data came with, see assign_split
 BLOCK = 1024  # images in memory at a time
 LISTED = 30  # classes in the table that a notebook shows
 
@@ -25,7 +26,7 @@ class ImageSet:
     images (N, H, W, C) uint8, in memory or memory-mapped; labels (N,) integers 0..C-1
     class_names: C texts
     groups (N,) or None: patient, lesion or slide; a split never divides a group
-    split (N,) of "train", "val", "test", or None
+    split (N,) of "train", "val", "test", "unused", or None
     ids (N,) or None: the name of each image; splits are drawn by it, whatever the order of rows
     folds (N,) integers or None: the folds that the publisher of the data gives, see `assign_split`
     images_sha256: of the pixels, where it is known from their preparation
@@ -71,7 +72,7 @@ class ImageSet:
             raise BmixError("ids must differ from image to image")
 
     def _check_split(self):
-        unknown = sorted(set(np.unique(self.split).tolist()) - set(SPLITS))
+        unknown = sorted(set(np.unique(self.split).tolist()) - {*SPLITS, UNUSED})
         require(not unknown, f"split must be one of {SPLITS}, got {unknown}")
         trained = set(self.labels[self.rows("train")].tolist())
         names = [name for j, name in enumerate(self.class_names) if j not in trained]
@@ -110,6 +111,9 @@ class ImageSet:
         parts.append(f"{len(self.class_names)} classes")
         parts.append(f"{round(imbalance_ratio(first), 1):g}:1")
         sizes = ", ".join(f"{split} {count.sum()}" for split, count in counts.items())
+        unused = 0 if self.split is None else np.sum(np.asarray(self.split) == UNUSED)
+        if unused:
+            sizes += f", unused {unused}"
         split = "no split yet" if self.split is None else sizes
         return f"ImageSet {self.name!r}: {', '.join(parts)}; {split}"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
-from bmix_lite.base.files import guard, unguard, write_atomic, write_json
+from bmix_lite.base.files import guard, name_special, unguard, write_atomic, write_json
 from bmix_lite.data.imageset import ImageSet, cut_blocks, hash_blocks
 
 FORMAT = 2  # 1 did not guard the texts of table.csv against spreadsheets; it is read as it is
@@ -156,6 +156,9 @@ def _map_array(path):
 
 def _read(path, reader):
     """What `reader` makes of a file, or a BmixError that names the file."""
+    special = name_special(path)
+    if special:
+        raise BmixError(f"{path}: cannot be read (it is {special})")
     try:
         return reader(path)
     except (OSError, ValueError, EOFError) as error:

@@ -7,7 +7,7 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
-from bmix_lite.data.imageset import SPLITS
+from bmix_lite.data.imageset import SPLITS, UNUSED
 from bmix_lite.distribution import count_classes
 
 FOLDS = 5
@@ -17,30 +17,90 @@ def assign_split(data, *, fold=0, folds=FOLDS, seed=0):
     """The same ImageSet with a stratified split: fold `fold` is test, the next val, others train.
 
     Images that share a group stay together, and the order of the rows does not matter.
-    A "test" split that the data came with is kept, and the fold is val.
+    Parts that the data came with stay: val or test, where one is missing, is a fold of train.
+    Where all three were given, fold 0 is the split as it came; each further fold validates on
+    another part of train, which keeps its imbalance, and the given val is then "unused".
     Folds that the data came with (`data.folds`) are kept too; of two, one is test, and a fifth of
     the other is val, or more where the rarest class has fewer than five images there.
     Raises BmixError where such a split cannot be made.
     """
-    is_test = np.zeros(len(data.labels), bool)
-    if data.split is not None:
-        is_test = np.asarray(data.split) == "test"
-    test_is_given = is_test.any()
-    folds_are_given = data.folds is not None and not test_is_given
-    if folds_are_given:
-        folds = int(np.max(data.folds)) + 1
-    if not isinstance(fold, int) or not 0 <= fold < folds:
+    fold_of, folds = plan_folds(data, folds=folds, seed=seed, fold=fold)
+    if fold_of is None:
+        return data
+    return replace(data, split=place_fold(data, fold_of, folds, fold, seed))
+
+
+def plan_folds(data, *, folds=FOLDS, seed=0, fold=None):
+    """(fold of each image that is dealt, -1 for the others, (N,); number of folds).
+
+    fold: the one that is wanted, which must be one of them; None instead of an array where it is
+    the split that the data came with. Raises BmixError.
+    """
+    given = _name_parts(data)
+    is_dealt = given == "train"
+    if data.folds is not None:
+        fold_of, folds = _number_folds(data.folds, is_dealt)
+    if fold is not None and (not isinstance(fold, int) or not 0 <= fold < folds):
         raise BmixError(f"fold must lie in 0..{folds - 1}, got {fold!r}")
-    fold_of = np.asarray(data.folds) if folds_are_given else deal_folds(data, ~is_test, folds, seed)
-    if test_is_given:
-        is_val = fold_of == fold
-    else:
-        is_test = fold_of == fold
-        is_val = _choose_val(data, fold_of == (fold + 1) % folds, folds, seed)
-    split = np.full(len(data.labels), "train", dtype="<U5")
-    split[is_val] = "val"
-    split[is_test] = "test"
-    return replace(data, split=split)
+    is_whole = set(SPLITS) <= set(given)
+    if is_whole and fold == 0:
+        return None, folds
+    if data.folds is None:
+        try:
+            fold_of = deal_folds(data, is_dealt, folds, seed)
+        except BmixError as error:
+            if is_whole:
+                raise BmixError(f"train alone is dealt, fold 0 is as it came: {error}") from error
+            raise
+    return fold_of, folds
+
+
+def _name_parts(data):
+    """The part of each image as the data came, (N,): train where nothing is said."""
+    if data.split is None:
+        return np.full(len(data.labels), "train", dtype="<U6")
+    return np.asarray(data.split).astype("<U6")
+
+
+def _number_folds(folds, is_dealt):
+    """Folds that the data came with, numbered from 0; -1 for images that are not dealt."""
+    numbers, fold_of = np.unique(np.asarray(folds)[is_dealt], return_inverse=True)
+    require(len(numbers) > 1, f"there must be at least 2 folds, the data came with {len(numbers)}")
+    numbered = np.full(len(is_dealt), -1)
+    numbered[is_dealt] = fold_of
+    return numbered, len(numbers)
+
+
+def place_fold(data, fold_of, folds, fold, seed=0):
+    """The part of each image in one fold, (N,); fold_of, folds: of `plan_folds`."""
+    split = _name_parts(data)
+    given = set(split)
+    if "test" in given:
+        split[split == "val"] = UNUSED
+        split[fold_of == fold] = "val"
+        return split
+    if "val" not in given:
+        split[_choose_val(data, fold_of == (fold + 1) % folds, folds, seed)] = "val"
+    split[fold_of == fold] = "test"
+    return split
+
+
+def require_classes(data, given, where):
+    """Raise BmixError unless each part that was dealt has images of every class.
+
+    given: the ImageSet as it came; a part that it brought is as its owner wants it
+    """
+    before = _name_parts(given)
+    after = _name_parts(data)
+    for part in SPLITS:
+        is_given = given.split is not None and np.array_equal(before == part, after == part)
+        counts = data.counts(part)
+        missing = [name for name, count in zip(data.class_names, counts, strict=True) if not count]
+        if missing and not is_given:
+            raise BmixError(
+                f"{where}: no {part!r} images of {', '.join(map(repr, missing))}: take another "
+                "fold, or prepare the data with the class merged with another or left out"
+            )
 
 
 def _choose_val(data, next_fold, folds, seed):
@@ -166,7 +226,7 @@ def tabulate_split(data):
     groups = count_groups(data)
     tested_groups = count_groups(data, data.rows("test"))
     columns = {
-        "images": sum(parts.values()),
+        "images": np.bincount(data.labels, minlength=len(data.class_names)),
         "groups": groups,
         **parts,
         "test_groups": tested_groups,

@@ -11,8 +11,9 @@ from bmix_lite.base.errors import BmixError, require_choice, suggest
 from bmix_lite.data.imageset import hash_images
 from bmix_lite.preparation.cache import CHUNK
 from bmix_lite.preparation.faults import shorten
-from bmix_lite.preparation.listing import SPLIT_WORDS, Item, Listing
+from bmix_lite.preparation.listing import Item, Listing
 from bmix_lite.preparation.pixels import check_pixels
+from bmix_lite.preparation.rows import SPLIT_WORDS, read_split
 
 ROLES = ("images", "labels", "groups")  # of the files in a folder
 PART = "{}"  # in the name of a file: train, val or test
@@ -86,8 +87,8 @@ def _find_words(folder, name):
     pattern = re.compile(re.escape(start) + "(.+)" + re.escape(end))
     matches = [pattern.fullmatch(path.name) for path in sorted(folder.glob("*.npy"))]
     words = {}
-    for word in (match[1] for match in matches if match and match[1].lower() in SPLIT_WORDS):
-        split = SPLIT_WORDS[word.lower()]
+    for word in (match[1] for match in matches if match and read_split(match[1])):
+        split = read_split(word)
         if split in words:
             raise BmixError(
                 f"arrays: {name!r} fits {words[split]!r} and {word!r}, both are {split}"
@@ -141,9 +142,11 @@ def _add_row(listing, where, id, row, columns, *, split="", path=""):
         faults["group"] = "no group"
     if columns["split"] is not None:
         text = columns["split"][row]
-        split = SPLIT_WORDS.get(text.strip().lower(), "")
+        split = read_split(text)
         if not split:
             faults["split"] = f"split {text!r}{suggest(text, SPLIT_WORDS)}"
+    if split:
+        listing.parts[split, label] += 1
     for kind, found in faults.items():
         listing.fault(kind, where, found)
     if faults:

@@ -3,9 +3,10 @@
 from collections import Counter
 
 from bmix_lite.preparation.class_faults import (
-    find_absences,
     find_class_faults,
     find_odd_labels,
+    find_same_files,
+    find_same_groups,
     order_classes,
 )
 from bmix_lite.preparation.companions import find_companions
@@ -17,6 +18,7 @@ from bmix_lite.preparation.image_faults import (
     find_unreadable,
 )
 from bmix_lite.preparation.near_copies import find_near
+from bmix_lite.preparation.part_faults import find_absences, find_lost_parts
 from bmix_lite.preparation.tones import find_channels, find_depth
 
 
@@ -44,7 +46,9 @@ def find_faults(images, facts, size, class_names=None, bits=None):
         odd = Counter(items[row].label for fault in odd_labels for row in fault.drop)
         faults += find_odd_sizes(items, facts, left, size)
         faults += find_channels(items, facts, left)
+        faults += [*find_same_groups(items, left), *find_same_files(items, left)]
         faults += find_class_faults(items, left, images.labels - odd, class_names)
+        faults += find_lost_parts(images.parts, [items[row] for row in left])
         if all(fault.level != "stop" for fault in faults):
             faults += find_absences(items, left, order)
     return faults, left, order

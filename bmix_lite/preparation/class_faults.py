@@ -1,14 +1,12 @@
-"""What can be wrong with classes: their names, their labels, and too few images for a split."""
+"""What can be wrong with classes: their labels, their names, and that none of them is left."""
 
 import re
 from collections import Counter, defaultdict
 
-import numpy as np
-
-from bmix_lite.base.errors import BmixError
-from bmix_lite.data.imageset import ImageSet
-from bmix_lite.data.splits import FOLDS, deal_folds
+from bmix_lite.preparation.cells import is_date
 from bmix_lite.preparation.faults import Fault, shorten
+from bmix_lite.preparation.part_faults import find_few, find_untrained
+from bmix_lite.preparation.sameness import group_same, group_same_files, read_number, show
 
 LONGEST = 60  # characters of a name that still fits a figure
 MISSING = {"na", "n/a", "nan", "none", "null", "unknown", "?", "-", ""}  # what tables write
@@ -18,7 +16,7 @@ USUAL = 0.9  # of the labels must be numbers before the others are taken for sli
 def find_odd_labels(items, names=None):
     """Faults of labels that do not belong: not among `names`, or no number where most are."""
     labels = [item.class_label for item in items]
-    is_number = [bool(re.fullmatch(r"\d+", label)) for label in labels]
+    is_number = _are_whole(labels)
     if names is not None:
         belongs = [label in names for label in labels]
         expected = f"one of {shorten(names)}"
@@ -35,11 +33,21 @@ def find_odd_labels(items, names=None):
     return faults
 
 
+def _are_whole(labels):
+    """Whether each label is a whole number, or reads like one that another label is."""
+    is_whole = {label: bool(re.fullmatch(r"\d+", label)) for label in set(labels)}
+    numbers = {int(label) for label, whole in is_whole.items() if whole}
+    for label, whole in is_whole.items():
+        is_whole[label] = whole or read_number(label) in numbers
+    return [is_whole[label] for label in labels]
+
+
 def order_classes(labels):
-    """Distinct labels, stripped: in numeric order if all are whole numbers, else by letters."""
+    """Distinct labels, stripped: in numeric order if all are numbers, else by letters."""
     distinct = {label.strip() for label in labels}
-    if all(re.fullmatch(r"\d+", label) for label in distinct):
-        return sorted(distinct, key=lambda label: (int(label), label))
+    numbers = {label: read_number(label) for label in distinct}
+    if None not in numbers.values():
+        return sorted(distinct, key=lambda label: (numbers[label], label))
     return sorted(distinct)
 
 
@@ -49,6 +57,26 @@ def strip_labels(listed):
     for label, count in listed.items():
         counts[label.strip()] += count
     return counts
+
+
+def find_same_groups(items, rows):
+    """A fault for each set of groups that read the same, and of file names in one folder."""
+    rows_of = defaultdict(list)
+    for row in rows:
+        if items[row].group:
+            rows_of[items[row].group].append(row)
+    for alike in group_same(rows_of, joined=False):
+        ways = [f"{show(group)} ({len(rows_of[group])} images)" for group in alike]
+        images = tuple(rows_of[group][0] for group in alike)
+        yield Fault("aliases", f"group {alike[0].strip()}", ", ".join(ways), images)
+
+
+def find_same_files(items, rows):
+    """A warning for each set of image files of one folder whose names read the same."""
+    row_of = {items[row].id: row for row in rows}
+    for alike in group_same_files(row_of):
+        images = tuple(row_of[name] for name in alike)
+        yield Fault("namesakes", alike[0], " and ".join(map(show, alike)), images)
 
 
 def find_class_faults(items, rows, listed, names=None):
@@ -61,25 +89,23 @@ def find_class_faults(items, rows, listed, names=None):
     left = Counter(item.class_label for item in kept)
     counts = strip_labels(listed)
     return [
-        *_find_spellings(listed),
+        *_find_spellings(listed, names),
         *_find_lost(counts, left),
-        *_find_untrained(kept, left),
-        *_find_small_and_odd(left, any(item.split or item.fold for item in kept)),
+        *find_untrained(kept),
+        *find_few(kept),
+        *_find_odd_names(left),
         *_find_single(left),
         *_find_unused(counts, names),
         *_find_renumbered(left, names),
     ]
 
 
-def _find_spellings(listed):
-    """Labels that differ only in case or spaces."""
-    spellings = defaultdict(dict)
-    for label, count in listed.items():
-        spellings[" ".join(label.split()).casefold()][label] = count
-    for written in spellings.values():
-        if len(written) > 1:
-            ways = [f"{label!r} ({count} images)" for label, count in sorted(written.items())]
-            yield Fault("spelling", next(iter(written)).strip(), ", ".join(ways))
+def _find_spellings(listed, names):
+    """Labels that read the same, unless `names` gives each of them a class."""
+    counts = {label: count for label, count in listed.items() if label.strip() not in (names or {})}
+    for alike in group_same(counts):
+        ways = [f"{show(label)} ({counts[label]} images)" for label in alike]
+        yield Fault("spelling", alike[0].strip(), ", ".join(ways))
 
 
 def _find_lost(counts, left):
@@ -88,21 +114,8 @@ def _find_lost(counts, left):
             yield Fault("lost", repr(label), f"{count} images listed, none is left")
 
 
-def _find_untrained(kept, left):
-    """Classes whose images all lie in val and test of a split that was given."""
-    splits = defaultdict(set)
-    for item in kept:
-        splits[item.class_label].add(item.split)
-    for label, parts in sorted(splits.items()):
-        if parts <= {"val", "test"}:
-            found = f"{left[label]} images, all in {' and '.join(sorted(parts))}"
-            yield Fault("untrained", repr(label), found)
-
-
-def _find_small_and_odd(left, split_is_given):
-    for label, count in sorted(left.items()):
-        if count < FOLDS and not split_is_given:
-            yield Fault("few", repr(label), f"{count} images for {FOLDS} folds")
+def _find_odd_names(left):
+    for label in sorted(left):
         for oddity in _find_oddities(label):
             yield Fault("names", repr(label), oddity)
 
@@ -121,9 +134,10 @@ def _find_unused(counts, names):
 def _find_renumbered(left, names):
     """Labels that are numbers, but not 0, 1, 2 …"""
     order = order_classes(left)
-    if names is not None or not all(label.isdecimal() for label in order):
+    numbers = [read_number(label) for label in order]
+    if names is not None or None in numbers or len(set(numbers)) < len(numbers):
         return
-    if order != [str(number) for number in range(len(order))]:
+    if numbers != list(range(len(order))):
         pairs = [f"{label} is class {number}" for number, label in enumerate(order)]
         yield Fault("renumbered", f"{len(order)} classes", shorten(pairs, 30))
 
@@ -131,51 +145,9 @@ def _find_renumbered(left, names):
 def _find_oddities(label):
     if label.casefold() in MISSING:
         yield "looks like a missing value"
+    if is_date(label):
+        yield "looks like a date, perhaps one that a spreadsheet made of another text"
     if len(label) > LONGEST:
         yield f"{len(label)} characters long, figures show {LONGEST}"
     if re.search(r"[<>&\x00-\x1f\x7f]", label):
         yield "holds characters of markup or control characters"
-
-
-def find_absences(items, rows, order):
-    """Warnings of classes that a fold lacks in training or test, as all images are of few groups.
-
-    rows: the images that are left; order: their labels in the order of the classes
-    """
-    kept = [items[row] for row in rows]
-    if not all(item.group for item in kept) or any(item.split or item.fold for item in kept):
-        return []
-    labels = np.array([order.index(item.class_label) for item in kept])
-    groups = np.array([item.group for item in kept])
-    data = ImageSet(
-        np.zeros((len(kept), 1, 1, 1), np.uint8),
-        labels,
-        order,
-        groups=groups,
-        ids=[item.id for item in kept],
-    )
-    try:
-        fold_of = deal_folds(data, np.ones(len(kept), bool), FOLDS)
-    except BmixError as error:
-        return [Fault("absent", f"{FOLDS} folds", str(error))]
-    faults = []
-    for j, parts in sorted(_list_absences(labels, fold_of, len(order)).items()):
-        of_class = labels == j
-        size = len(set(groups[of_class]))
-        found = f"{np.sum(of_class)} images in {size} groups: none in {shorten(parts)}"
-        faults.append(Fault("absent", repr(order[j]), found))
-    return faults
-
-
-def _list_absences(labels, fold_of, num_classes):
-    """{class number: ["train of fold 0", …]} of the parts that have no image of the class."""
-    absences = defaultdict(list)
-    for fold in range(FOLDS):  # as assign_split has it: fold is test, the next one val
-        is_test = fold_of == fold
-        is_val = fold_of == (fold + 1) % FOLDS
-        parts = {"train": ~is_test & ~is_val, "val": is_val, "test": is_test}
-        for part, inside in parts.items():
-            counts = np.bincount(labels[inside], minlength=num_classes)
-            for j in np.flatnonzero(counts == 0):
-                absences[j].append(f"{part} of fold {fold}")
-    return absences

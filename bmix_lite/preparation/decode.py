@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require, require_choice, require_integer
+from bmix_lite.base.files import name_special
 
 FITS = ("crop", "pad", "stretch")
 LARGEST = 50_000_000  # pixels of a file; a larger one is refused before it is decoded
@@ -54,6 +55,9 @@ def decode_file(path, size, *, fit="crop", bits=16, box=None):
     require_choice("bits", bits, HALF_TONES)
     require_integer("size", size, 1)
     path = Path(path)
+    special = name_special(path)
+    if special:
+        raise BmixError(f"{path}: {special}, expected an image file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of sizes, which are checked here, and of odd metadata

@@ -10,13 +10,23 @@ KINDS = {
     "path": ("stop", "A path must lie inside the folder of the images."),
     "spelling": (
         "stop",
-        "Class names that differ only in case or spaces are one class misspelt: write them alike.",
+        "Labels that read the same are one class: write them alike, or give them one name by "
+        "class_names.",
+    ),
+    "aliases": (
+        "stop",
+        "Groups that read the same are one patient or lesion: write them alike.",
     ),
     "empty": ("stop", "A class folder must hold images: fill or remove it."),
     "lost": (
         "stop",
-        "A class lost all its images to other faults: fix those, or leave the class out of the "
-        "table.",
+        "A class lost all its images, or all of one part, to other faults: fix those, or leave the "
+        "class out of the table.",
+    ),
+    "part": (
+        "stop",
+        "A part of the split that came with the data must have images: fix their faults, or take "
+        "the part out of the data, and a fold of train replaces it.",
     ),
     "untrained": ("stop", "A split that is given must have training images of every class."),
     "single": ("stop", "There must be at least two classes."),
@@ -95,10 +105,21 @@ KINDS = {
     ),
     "absent": (
         "warning",
-        "A class that lies in few groups is missing from some part of some folds.",
+        "A class is missing from a part: a fold that is dealt so is not loaded, a part that came "
+        "so tells nothing of the class.",
     ),
     "unused": ("warning", "A class that was named has no image: it is left out."),
     "names": ("warning", "An odd class name: is it meant?"),
+    "grades": (
+        "warning",
+        "Grades need their order, or kappa is not computed: say whether they are in it.",
+    ),
+    "ending": (
+        "warning",
+        "Files that begin like an image and are not used for the ending of their names: rename "
+        "them.",
+    ),
+    "namesakes": ("warning", "Names of files that read the same: is it one image?"),
     "sizes": (
         "warning",
         "Images of unusual size or shape: thumbnails, scans of forms, wrong files?",
@@ -114,6 +135,7 @@ KINDS = {
     "left_out": ("note", "Files and folders that leave_out fits are not used."),
     "unlisted": ("note", "Images in the folder that no row lists are not used."),
     "ignored": ("note", "Files that are no images by their names are not used."),
+    "merged": ("note", "Labels that class_names gives one name are one class."),
     "renumbered": ("note", "Training numbers the classes from 0."),
 }
 
@@ -125,6 +147,7 @@ class Fault:
     where: file, row or class; found: what is there
     images, drop: numbers in the list of images: those to look at, and those that on_bad="skip"
     leaves out
+    asides: Items of images that are not in the list, as they lack a label, a group or a part
     """
 
     kind: str
@@ -132,6 +155,7 @@ class Fault:
     found: str
     images: tuple = ()
     drop: tuple = ()
+    asides: tuple = ()
 
     @property
     def level(self):

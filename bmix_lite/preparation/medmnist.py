@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.files import name_special
 from bmix_lite.data.imageset import SPLITS
 from bmix_lite.preparation.cache import CHUNK, save_blocks
 from bmix_lite.preparation.listing import Item, Listing
@@ -33,6 +34,7 @@ def list_npz(path):
             labels = _read_labels(path, archive, f"{split}_labels", shape[0])
             groups = _read_groups(path, archive, f"{split}_groups", shape[0])
             shapes.add(shape[1:])
+            listing.parts.update((split, label) for label in labels)
             for row, (label, group) in enumerate(zip(labels, groups, strict=True)):
                 where = f"{split}_images[{row}]"
                 listing.labels[label] += 1
@@ -57,6 +59,9 @@ def read_blocks(path):
 
 
 def _open(path):
+    special = name_special(path)
+    if special:
+        raise BmixError(f"{path}: no .npz that can be read (it is {special})")
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:

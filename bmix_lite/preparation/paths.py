@@ -5,7 +5,9 @@ import os
 import re
 from dataclasses import dataclass
 
+from bmix_lite.base.files import name_special
 from bmix_lite.preparation.faults import shorten
+from bmix_lite.preparation.sameness import as_shown, reads_as, reads_as_file, show
 
 SUFFIXES = {
     ".dcm",
@@ -21,6 +23,14 @@ SUFFIXES = {
     ".pgm",
     ".ppm",
 }
+STARTS = (  # of JPEG, PNG, GIF, TIFF, JPEG 2000
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"GIF8",
+    b"II*\0",
+    b"MM\0*",
+    b"\0\0\0\x0cjP  ",
+)
 HIDDEN = {"__macosx", "thumbs.db", "desktop.ini"}  # and all that begins with a dot
 
 
@@ -62,7 +72,7 @@ class FileFinder:
             return FoundFile(text, kind="path", fault=fault)
         name = "/".join(parts)
         if self.search:
-            namesakes = self.by_name.get(parts[-1], [])
+            namesakes = self.by_name.get(parts[-1]) or self._list_twins(parts[-1])
             if len(namesakes) > 1:
                 fault = f"{parts[-1]!r} is there more than once: {shorten(namesakes, 3)}"
                 return FoundFile(name, kind="missing", fault=fault)
@@ -85,9 +95,24 @@ class FileFinder:
         if leaves or (os.path.islink(path) and not self.is_inside(path)):
             fault = f"{text!r} is a link that leads out of the folder of the images"
             return FoundFile(name, kind="path", fault=fault)
-        if not os.path.exists(path):
-            return FoundFile(name, kind="missing", fault=f"{name} is not there")
-        return FoundFile(name, path)
+        if os.path.exists(path):
+            return FoundFile(name, path)
+        twins = [twin for twin in self._list_twins(name) if as_shown(twin) == as_shown(name)]
+        if len(twins) == 1:
+            return self._find(text, twins[0])
+        near = [other for other in self._list_alike(name) if _same_folder(other, name)]
+        hint = f", but {shorten(map(show, near), 3)} is" if near else ""
+        return FoundFile(name, kind="missing", fault=f"{name} is not there{hint}")
+
+    def _list_alike(self, name):
+        """Paths of files, in any folder, whose names read like this one."""
+        return self.by_reading.get(reads_as_file(name)[1:], [])
+
+    def _list_twins(self, name):
+        """Those whose names show no difference, such as another Unicode form of é."""
+        last = as_shown(name.rpartition("/")[2])
+        alike = self._list_alike(name)
+        return [other for other in alike if as_shown(other.rpartition("/")[2]) == last]
 
     def is_inside(self, path):
         """Whether a file or folder, its links followed, lies below the root."""
@@ -101,6 +126,14 @@ class FileFinder:
             paths.setdefault(path.rpartition("/")[2], []).append(path)
         return paths
 
+    @functools.cached_property
+    def by_reading(self):
+        """{how a file name reads: paths below the root}."""
+        paths = {}
+        for path in self.walk():
+            paths.setdefault(reads_as_file(path)[1:], []).append(path)
+        return paths
+
     def walk(self):
         """Paths of all images below the root."""
         for folder, folders, files in os.walk(self.root):
@@ -110,6 +143,10 @@ class FileFinder:
                 path = name if below == "." else f"{below}/{name}"
                 if is_image(name) and not is_hidden(name) and not self.leave_out(path):
                     yield path
+
+
+def _same_folder(one, other):
+    return reads_as(one.rpartition("/")[0]) == reads_as(other.rpartition("/")[0])
 
 
 def scan(folder):
@@ -125,6 +162,22 @@ def scan(folder):
 def is_hidden(name):
     """Whether it is one of the files and folders that systems leave behind."""
     return name.startswith(".") or name.lower() in HIDDEN
+
+
+def begins_like_image(path):
+    """Whether a file that is no image by its name begins like one."""
+    try:
+        if name_special(path):
+            return False
+        with open(path, "rb") as file:
+            start = file.read(132)
+    except OSError:
+        return False
+    is_webp = start[:4] == b"RIFF" and start[8:12] == b"WEBP"
+    is_heic = start[4:8] == b"ftyp" and start[8:12] in (b"heic", b"heix", b"mif1", b"avif")
+    is_bitmap = start[:2] == b"BM" and start[6:10] == bytes(4)
+    is_dicom = start[128:] == b"DICM"
+    return start.startswith(STARTS) or any((is_webp, is_heic, is_bitmap, is_dicom))
 
 
 def is_image(name):

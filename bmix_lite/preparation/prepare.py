@@ -1,17 +1,16 @@
 """From files to a checked, memory-mapped dataset: list, decode once, find every fault, write."""
 
 import contextlib
-import shutil
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import numpy as np
+from typing import Any
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.files import hash_json
 from bmix_lite.base.locks import locked
 from bmix_lite.data.imageset import ImageSet
-from bmix_lite.data.prepared import load_prepared, read_about, write_description, write_images
+from bmix_lite.data.prepared import load_prepared, read_about
 from bmix_lite.preparation.arrays import list_memory
 from bmix_lite.preparation.cache import (
     decode_items,
@@ -22,55 +21,59 @@ from bmix_lite.preparation.cache import (
 )
 from bmix_lite.preparation.checks import find_faults
 from bmix_lite.preparation.class_faults import order_classes, strip_labels
-from bmix_lite.preparation.decode import FITS, HALF_TONES
+from bmix_lite.preparation.class_names import check_names, merge_labels, name_labels
+from bmix_lite.preparation.decode import FITS, HALF_TONES, decode_image
+from bmix_lite.preparation.grades import find_grades
 from bmix_lite.preparation.leave_out import refuse_same
 from bmix_lite.preparation.listing import Listing
-from bmix_lite.preparation.report import choose_pictured, make_report, save_report
+from bmix_lite.preparation.report import THUMBNAILS, choose_pictured, make_report, save_report
+from bmix_lite.preparation.several import refuse_several
 from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
+from bmix_lite.preparation.writing import write_dataset
 
 LOCK = ".lock"  # in the folder that is prepared, while it is
 WAIT = 60  # seconds for another preparation of the same folder
 
 
 def prepare(
-    source,
-    folder,
+    source: str | Path | Listing,
+    folder: str | Path,
     *,
-    size=64,
-    fit="crop",
-    bits=None,
-    class_names=None,
-    on_bad="stop",
-    jobs=-1,
-    progress=True,
-    about=None,
-    **listing,
-):
-    """Make a prepared dataset in `folder`, its report beside it, and return it: an ImageSet.
+    size: int = 64,
+    fit: str = "crop",
+    bits: int | None = None,
+    class_names: Mapping[Any, str] | Sequence[str] | None = None,
+    ordered: bool | None = None,
+    on_bad: str = "stop",
+    jobs: int = -1,
+    progress: bool = True,
+    about: Mapping[str, Any] | None = None,
+    **listing: Any,
+) -> ImageSet:
+    """Make a prepared dataset in `folder`, its report beside it, and return it.
 
-    source: class folders (or train, val, test folders of such), a CSV or TSV (`list_table`), a
-      MedMNIST .npz, a folder with VOC's Annotations and JPEGImages, whose boxes are cut out,
-      photographs with points=FOLDER (`list_points`), .npy files with arrays={…} (`list_arrays`)
-    size: pixels of a side; fit: see `decode_image`; arrays keep their size
+    source: class folders (or train, val, test of such), a CSV or TSV (`list_table`), a MedMNIST
+      .npz, VOC's Annotations and JPEGImages, photographs with points=FOLDER (`list_points`), .npy
+      files with arrays={…} (`list_arrays`); size: pixels of a side; fit: see `decode_image`
     bits: of grey files with more than 8, 8 to 16; unsaid 16, refused where all look like fewer
-    class_names: {label: name} in the order of the classes, where labels are codes
+    class_names: {label: name} in the order of the classes, or a list of them in that order
+    ordered: True where the classes are grades in their order: kappa then means something
     on_bad: "stop" raises BmixError with all faults; "skip" leaves faulty images out
-    jobs: processes, -1 for one per core; about: {"source", "licence", "citation"} of the data
-    listing: group_from and leave_out of `list_images`, and what the kind of source takes
-    The same call again returns what is there; after a kill it goes on; another call is refused.
+    jobs: processes, -1 for one per core; about: {"source", "licence", "citation"}
+    listing: group_from and leave_out of `list_images`, and what this kind of source takes
+    The same call again returns what is there, after a kill it goes on; another one is refused.
     """
-    size = _check_options(size, fit, bits, on_bad)
-    folder = Path(folder)
-    images = _list(source, folder, listing)
-    _check_any(images, on_bad, class_names)
+    size = _check_options(size, fit, bits, on_bad, class_names, ordered)
+    listed = _list(source, folder, listing)
+    images, class_names = _name_classes(listed, class_names, ordered, on_bad)
     options = {"size": images.side or size, "fit": fit, "bits": bits or 16}
-    chunks = _name_chunks(images, folder, options)
-    key = _hash_call(images, chunks, on_bad, class_names)
-    with _unless_made(folder, key) as is_made:
+    chunks = _name_chunks(images, Path(folder), options)
+    key = _hash_call(images, chunks, on_bad, class_names, ordered)
+    with _unless_made(Path(folder), key) as is_made:
         if not is_made:
             _decode(images, chunks, jobs, progress, options)
-            about = {**(about or {}), **options, "key": key}
-            _check_and_write(images, chunks, folder, on_bad, class_names, bits, about)
+            options |= _describe(about, key, ordered)
+            _check_and_write(images, chunks, Path(folder), on_bad, class_names, bits, options)
     return load_prepared(folder)
 
 
@@ -121,18 +124,29 @@ def _unless_made(folder, key):
             lock.unlink(missing_ok=True)
 
 
-def _check_options(size, fit, bits, on_bad):
+def _check_options(size, fit, bits, on_bad, class_names, ordered):
     """The size as an int, if the options are known."""
     require_choice("on_bad", on_bad, ("stop", "skip"))
     require_choice("fit", fit, FITS)
     require_choice("bits", 16 if bits is None else bits, HALF_TONES)
+    check_names(class_names, ordered)
     return require_integer("size", size, 1, 4096)
 
 
-def _check_any(images, on_bad, class_names):
+def _name_classes(images, class_names, ordered, on_bad):
+    """(the Listing with one label per class, {label: name} or None), before a file is opened."""
+    class_names = name_labels(class_names, images.labels, ordered)
+    refuse_several(images, class_names)
+    images, class_names = merge_labels(images, class_names)
     if not images.items:
         report = _report(images, images.faults, [], on_bad, class_names)
         raise BmixError(f"no image is left: {report.describe()}")
+    return images, class_names
+
+
+def _describe(about, key, ordered):
+    said = {} if ordered is None else {"ordered": ordered}
+    return {**(about or {}), "key": key, **said}
 
 
 def _is_made(folder, key):
@@ -154,38 +168,18 @@ def _decode(images, chunks, jobs, progress, options):
 
 
 def _check_and_write(images, chunks, folder, on_bad, class_names, bits, about):
-    """Write the report, and the dataset of the images that are left.
-
-    Raises BmixError with all faults where they stop the preparation.
-    """
+    """Write the report, then the dataset. Raises BmixError with all faults where they stop it."""
     facts = read_facts(chunks)
-    faults, left, order = find_faults(images, facts, about["size"], class_names, bits)
+    size = about["size"]
+    faults, left, order = find_faults(images, facts, size, class_names, bits)
+    names = [_name_class(label, class_names) for label in order]
+    faults += find_grades(names, about.get("ordered"), class_names is not None)
     report = _report(images, faults, left, on_bad, class_names)
-    save_report(report, folder, _picture(images, faults, chunks))
+    pictures = _picture(images, faults, chunks) | _picture_asides(faults, size)
+    save_report(report, folder, pictures)
     if report.stops or not left:
         raise BmixError(f"{report.describe()}\nall of it with pictures: {folder / 'report.html'}")
-    _write(images, facts, chunks, folder, left, order, class_names, about)
-
-
-def _write(images, facts, chunks, folder, left, order, class_names, about):
-    """Write the dataset of the images that are left, and remove the chunks."""
-    digest = write_images(folder / "images.npy", _shape(chunks, left), read_pixels(chunks, left))
-    items = [images.items[row] for row in left]
-    folds = _get_column(items, "fold")
-    data = ImageSet(
-        np.load(folder / "images.npy", mmap_mode="r"),
-        np.array([order.index(item.class_label) for item in items]),
-        [_name_class(label, class_names) for label in order],
-        groups=_get_column(items, "group"),
-        split=_get_column(items, "split"),
-        ids=_get_column(items, "id"),
-        folds=None if folds is None else folds.astype(int),
-        name=folder.name,
-        source=about.get("source", images.source.name),
-        images_sha256=digest,
-    )
-    write_description(data, folder, sha256=facts.sha256[left], about=about)
-    shutil.rmtree(folder / "chunks")
+    write_dataset(images, facts, chunks, folder, left, order, class_names, about)
 
 
 def _report(images, faults, left, on_bad, class_names):
@@ -213,22 +207,21 @@ def _picture(images, faults, chunks):
     return {images.items[row].id: image for row, image in named if image.any()}
 
 
-def _shape(chunks, left):
-    """Shape (N, H, W, C) of the images that are left."""
-    block = next(read_pixels(chunks, left))
-    return (len(left), *block.shape[1:])
+def _picture_asides(faults, size):
+    """{id: image} of the images that faults keep out of the list, as far as they can be read."""
+    asides = [item for fault in faults for item in fault.asides]
+    pictures = {}
+    for item in asides[:THUMBNAILS]:
+        with contextlib.suppress(BmixError):
+            pictures[item.id] = decode_image(item.path, size, box=item.box)
+    return pictures
 
 
-def _get_column(items, name):
-    """One field of all items, (N,); None where it is blank in all of them."""
-    values = np.array([getattr(item, name) for item in items], object)
-    return values if any(values) else None
-
-
-def _hash_call(images, chunks, on_bad, class_names):
+def _hash_call(images, chunks, on_bad, class_names, ordered):
     rows = [(item.id, item.label, item.group, item.split, item.fold) for item in images.items]
     # a warning of names came later than the first prepared sets, which stay what they are
     listed = [fault for fault in images.faults if fault.kind != "ungrouped"]
     faults = [(fault.kind, fault.where, fault.found) for fault in listed]
     names = [chunk.name for chunk in chunks]
-    return hash_json([on_bad, class_names, rows, faults, names])
+    said = [] if ordered is None else [ordered]
+    return hash_json([on_bad, class_names, rows, faults, names, *said])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.base.files import fill_static, guard, write_atomic, write_json
+from bmix_lite.base.files import fill_static, guard, name_special, write_atomic, write_json
 from bmix_lite.data.imageset import to_data_uri, to_picture
 from bmix_lite.preparation.faults import KINDS, LEVELS
 
@@ -94,6 +94,11 @@ class Report:
         return "\n".join(parts)
 
 
+def name_asides(fault):
+    """Ids of the images of a fault that are not in the list of images."""
+    return [item.id for item in fault.asides]
+
+
 def make_report(listing, faults, left, classes, on_bad):
     """A Report, in which images have their ids; left: numbers of the images without fault."""
     ids = [item.id for item in listing.items]
@@ -103,8 +108,8 @@ def make_report(listing, faults, left, classes, on_bad):
             "kind": fault.kind,
             "where": fault.where,
             "found": fault.found,
-            "images": [ids[number] for number in fault.images],
-            "left_out": [ids[number] for number in fault.drop],
+            "images": [ids[number] for number in fault.images] + name_asides(fault),
+            "left_out": [ids[number] for number in fault.drop] + name_asides(fault),
         }
         for fault in sorted(faults, key=lambda fault: LEVELS.index(fault.level))
     ]
@@ -131,6 +136,9 @@ def save_report(report, folder, pictures=None):
 def read_report(folder):
     """The Report of a preparation, finished or stopped. Raises BmixError where there is none."""
     path = Path(folder) / "report.json"
+    special = name_special(path)
+    if special:
+        raise BmixError(f"{path}: no report of a preparation (it is {special})")
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content.pop("format")

@@ -5,9 +5,10 @@ from pathlib import Path
 from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.arrays import list_arrays
 from bmix_lite.preparation.faults import shorten
+from bmix_lite.preparation.folders import list_folder
 from bmix_lite.preparation.groups import set_groups
 from bmix_lite.preparation.leave_out import LeaveOut
-from bmix_lite.preparation.listing import list_folder, list_table
+from bmix_lite.preparation.listing import list_table
 from bmix_lite.preparation.medmnist import list_npz
 from bmix_lite.preparation.paths import scan
 from bmix_lite.preparation.points import list_points, refuse_for_tables

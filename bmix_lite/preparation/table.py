@@ -3,20 +3,24 @@
 import codecs
 import csv
 import io
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError, require, suggest
+from bmix_lite.base.files import name_special
 from bmix_lite.preparation.faults import Fault
+from bmix_lite.preparation.sameness import as_shown
 
 SEPARATORS = ",;\t"
+NAMED_SEPARATOR = re.compile(r'"?sep=([,;|\t])"?,*;*', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Table:
     """header: names; rows: lists of text; numbers: of each row, as a spreadsheet counts.
 
-    The header is row 1.
+    The header is row 1, or row 2 below a line such as sep=; that names the separator.
     """
 
     path: Path
@@ -24,10 +28,14 @@ class Table:
     rows: list
     numbers: list
     faults: list
+    misfits: list = field(default_factory=list)  # rows that do not fit, one per fault "row"
 
     def column(self, name, hint=""):
         """The texts of one column. Raises BmixError with the names that there are, and the hint."""
         if name not in self.header:
+            twins = [other for other in self.header if as_shown(other) == as_shown(name)]
+            if len(twins) == 1:
+                return self.column(twins[0])
             names = ", ".join(map(repr, self.header))
             single = " (is another separator meant?)" if len(self.header) == 1 else ""
             raise BmixError(
@@ -41,7 +49,9 @@ class Table:
 def read_table(path):
     """Read a CSV or TSV whose first row names the columns; rows that do not fit become faults.
 
-    UTF-8 or UTF-16, separated by commas, semicolons or tabs, whichever the header has most of.
+    UTF-8 or UTF-16, separated by commas, semicolons or tabs, whichever the header has most of, or
+    as a first line "sep=;" says. Blank rows and columns, and a column without a name that only
+    numbers the rows, are left out; rows keep the numbers that a spreadsheet shows.
     Raises BmixError with the row where the text breaks a rule of CSV: a quote left open, a line
     break in a field.
     """
@@ -55,6 +65,7 @@ def read_table(path):
             table.rows.append(row)
             table.numbers.append(number)
         else:
+            table.misfits.append(row)
             found = f"{len(row)} fields, the header has {len(header)}: {row[:4]}"
             table.faults.append(Fault("row", f"{path.name} row {number}", found))
     if not text.endswith(("\n", "\r")):
@@ -64,6 +75,9 @@ def read_table(path):
 
 
 def _read_text(path):
+    special = name_special(path)
+    if special:
+        raise BmixError(f"{path}: cannot be read (it is {special}, expected a table)")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -77,6 +91,7 @@ def _read_text(path):
             f"{path}: row {row} holds the byte 0x{content[error.start]:02x}, "
             f"which is not {error.encoding}: save the table as CSV UTF-8"
         ) from error
+    text = text.lstrip("\ufeff")  # some programs write the mark of UTF-8 twice
     require(text.strip(), f"{path}: the table is empty")
     nul = text.find("\0")
     if nul >= 0:
@@ -88,7 +103,8 @@ def _read_text(path):
 def _split_rows(path, text):
     """Rows that are not blank, the header first, and their numbers."""
     first = text.partition("\n")[0]
-    separator = max(SEPARATORS, key=first.count)
+    named = NAMED_SEPARATOR.fullmatch(first.strip(" \r"))
+    separator = named[1] if named else max(SEPARATORS, key=text.lstrip().partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows = []
     numbers = []
@@ -99,7 +115,7 @@ def _split_rows(path, text):
                 raise BmixError(
                     f"{path}: row {number}: a line break inside a field: is a quote left open?"
                 )
-            if any(row):
+            if any(cell.strip() for cell in row) and not (named and number == 1):
                 rows.append(row)
                 numbers.append(number)
             number += 1
@@ -109,13 +125,11 @@ def _split_rows(path, text):
 
 
 def _check_header(path, rows):
-    """The names of the columns; a comma that ends every row is taken off, in place."""
+    """The names of the columns; blank columns and one of row numbers are taken off, in place."""
     require(len(rows) > 1, f"{path}: only a header, no rows")
     header = rows[0]
-    width = len(header)
-    if all(len(row) == width and row[-1] == "" for row in rows):
-        for row in rows:
-            row.pop()
+    _drop_blank_columns(rows)
+    _drop_row_numbers(rows)
     blank = [str(number) for number, name in enumerate(header, start=1) if not name.strip()]
     if blank:
         raise BmixError(
@@ -126,3 +140,31 @@ def _check_header(path, rows):
         names = ", ".join(map(repr, double))
         raise BmixError(f"{path}: the header has the column {names} more than once")
     return tuple(header)
+
+
+def _drop_blank_columns(rows):
+    """Take off the blank columns at the end, as a spreadsheet saves them, in place."""
+    header = rows[0]
+    width = len(header)
+    used = max(_count_used(row[:width]) for row in rows)
+    del header[used:]
+    for row in rows:
+        del row[max(used, _count_used(row)) :]
+
+
+def _count_used(row):
+    """Cells up to the last that is not blank."""
+    used = len(row)
+    while used and not row[used - 1].strip():
+        used -= 1
+    return used
+
+
+def _drop_row_numbers(rows):
+    """Take off a first column without a name that only numbers the rows, in place."""
+    numbers = [row[0] for row in rows[1:] if row]
+    if rows[0][0].strip() or len(rows[0]) < 2:
+        return
+    if all(number.isdecimal() for number in numbers) and len(set(numbers)) == len(numbers):
+        for row in rows:
+            del row[0]

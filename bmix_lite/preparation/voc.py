@@ -4,6 +4,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from bmix_lite.base.errors import require
+from bmix_lite.base.files import name_special
 from bmix_lite.preparation.leave_out import LeaveOut
 from bmix_lite.preparation.listing import Item, Listing
 from bmix_lite.preparation.paths import FileFinder
@@ -26,6 +27,10 @@ def list_boxes(root, leave_out=None):
     annotations = sorted((root / "Annotations").glob("*.xml"))
     require(annotations, f"{root / 'Annotations'}: no .xml in it")
     for annotation in annotations:
+        special = name_special(annotation)
+        if special:
+            listing.fault("unreadable", annotation.name, f"{special}, expected an .xml file")
+            continue
         try:
             tree = ElementTree.fromstring(annotation.read_bytes())
         except (ElementTree.ParseError, OSError) as error:
@@ -47,15 +52,15 @@ def _add_object(listing, where, thing, file, number):
     box = _read_box(edges)
     if label.strip():
         listing.labels[label] += 1
+    item = Item(f"{file.id}#{number}", file.path, label, where, file.id, box=box)
     if file.fault:
         listing.fault(file.kind, where, file.fault)
     elif not label.strip():
-        listing.fault("label", where, "no name")
+        listing.fault("label", where, "no name", item if box else None)
     elif box is None:
         pairs = [f"{name}={text}" for name, text in zip(EDGES, edges, strict=True)]
         listing.fault("box", where, f"{label}: {', '.join(pairs)}")
     else:
-        item = Item(f"{file.id}#{number}", file.path, label, where, file.id, box=box)
         listing.items.append(item)
 
 

@@ -76,7 +76,7 @@ def save_run(folder, data, history, predictions):
     written = read_predictions(folder)
     monitor = read_json(folder / "recipe.json")["recipe"]["monitor"]  # may be the user's own
     names = tuple(dict.fromkeys((*METRICS, monitor)))
-    metrics = {split: score(*written[split], names) for split in predictions}
+    metrics = {split: score(*written[split], names, ordered=data.ordered) for split in predictions}
     metrics["sha256"] = _hash_results(folder)
     write_json(folder / RESULT, _nan_to_none(metrics))
     for path in folder.glob("checkpoint.*"):

@@ -66,7 +66,7 @@ def test_a_recipe_that_asks_for_none_uses_none(registered, monkeypatch):
     for name in names.split():
         monkeypatch.setattr(defects, name, refuse)
     for fields in (dict(monitor="kappa"), dict(schedule="plateau", mixing="balanced", alpha=0.2)):
-        run(Recipe(**QUICK, **fields))
+        run(Recipe(**QUICK, **fields), make_images(ordered=True))
 
 
 @pytest.mark.parametrize(

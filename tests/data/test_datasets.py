@@ -115,6 +115,24 @@ def test_a_split_that_lacks_a_part_is_completed_on_loading(tmp_path, given):
         assert np.array_equal(loaded.rows("test"), data.rows("test"))
 
 
+def test_a_fold_in_which_a_dealt_part_lacks_a_class_is_refused_before_any_training(tmp_path):
+    groups = np.array([f"p{row}" for row in range(40)] + ["one", "one", "two", "two", "two"])
+    save_prepared(make([0] * 40 + [1] * 5, groups=groups), tmp_path)
+    messages = []
+    for fold in range(5):  # a class of two patients cannot lie in all three parts
+        with pytest.raises(BmixError) as caught:
+            load(tmp_path, fold=fold)
+        messages.append(str(caught.value))
+    assert any("no 'test' images of 'class 1': take another fold" in text for text in messages)
+
+
+def test_a_part_that_came_without_a_class_stays_and_dealt_ones_have_all(tmp_path):
+    split = np.array(["train"] * 20 + ["val"] * 4 + ["test"] * 4)
+    save_prepared(make([0, 1] * 10 + [0] * 4 + [0, 1] * 2, split=split), tmp_path)
+    assert load(tmp_path).counts("val").tolist() == [4, 0]
+    assert load(tmp_path, fold=1).counts("val").tolist() == [2, 2]
+
+
 def test_grades_are_ordered_and_digits_are_not():
     assert load("fundus_toy").ordered
     assert not load("digits_lt").ordered

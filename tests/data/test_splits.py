@@ -95,7 +95,7 @@ def test_patients_1_10_and_100_are_three_patients():
 
 
 def test_a_test_split_that_the_data_came_with_is_kept():
-    split = np.array(["test", "train", "val", "test"] * 15)
+    split = np.array(["test", "train", "train", "test"] * 15)
     data = make([0, 1, 1, 1, 0, 0] * 10, split=split)
     folds = [assign_split(data, fold=fold) for fold in range(5)]
     for fold in folds:
@@ -105,6 +105,73 @@ def test_a_test_split_that_the_data_came_with_is_kept():
         sorted(np.concatenate([fold.rows("val") for fold in folds]))
         == np.flatnonzero(split != "test").tolist()
     )
+
+
+def make_given(parts, **fields):
+    """Images of a split that came with the data: 100 and 10 of two classes in each part."""
+    labels = np.tile(np.repeat([0, 1], [100, 10]), len(parts))
+    return make(labels, split=np.repeat(parts, 110), **fields)
+
+
+def test_where_all_three_parts_are_given_only_train_is_dealt_and_its_imbalance_stays():
+    data = make_given(["train", "val", "test"])
+    trained = set(data.rows("train"))
+    assert assign_split(data, fold=0).split.tolist() == data.split.tolist()
+    validated = []
+    for fold in range(1, 5):
+        split = assign_split(data, fold=fold)
+        assert split.rows("test").tolist() == data.rows("test").tolist()
+        assert split.counts("train").tolist() == [80, 8]
+        assert set(split.rows("train")) | set(split.rows("val")) == trained
+        assert set(split.split[data.rows("val")]) == {"unused"}
+        assert "unused 110" in repr(split)
+        validated += split.rows("val").tolist()
+    assert len(set(validated)) == len(validated) == 4 * 22
+    assert tabulate_split(split)["images"].tolist() == [300, 30]
+
+
+@pytest.mark.parametrize(("given", "missing"), [("val", "test"), ("test", "val")])
+def test_a_part_that_is_missing_is_taken_from_train_and_the_other_stays(given, missing):
+    data = make_given(["train", given])
+    taken = []
+    for fold in range(5):
+        split = assign_split(data, fold=fold)
+        assert split.rows(given).tolist() == data.rows(given).tolist()
+        assert split.counts("train").tolist() == [80, 8]
+        taken += split.rows(missing).tolist()
+    assert sorted(taken) == data.rows("train").tolist()
+
+
+def test_a_group_stays_together_where_train_alone_is_dealt():
+    groups = np.array([f"p{row // 2}" for row in range(330)])
+    data = make_given(["train", "val", "test"], groups=groups)
+    for fold in range(1, 5):
+        sides = parts_of(assign_split(data, fold=fold), groups)
+        assert sum(map(len, sides)) == len(set.union(*sides))
+
+
+def test_folds_that_the_data_came_with_are_numbered_from_0_and_kept_beside_a_given_test():
+    folds = np.tile([1, 2, 3, 4, 5], 22)
+    data = make_given(["train"], folds=folds)
+    for fold in range(5):
+        assert np.array_equal(
+            assign_split(data, fold=fold).rows("test"), np.flatnonzero(folds == fold + 1)
+        )
+    data = make_given(["train", "test"], folds=np.concatenate([folds, np.zeros(110, int)]))
+    for fold in range(5):
+        split = assign_split(data, fold=fold)
+        assert np.array_equal(split.rows("val"), np.flatnonzero(data.folds == fold + 1))
+        assert split.rows("test").tolist() == data.rows("test").tolist()
+    with pytest.raises(BmixError, match="at least 2 folds, the data came with 1"):
+        assign_split(make_given(["train"], folds=np.zeros(110, int)))
+
+
+def test_a_train_part_too_small_for_folds_says_that_fold_0_is_as_it_came():
+    labels = np.array([0] * 20 + [1] * 4 + [0, 1] * 10)
+    data = make(labels, split=np.repeat(["train", "val", "test"], [24, 10, 10]))
+    assert assign_split(data) is data
+    with pytest.raises(BmixError, match=r"fold 0 is as it came: .* too few in 'class 1' \(4\)"):
+        assign_split(data, fold=1)
 
 
 @pytest.mark.parametrize(

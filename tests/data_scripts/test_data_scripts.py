@@ -17,6 +17,7 @@ import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.data.datasets import load
+from bmix_lite.data.prepared import save_prepared
 from clinic import draw
 from common.sources import run
 from conftest import ROOT
@@ -383,3 +384,13 @@ def test_a_part_that_is_no_known_excerpt_is_refused(shared, tmp_path, capsys):
     given = ["--from", str(tmp_path / "some"), "--out", str(tmp_path / "out"), "--labels-only"]
     assert run(chula.SOURCE, chula.locate, arguments=given) == 2
     assert "not as many images as published in normal" in capsys.readouterr().err
+
+
+def test_every_fold_of_a_long_tailed_cifar_trains_at_the_same_imbalance(tmp_path):
+    data = get("cifar_lt").make_long_tailed(Things(100, 0), Things(20, 1), 10)
+    save_prepared(data, tmp_path)
+    assert load(tmp_path).counts().tolist() == [90, 31, 10]
+    for fold in range(1, 5):
+        split = load(tmp_path, fold=fold)
+        assert split.counts().tolist() == [72, 25, 8]
+        assert split.rows("test").tolist() == data.rows("test").tolist()

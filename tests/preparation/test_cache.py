@@ -6,7 +6,7 @@ import pytest
 from bmix_lite.base.files import sha256_of
 from bmix_lite.preparation.cache import CHUNK, decode_items, name_chunks, read_facts, read_pixels
 from bmix_lite.preparation.decode import decode_image
-from bmix_lite.preparation.listing import list_folder
+from bmix_lite.preparation.folders import list_folder
 from clinic import make_folder
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -7,12 +7,12 @@ import pytest
 
 from bmix_lite.data.splits import deal_folds
 from bmix_lite.preparation.class_faults import (
-    find_absences,
     find_class_faults,
     find_odd_labels,
     order_classes,
 )
 from bmix_lite.preparation.listing import Item
+from bmix_lite.preparation.part_faults import find_absences
 from tiny import make
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")

@@ -253,6 +253,28 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
     (tmp_path / "points").mkdir()
     (tmp_path / "points/a.txt").write_text("30 30 cell\nhere\n")
     look(tmp_path / "11", tmp_path / "voc/JPEGImages", points=tmp_path / "points")
+    for part in ("train", "val"):
+        make_folder(tmp_path / "parts" / part, (6, 6))
+    (tmp_path / "parts" / "test").mkdir()
+    look(tmp_path / "12", tmp_path / "parts")
+    root = make_folder(tmp_path / "grades", (6, 6, 6))
+    for label, name in enumerate(("mild", "none", "severe")):
+        (root / f"class {label}").rename(root / name)
+    draw(7).save(root / "mild/A.png")
+    draw(9).save(root / "mild/a.png")
+    (root / "mild/000.png").rename(root / "mild/000.jfif")
+    look(tmp_path / "13", root)
+    merged = [(name, str(number % 3), f"p{number}") for number, (name, *_) in enumerate(rows)]
+    merged[0] = (*merged[0][:2], "P1")
+    merged = write_table(tmp_path / "merged.csv", merged, ("path", "label", "patient"))
+    names = {0: "healthy", 1: "ill", 2: "ill"}
+    look(
+        tmp_path / "14",
+        merged,
+        images=tmp_path / "c/images",
+        columns={"group": "patient"},
+        class_names=names,
+    )
     assert seen == set(KINDS)
 
 

@@ -152,8 +152,8 @@ def test_a_saved_run_is_complete_and_reads_back(tmp_path, data):
     )
 
 
-def test_metrics_are_those_of_the_predictions_in_the_folder(tmp_path, data):
-    metrics = write_run(tmp_path / "run", data)
+def test_metrics_are_those_of_the_predictions_in_the_folder(tmp_path):
+    metrics = write_run(tmp_path / "run", make_images(ordered=True))
     assert metrics == read_run(tmp_path / "run")["metrics"]
     for split, (labels, probabilities) in read_predictions(tmp_path / "run").items():
         expected = sk.balanced_accuracy_score(labels, probabilities.argmax(axis=1))
@@ -220,8 +220,17 @@ def test_the_hashes_of_a_run_are_those_of_its_files(tmp_path, data):
         assert sha256_of(tmp_path / "run" / name) == digest
 
 
-def test_metrics_hold_no_nan_where_all_is_defined(tmp_path, data):
-    metrics = write_run(tmp_path / "run", data)
+def test_kappa_is_not_computed_where_the_classes_have_no_order(tmp_path, data):
+    write_run(tmp_path / "run", data)
+    test = read_run(tmp_path / "run")["metrics"]["test"]
+    assert test["kappa"] is None
+    assert test["kendall_tau"] is None
+    assert test["mcc"] is not None
+    assert "kappa is undefined: the data do not say that their classes are grades" in test["notes"]
+
+
+def test_metrics_hold_no_nan_where_all_is_defined(tmp_path):
+    metrics = write_run(tmp_path / "run", make_images(ordered=True))
     values = [
         value
         for split in ("val", "test")
