@@ -1,6 +1,8 @@
 """Every row of METHODS trains, and so does a method of one's own."""
 
+import inspect
 import re
+import textwrap
 from dataclasses import replace
 from itertools import product
 
@@ -170,10 +172,10 @@ def test_training_asks_for_the_loss_of_each_epoch(data, monkeypatch):
 
 def how_to():
     """The example in the docstring of register_loss, as a reader would paste it."""
-    text = re.search(
-        r"in a notebook:\n\n(.*?)\n\n    A recipe", losses.register_loss.__doc__, re.S
-    )[1]
-    return "\n".join(line[8:] for line in text.splitlines())
+    text = inspect.getdoc(
+        losses.register_loss
+    )  # without the indentation, which __doc__ has up to Python 3.12
+    return textwrap.dedent(re.search(r"in a notebook:\n\n(.*?)\n\nA recipe", text, re.S)[1])
 
 
 def test_the_example_of_the_docstring_runs_and_trains_with_checkpoints(own_names, data, tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -175,20 +176,28 @@ def _check_out(out):
     require(str(out).strip(), "out must be a folder, got an empty text")
     try:
         out = Path(out).resolve()
-        require(not out.exists() or out.is_dir(), f"out must be a folder, {out} is a file")
-    except BmixError:
-        raise
+        is_file = not _is_folder_or_new(out)
     except (
         OSError,
         ValueError,
         RuntimeError,
     ) as error:  # too long a name, a null byte, links in a circle
         raise BmixError(f"out must be a folder, got {str(out)!r:.80}: {error!s:.80}") from error
+    if is_file:
+        raise BmixError(f"out must be a folder, {out} is a file")
     for name in (SWEEP, LOCKS):
         require(
             not (out / name).is_symlink(), f"{out / name} is a link: nothing is written through it"
         )
     return out
+
+
+def _is_folder_or_new(path):
+    """Whether a folder or nothing lies at `path`; OSError where nothing can, which Path.exists hides from 3.14 on."""
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
 
 
 def _sort_parameters(notebook, defaults, parameters):
