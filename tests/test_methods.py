@@ -1,6 +1,8 @@
 """Every row of METHODS trains, and so does a method of one's own."""
 
+import inspect
 import re
+import textwrap
 from dataclasses import replace
 from itertools import product
 
@@ -171,8 +173,8 @@ def test_training_asks_for_the_loss_of_each_epoch(data, monkeypatch):
 
 def how_to(register=losses.register_loss):
     """The example in a docstring, as a reader would paste it."""
-    text = re.search(r":\n\n(        .*?)\n\n    \w", register.__doc__, re.S)[1]
-    return "\n".join(line[8:] for line in text.splitlines())
+    text = inspect.getdoc(register)  # without the indentation, which __doc__ has up to Python 3.12
+    return textwrap.dedent(re.search(r":\n\n(    .*?)\n\n\w", text, re.S)[1])
 
 
 def test_the_example_of_the_docstring_runs_and_trains_with_checkpoints(own_names, data, tmp_path):

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -186,13 +187,24 @@ def _identify(plan, others):
     return hash_json(parts)
 
 
+def _is_folder_or_new(path):
+    """Whether a folder or nothing lies at `path`.
+
+    OSError where nothing can lie there, which Path.exists hides from Python 3.14 on.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except FileNotFoundError:
+        return True
+
+
 def _check_out(out):
     """`out` as an absolute path. Raises BmixError if it cannot be the folder of an experiment."""
     if not str(out).strip():
         raise BmixError("out must be a folder, got an empty text")
     try:
         path = Path(out).resolve()
-        is_other = path.exists() and not path.is_dir()
+        is_other = not _is_folder_or_new(path)
     except (OSError, ValueError, RuntimeError) as error:  # a name too long, a null byte, a circle
         raise BmixError(f"out must be a folder, got {str(out)!r:.80}: {error!s:.80}") from error
     if is_other:
