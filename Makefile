@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare tuned test nightly lab voila package notebooks playground example pictures readme site bench lint clean
+.PHONY: install demo compare tuned test nightly floors lab voila package notebooks playground example pictures readme site bench lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -20,6 +20,7 @@ help:
 	@echo "make tuned      the same, each method with the best of three learning rates: build/tuned/<dataset>/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       all tests, notebooks included (6 to 15 minutes)"
+	@echo "make floors     the tests of core, data and plots with the lowest versions of all packages (5 to 10 minutes)"
 	@echo "make lint       style, and whether README and guide say what the repository's data give"
 	@echo "make nightly    more of the same: kills at random moments, more cases (half an hour)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
@@ -55,6 +56,14 @@ nightly: install
 test: install
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# the lowest versions that pyproject.toml allows. Why three of them are high: opencv 4 places pixels up to three levels
+# from where torch does, scikit-learn before 1.8 deals groups otherwise, kaleido 1 draws no plotly before 6.1.1
+floors: install
+	rm -rf build/floors
+	$(PYTHON) -m uv venv --quiet --python $(PYTHON) build/floors
+	$(PYTHON) -m uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct --editable ".[dev]"
+	build/floors/bin/python -m pytest -n $(WORKERS) --dist loadfile tests/test_*.py tests/data tests/plots
 
 compare: install
 	$(PYTHON) -m bmix_lite sweep notebooks/05_train.ipynb --grid-file notebooks/methods.yaml \

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -117,6 +118,8 @@ def test_holm_by_hand():
     assert correct_holm([0.02, np.nan, 0.03]) == pytest.approx([0.04, np.nan, 0.04], nan_ok=True)
     assert correct_holm([]).shape == (0,)
     assert np.isnan(correct_holm([np.nan, np.nan])).all()
+    column = pd.Series([np.nan, 0.02, 0.03])  # as a table holds them
+    assert correct_holm(column) == pytest.approx([np.nan, 0.04, 0.04], nan_ok=True)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
