@@ -13,8 +13,13 @@ import torch
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import remove_leftovers, write_atomic
+from bmix_lite.inference import held
 
 HEADER = b"bmix-lite checkpoint 1\n"  # the number is the format version
+# what decides over the bytes of a file of torch: (read, write, value)
+FILE_SETTINGS = [
+    (torch.serialization.get_crc32_options, torch.serialization.set_crc32_options, True)
+]
 
 
 def save_checkpoint(path, state):
@@ -109,7 +114,8 @@ def load_model(model, path):
 
 def _to_bytes(value):
     buffer = io.BytesIO()
-    torch.save(value, buffer)
+    with held(FILE_SETTINGS):
+        torch.save(value, buffer)
     return buffer.getvalue()
 
 

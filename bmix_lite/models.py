@@ -8,6 +8,7 @@ from torch import nn
 
 from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.randomness import derive_seed
+from bmix_lite.inference import pinned
 
 # mean and standard deviation that torchvision's pretrained weights expect
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -143,7 +144,7 @@ def make_model(
     weights : "" random, "imagenet" from the hub (needs a network once), or a file of such weights
     side    : pixels of the images; below 128 a large network halves them less often, so that 4x4
               positions remain at its end
-    torch's global generator is left as it was. Raises BmixError for unknown names, unsupported
+    torch's global generator is left as it was, and its settings change nothing. Raises BmixError for unknown names, unsupported
     channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
@@ -153,7 +154,7 @@ def make_model(
         raise BmixError(f"images must have 1 or 3 channels, got {channels}")
     if weights and name not in LARGE:
         raise BmixError(f"{name} has no pretrained weights, got weights={weights!r}")
-    with seeded(derive_seed(seed, "weights")):
+    with pinned(), seeded(derive_seed(seed, "weights")):
         if name in LARGE:
             return LARGE[name](num_classes, weights, side)
         return SMALL[name](num_classes, channels)
@@ -161,10 +162,17 @@ def make_model(
 
 @contextlib.contextmanager
 def seeded(seed, device="cpu"):
-    """Seed torch's global generator, the only one that layers know, and restore it afterwards."""
+    """Seed torch's global generator, the only one that layers know, and restore it afterwards.
+
+    That of the CPU and, where the device is a GPU, that of this GPU; no other is touched.
+    """
     device = torch.device(device)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    is_gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if is_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if is_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 

@@ -20,8 +20,8 @@ from bmix_lite.inference import (
     choose_device,
     choose_layout,
     count_outputs,
+    pinned,
     predict,
-    repeatable,
 )
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
@@ -54,11 +54,13 @@ def train(
     untouched.
     """
     device = choose_device(device)
-    model.to(device).to(memory_format=choose_layout(device, data.images.shape))
-    _check_fit(model, data, recipe, device)
-    run = _Epochs(model, data, recipe, device)
-    if checkpoint:
-        run.resume(checkpoint)
+    with pinned(recipe.threads):  # not over a `yield`: the caller's cell has its own settings
+        _check_weights(model)
+        model.to(device).to(memory_format=choose_layout(device, data.images.shape))
+        _check_fit(model, data, recipe, device)
+        run = _Epochs(model, data, recipe, device)
+        if checkpoint:
+            run.resume(checkpoint)
     yield from map(dict, run.history)
     epochs = range(len(run.history) + 1, recipe.epochs + 1)
     for epoch in _with_progress(epochs, recipe, progress):
@@ -66,16 +68,17 @@ def train(
         lr = lr_at(recipe, epoch, run.history)
         if lr is None:  # the plateau schedule has come to its end
             break
-        with repeatable(recipe.threads):
+        with pinned(recipe.threads):
             record = run.train_epoch(epoch, lr)
             run.validate(record)
-        run.keep_if_best(record)
-        record["seconds"] = time.perf_counter() - started
-        run.history.append(record)
-        if checkpoint:
-            run.save(checkpoint)
+            run.keep_if_best(record)
+            record["seconds"] = time.perf_counter() - started
+            run.history.append(record)
+            if checkpoint:
+                run.save(checkpoint)
         yield dict(record)
-    model.load_state_dict(run.best)
+    with pinned(recipe.threads):
+        model.load_state_dict(run.best)
 
 
 class _Epochs:
@@ -204,6 +207,17 @@ def _score_answers(answers, metric):
     probabilities = [logits.float().softmax(dim=1).cpu() for _, logits in answers]
     scores = score(torch.cat(labels).numpy(), torch.cat(probabilities).numpy(), [metric])
     return scores[metric]
+
+
+def _check_weights(model):
+    """Raise BmixError for weights that this training cannot change, or would change in double."""
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_inference():
+            words = "was made in torch.inference_mode and cannot be trained: make the model outside"
+            raise BmixError(f"{name} of the model {words}")
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            words = f"must be float32, got {tensor.dtype}: call model.float() first"
+            raise BmixError(f"{name} of the model {words}")
 
 
 def _check_fit(model, data, recipe, device):
