@@ -70,18 +70,21 @@ def load_checkpoint(path):
 
 
 def require_same_run(state, recipe, data, path):
-    """Raise BmixError unless the state at `path` is of this recipe and these data."""
-    theirs = state["recipe"]
-    ours = (
-        dict.fromkeys(theirs, "") | recipe.asdict()
-    )  # a field of an older version is empty unless used
+    """Raise BmixError unless the state at `path` is of this recipe and these data.
+
+    Where the data lie may differ: their fingerprint says what they are.
+    """
+    theirs = state.get("identity", state["recipe"])  # of an older version: as it was typed
+    ours = recipe.identity() if "identity" in state else recipe.asdict()
+    ours = dict.fromkeys(theirs, "") | ours  # a field of an older version is empty unless used
+    is_same_data = state["fingerprint"] == data.fingerprint
     differences = []
     for name, value in ours.items():
-        if theirs.get(name) != value:
+        if theirs.get(name) != value and not (name == "dataset" and is_same_data):
             differences.append(f"{name}: {theirs.get(name)!r} there, {value!r} here")
     if differences:
         raise BmixError(f"{path} belongs to another run ({'; '.join(differences)})")
-    if state["fingerprint"] != data.fingerprint:
+    if not is_same_data:
         words = f"{path} was made with other data than this {data.name!r}: fingerprints differ"
         raise BmixError(words)
 

@@ -53,6 +53,19 @@ def count_outputs(model, images, rows, device):
         raise BmixError(f"{words}: {str(error).splitlines()[0]}") from error
 
 
+def check_weights(model):
+    """Raise BmixError for weights that training cannot change, or would not change in float32."""
+    if not any(weights.requires_grad for weights in model.parameters()):
+        raise BmixError("the model has no trainable parameter")
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        if tensor.is_inference():
+            words = "was made in torch.inference_mode and cannot be trained: make the model outside"
+            raise BmixError(f"{name} of the model {words}")
+        if tensor.is_floating_point() and tensor.dtype != torch.float32:
+            words = f"must be float32, got {tensor.dtype}: call model.float() first"
+            raise BmixError(f"{name} of the model {words}")
+
+
 def choose_device(device=None):
     """The torch device asked for, or a GPU where there is one."""
     return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -144,8 +144,8 @@ def make_model(
     weights : "" random, "imagenet" from the hub (needs a network once), or a file of such weights
     side    : pixels of the images; below 128 a large network halves them less often, so that 4x4
               positions remain at its end
-    torch's global generator is left as it was, and its settings change nothing. Raises BmixError for unknown names, unsupported
-    channels and weights that do not fit.
+    torch's global generator is left as it was, and torch's settings change nothing. Raises
+    BmixError for unknown names, unsupported channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
     if num_classes < 2:

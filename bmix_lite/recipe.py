@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bmix_lite.base.errors import BmixError, require_alpha, require_choice, suggest
+from bmix_lite.base.sameness import hash_weights, name_dataset
 from bmix_lite.distribution import SAMPLINGS
 
 CHOICES = {  # register_loss, register_mixing, register_schedule and register_metric add to them
@@ -137,6 +138,17 @@ class Recipe:
         """All fields as plain values."""
         return dataclasses.asdict(self)
 
+    def identity(self) -> dict[str, Any]:
+        """The fields by what they mean: the same on another machine, or in a folder that was moved.
+
+        A folder of data is its name (what it holds, its fingerprint says), a file of weights the
+        hash of its content.
+        """
+        fields = self.asdict()
+        fields["dataset"] = name_dataset(self.dataset)
+        fields["weights"] = hash_weights(self.weights) or self.weights
+        return fields
+
     def __repr__(self):
         """The call that makes it, with the fields that are not the method's or the default."""
         method = self.method
@@ -232,5 +244,5 @@ def _checked_type(field, value):
     if isinstance(value, (int, float)) and "float" in name:
         if not math.isfinite(value):
             raise BmixError(f"{field.name} must be finite, got {value!r}")
-        return float(value)
+        return float(value) + 0.0  # -0.0 is 0.0
     return value

@@ -17,6 +17,7 @@ from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches, TrainingImages
 from bmix_lite.inference import (
     autocast,
+    check_weights,
     choose_device,
     choose_layout,
     count_outputs,
@@ -55,7 +56,7 @@ def train(
     """
     device = choose_device(device)
     with pinned(recipe.threads):  # not over a `yield`: the caller's cell has its own settings
-        _check_weights(model)
+        check_weights(model)
         model.to(device).to(memory_format=choose_layout(device, data.images.shape))
         _check_fit(model, data, recipe, device)
         run = _Epochs(model, data, recipe, device)
@@ -165,6 +166,7 @@ class _Epochs:
         """Write the checkpoint, and beside it how far the training is."""
         state = {
             "recipe": self.recipe.asdict(),
+            "identity": self.recipe.identity(),
             "fingerprint": self.data.fingerprint,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -184,8 +186,7 @@ class _Epochs:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            rule = f"{path} was made with another network than this one"
-            raise BmixError(f"{rule}: {error}") from error
+            raise BmixError(f"{path} was made with another network than this: {error}") from error
         self.history = state["history"]
         self.best = state["best"]
 
@@ -205,19 +206,7 @@ def _score_answers(answers, metric):
     """The metric of what the network answered to mixed images while it learned."""
     labels = [soft.argmax(dim=1).cpu() for soft, _ in answers]
     probabilities = [logits.float().softmax(dim=1).cpu() for _, logits in answers]
-    scores = score(torch.cat(labels).numpy(), torch.cat(probabilities).numpy(), [metric])
-    return scores[metric]
-
-
-def _check_weights(model):
-    """Raise BmixError for weights that this training cannot change, or would change in double."""
-    for name, tensor in model.state_dict(keep_vars=True).items():
-        if tensor.is_inference():
-            words = "was made in torch.inference_mode and cannot be trained: make the model outside"
-            raise BmixError(f"{name} of the model {words}")
-        if tensor.is_floating_point() and tensor.dtype != torch.float32:
-            words = f"must be float32, got {tensor.dtype}: call model.float() first"
-            raise BmixError(f"{name} of the model {words}")
+    return score(torch.cat(labels).numpy(), torch.cat(probabilities).numpy(), [metric])[metric]
 
 
 def _check_fit(model, data, recipe, device):
@@ -227,8 +216,6 @@ def _check_fit(model, data, recipe, device):
         raise BmixError(f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
     if len(data.rows("val")) == 0:
         raise BmixError(f"dataset {data.name!r} has no 'val' rows to choose an epoch with")
-    if not any(weights.requires_grad for weights in model.parameters()):
-        raise BmixError("the model has no trainable parameter")
     classes = len(data.class_names)
     outputs = count_outputs(model, data.images, rows[:1], device)
     if outputs != classes:

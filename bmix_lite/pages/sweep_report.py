@@ -8,6 +8,7 @@ import pandas as pd
 
 from bmix_lite.base.errors import require
 from bmix_lite.base.files import fill_static, read_static, write_atomic
+from bmix_lite.comparison.datasets import find_other_data, name_datasets
 from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.tables import collect_recalls, summarise, tabulate, vary
 from bmix_lite.comparison.tuning import keep_tuned
@@ -60,22 +61,23 @@ def sort_runs(experiment):
 
     They belong together with the last sweep's notebook, package version and data; without a sweep, all of them do.
     """
-    plan, together, apart = read_plan(experiment), [], defaultdict(list)
-    runs = read_runs(experiment)
-    data = {
-        _place(run): run["fingerprint"] for run in runs if run["run_id"] in plan.get("runs", {})
-    }
-    for run in runs:
+    plan = read_plan(experiment)
+    candidates = []
+    apart = defaultdict(list)
+    for run in read_runs(experiment):
         notebook = read_note(experiment / run["run_id"]).get("notebook")
         version = run["environment"]["bmix_lite"]
         if plan and notebook != plan["content"]:
             apart["made by another version of the notebook"].append(run["run_id"])
         elif plan and version != plan["bmix_lite"]:
             apart[f"made by version {version} of the package"].append(run["run_id"])
-        elif run["fingerprint"] != data.setdefault(_place(run), run["fingerprint"]):
-            apart["made with other images or labels of that name"].append(run["run_id"])
         else:
-            together.append(run)
+            candidates.append(run)
+    others = find_other_data(candidates, plan.get("runs", {}))
+    together = [run for run in candidates if run["run_id"] not in others]
+    if others:
+        reason = "made with other images or labels of that name"
+        apart[reason] = [run["run_id"] for run in candidates if run["run_id"] in others]
     require(
         together, f"{experiment}: no complete run of the last sweep's notebook, version and data"
     )
@@ -125,12 +127,13 @@ def render(experiment, runs, apart, table, metric, tuned=False):
     """The page: it holds all that it shows and asks no other machine for anything; names are escaped."""
     plan = read_plan(experiment)
     by_dataset = defaultdict(list)
-    for run in runs:
-        by_dataset[run["recipe"]["dataset"]].append(run)
-    sections = [
-        _section(dataset, group, table[table["dataset"] == dataset], metric, number, tuned)
-        for number, (dataset, group) in enumerate(by_dataset.items())
-    ]
+    for name, run in zip(name_datasets(runs), runs, strict=True):
+        by_dataset[name].append(run)
+    sections = []
+    for number, (dataset, group) in enumerate(by_dataset.items()):
+        paths = {run["recipe"]["dataset"] for run in group}
+        rows = table[table["dataset"].isin(paths)]
+        sections.append(_section(dataset, group, rows, metric, number, tuned))
     rows = [_row(experiment, row, metric) for row in table.to_dict("records")]
     counts = Counter(row["status"] for row in rows)
     environments = {
@@ -234,7 +237,3 @@ def _is_swept(runs, name):
         values[run["method"]].add(run["recipe"][name])
     numbers = all(isinstance(value, (int, float)) for found in values.values() for value in found)
     return numbers and max(map(len, values.values())) > 1
-
-
-def _place(run):
-    return run["recipe"]["dataset"], run["recipe"]["fold"]

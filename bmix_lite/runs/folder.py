@@ -11,11 +11,13 @@ from bmix_lite import __version__
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json, remove_leftovers, sha256_of, write_atomic, write_json
 from bmix_lite.base.locks import drop_lock, take_lock
+from bmix_lite.base.sameness import hash_weights
 from bmix_lite.runs.complete import HASHED, RESULT
 from bmix_lite.runs.identity import (
     ABOUT,
     claimed_id,
     describe_recipe,
+    hash_content,
     is_named_for,
     refuse_other_run,
 )
@@ -30,8 +32,9 @@ def make_run_id(recipe, fingerprint, notebook=""):
     """Readable parameters, then a hash of everything that makes runs differ.
 
     recipe: a Recipe; fingerprint: of the dataset; notebook: hash of its content, "" without one.
+    Where data and weights lie makes no difference: the same run has the same id on every machine.
     """
-    identity = [recipe.asdict(), fingerprint, notebook, __version__]
+    identity = [recipe.identity(), fingerprint, notebook, __version__]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
     return f"{describe_recipe(recipe.method, recipe.asdict())}-{digest}"
 
@@ -106,18 +109,34 @@ def _lock_of(folder):
 
 
 def _describe_run(recipe, data):
-    return {
+    about = {
         "recipe": recipe.asdict(),
         "fingerprint": data.fingerprint,
         "method": recipe.method,
         "class_names": list(data.class_names),
         "train_counts": data.counts().tolist(),
     }
+    content = hash_content(data)
+    if content is not None:
+        about["content"] = content
+    weights = hash_weights(recipe.weights)
+    if weights is not None:
+        about["weights_sha256"] = weights
+    return about
 
 
 def _refuse_differing(folder, about):
-    """Raise BmixError if the folder's recipe.json is not that of this run."""
+    """Raise BmixError if the folder's recipe.json is not that of this run.
+
+    Where the data and a file of weights lie may differ, if they are the same.
+    """
     there = read_json(folder / ABOUT)
+    recipe = dict(there.get("recipe", {}))
+    if there.get("fingerprint") == about["fingerprint"]:
+        recipe["dataset"] = about["recipe"]["dataset"]
+    if "weights_sha256" in about and there.get("weights_sha256") == about["weights_sha256"]:
+        recipe["weights"] = about["recipe"]["weights"]
+    there = {"content": about.get("content"), **there, "recipe": recipe}  # not noted before 0.2
     differing = [key for key in about if there.get(key) != about[key]]
     if differing:
         raise BmixError(f"{folder} belongs to another run: its {', '.join(differing)} differ")
