@@ -107,7 +107,7 @@ def save_model(model, path):
 def load_model(model, path):
     """Read weights into `model` in place and return it; BmixError names a misfit file."""
     try:
-        model.load_state_dict(torch.load(path, weights_only=True))
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (
         Exception
     ) as error:  # torch raises many kinds for files that are cut, foreign or of another network
@@ -133,7 +133,7 @@ def _read(path):
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise BmixError(f"{path}: damaged, its content does not match its sha256")
     try:
-        return torch.load(io.BytesIO(body), weights_only=True)
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for content it will not unpickle
         raise BmixError(
             f"{path}: refused, it holds more than tensors and plain values ({error})"

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.numbers import from_torch
 
 
 def predict(
@@ -26,8 +27,10 @@ def predict(
     Nothing is drawn, and each layer is left in the mode it was in. Raises BmixError without images.
     """
     device = choose_device(device)
-    rows = np.arange(len(images)) if rows is None else np.asarray(rows)
+    rows = np.arange(len(images)) if rows is None else np.asarray(from_torch(rows))
     require(len(rows) > 0, "there are no images to predict")
+    if str(images.dtype).removeprefix("torch.") != "uint8":
+        raise BmixError(f"images must be uint8, 0 to 255, as in training, got {images.dtype}")
     modes = {layer: layer.training for layer in model.modules()}  # layer by layer: some are frozen
     with pinned():
         model.to(device).to(memory_format=choose_layout(device, images.shape)).eval()

@@ -16,6 +16,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.predictions import check_predictions
 from bmix_lite.base.registry import add_own
 from bmix_lite.recipe import CHOICES
 
@@ -39,8 +40,8 @@ def score(
         require_metric(name)
     predicted = probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, probabilities.shape[1])
-    values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):  # whatever the caller's is
+        values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
         recall = np.diag(matrix) / matrix.sum(axis=1)
         precision = np.diag(matrix) / matrix.sum(axis=0)
     return values | {
@@ -96,30 +97,6 @@ def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "
     }
 
 
-def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Both as arrays, or a BmixError that names the row that cannot be scored."""
-    labels = np.asarray(labels)
-    probabilities = np.asarray(probabilities, dtype=float)
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
-        shapes = f"labels {labels.shape} and probabilities {probabilities.shape}"
-        raise BmixError(f"need (N,) and (N, C), got {shapes}")
-    require(len(labels) > 0, "there is nothing to score: 0 predictions")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise BmixError(f"labels must be integers, got dtype {labels.dtype}")
-    highest = probabilities.shape[1] - 1
-    bad = np.flatnonzero((labels < 0) | (labels > highest))[:1]
-    if bad.size:
-        raise BmixError(f"row {bad}: label {labels[bad]} is not in 0..{highest}")
-    in_range = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
-    # a float32 softmax over 1,000 classes stays within 1e-5
-    sums_to_one = np.abs(probabilities.sum(axis=1) - 1) < 1e-4
-    bad = np.flatnonzero(~(in_range & sums_to_one))[:1]
-    if bad.size:
-        rule = "probabilities must be finite, >= 0 and sum to 1"
-        raise BmixError(f"row {bad}: {rule}: {probabilities[bad]}")
-    return labels, probabilities
-
-
 def expected_calibration_error(labels, probabilities):
     """Mean gap between confidence and accuracy over 15 equal bins of the top probability.
 
@@ -169,6 +146,15 @@ def _matthews(labels, predicted, weights):
     return 0.0 if constant else sk.matthews_corrcoef(labels, predicted, sample_weight=weights)
 
 
+def _macro_f1(y, p, c, w=None):
+    options = {"average": "macro", "zero_division": np.nan, "sample_weight": w}
+    return sk.f1_score(y, p, labels=range(c), **options)
+
+
+def _quadratic_kappa(y, p, c, w):
+    return sk.cohen_kappa_score(y, p, weights="quadratic", labels=range(c), sample_weight=w)
+
+
 def _quietly(function):
     """scikit-learn warns about absent classes; the notes of `score` say it instead."""
 
@@ -187,18 +173,9 @@ _OF_COUNTS = {
     "balanced_accuracy": _quietly(
         lambda y, p, c, w=None: sk.balanced_accuracy_score(y, p, sample_weight=w)
     ),
-    "macro_f1": _quietly(
-        lambda y, p, c, w=None: sk.f1_score(
-            y, p, labels=range(c), average="macro", zero_division=np.nan, sample_weight=w
-        )
-    ),
+    "macro_f1": _quietly(_macro_f1),
     "mcc": functools.partial(_agreement, lambda y, p, c, w: _matthews(y, p, w)),
-    "kappa": functools.partial(
-        _agreement,
-        lambda y, p, c, w: sk.cohen_kappa_score(
-            y, p, weights="quadratic", labels=range(c), sample_weight=w
-        ),
-    ),
+    "kappa": functools.partial(_agreement, _quadratic_kappa),
 }
 # each takes labels (N,), predicted classes (N,) and probabilities (N, C)
 VALUES = {

@@ -1,13 +1,16 @@
 """Networks. Every model takes images (B, C, H, W) in [0, 1] and returns logits (B, num_classes)."""
 
 import contextlib
+import os
+import pickle
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from bmix_lite.base.errors import BmixError, require_choice
+from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.randomness import derive_seed
+from bmix_lite.base.weights import unwrap_state
 from bmix_lite.inference import pinned
 
 # mean and standard deviation that torchvision's pretrained weights expect
@@ -58,8 +61,7 @@ def mobilenet_v2(num_classes, weights="", side=None):
     from torchvision.models import MobileNet_V2_Weights
     from torchvision.models import mobilenet_v2 as build
 
-    net = build(weights=MobileNet_V2_Weights.IMAGENET1K_V1 if weights == "imagenet" else None)
-    _load_weights(net, weights)
+    net = _build(build, weights, MobileNet_V2_Weights.IMAGENET1K_V1, "classifier.1.")
     for layer in [net.features[0][0], net.features[2].conv[1][0]][: _count_halvings_to_drop(side)]:
         layer.stride = (1, 1)
     net.classifier[1] = nn.Linear(net.last_channel, num_classes)
@@ -70,10 +72,7 @@ def resnext50(num_classes, weights="", side=None):
     """torchvision's ResNeXt-50 32x4d (Xie et al., CVPR 2017), the large network of the paper."""
     from torchvision.models import ResNeXt50_32X4D_Weights, resnext50_32x4d
 
-    net = resnext50_32x4d(
-        weights=ResNeXt50_32X4D_Weights.IMAGENET1K_V2 if weights == "imagenet" else None
-    )
-    _load_weights(net, weights)
+    net = _build(resnext50_32x4d, weights, ResNeXt50_32X4D_Weights.IMAGENET1K_V2, "fc.")
     drop = _count_halvings_to_drop(side)
     if drop > 0:
         net.conv1.stride = (1, 1)
@@ -93,8 +92,13 @@ def bit_m_r50x1(num_classes, weights="", side=None):
         import timm
     except ImportError as error:
         raise BmixError("model 'bit_m_r50x1' needs timm: pip install bmix-lite[timm]") from error
-    net = timm.create_model("resnetv2_50x1_bit.goog_in21k", pretrained=weights == "imagenet")
-    _load_weights(net, weights)
+    name = "resnetv2_50x1_bit.goog_in21k"
+    if weights == "imagenet":
+        with _fetching(f"the file model.safetensors of huggingface.co/timm/{name}"):
+            net = timm.create_model(name, pretrained=True)
+    else:
+        net = timm.create_model(name)
+    _load_weights(net, weights, "head.fc.")
     drop = _count_halvings_to_drop(side)
     if drop > 0:
         net.stem.conv.stride = (1, 1)
@@ -141,13 +145,17 @@ def make_model(
 ) -> nn.Module:
     """A network whose initial weights depend on (name, shape, seed) alone.
 
-    weights : "" random, "imagenet" from the hub (needs a network once), or a file of such weights
+    weights : "" random, "imagenet" from the hub (needs a network once), or a file of such weights:
+              a state dict, also within a checkpoint or with "module." before each name; the last
+              layer may be of other classes, it is made anew
     side    : pixels of the images; below 128 a large network halves them less often, so that 4x4
               positions remain at its end
     torch's global generator is left as it was, and torch's settings change nothing. Raises
     BmixError for unknown names, unsupported channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
+    num_classes = require_integer("num_classes", num_classes, 0)
+    weights = os.fspath(weights)
     if num_classes < 2:
         raise BmixError(f"num_classes must be at least 2, got {num_classes}")
     if channels not in (1, 3) and name != "mlp":
@@ -183,8 +191,32 @@ def _count_halvings_to_drop(side):
     return 1 if side >= 64 else 2
 
 
-def _load_weights(net, path):
-    """Weights from a file into a network that still has the file's number of classes."""
+def _build(build, weights, pretrained, head):
+    """torchvision's network, with the weights that are asked for."""
+    if weights == "imagenet":
+        with _fetching(pretrained.url):
+            return build(weights=pretrained)
+    net = build(weights=None)
+    _load_weights(net, weights, head)
+    return net
+
+
+@contextlib.contextmanager
+def _fetching(address):
+    """BmixError with a way out, where weights cannot be fetched or come damaged."""
+    try:
+        yield
+    except Exception as error:  # of the network, the disk, or the hub's own check of the file
+        folder = f"{torch.hub.get_dir()}/checkpoints"
+        where = f" or put it into {folder}" if address.startswith("https:") else ""
+        raise BmixError(
+            f"the weights 'imagenet' could not be fetched ({error!s:.200}). Without a network: "
+            f"fetch {address} elsewhere, then give the file, weights='PATH'{where}"
+        ) from error
+
+
+def _load_weights(net, path, head):
+    """Weights from a file into a network; those of its last layer, `head`, only where they fit."""
     if path in ("", "imagenet"):
         return
     if not Path(path).is_file():
@@ -192,7 +224,27 @@ def _load_weights(net, path):
     try:
         if Path(path).suffix == ".npz":
             net.load_pretrained(path)
-        else:
-            net.load_state_dict(torch.load(path, weights_only=True))
+            return
+        own = net.state_dict()
+        state = unwrap_state(_read_state(path), own, (head,))
+        for name in (name for name in own if name.startswith(head)):
+            if name not in state or state[name].shape != own[name].shape:
+                state[name] = own[name]  # it is made anew in any case
+        net.load_state_dict(state)
+    except pickle.UnpicklingError as error:
+        rule = "must hold tensors only, as torch.save(model.state_dict(), path) writes them"
+        raise BmixError(f"weights {path!r} {rule} ({error!s:.200})") from error
     except Exception as error:
-        raise BmixError(f"weights {path!r} do not fit the network: {error}") from error
+        words = " ".join(str(error).split())  # torch's are of several lines
+        raise BmixError(f"weights {path!r} do not fit the network: {words:.400}") from error
+
+
+def _read_state(path):
+    """What a file of weights holds, on the CPU, wherever it was saved."""
+    if Path(path).suffix != ".safetensors":
+        return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise BmixError("a .safetensors file needs: pip install safetensors") from error
+    return load_file(path)
