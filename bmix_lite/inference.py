@@ -35,13 +35,14 @@ def predict(
     with pinned():
         model.to(device).to(memory_format=choose_layout(device, images.shape)).eval()
     try:
-        with pinned(threads), torch.inference_mode(), autocast(device, precision):
+        with pinned(threads), torch.inference_mode():
             batches = (images[rows[at : at + batch_size]] for at in range(0, len(rows), batch_size))
-            logits = torch.cat([model(to_tensor(batch, device)).float() for batch in batches])
+            with autocast(device, precision):
+                logits = torch.cat([model(to_tensor(batch, device)).float() for batch in batches])
+            return logits.softmax(dim=1).cpu().numpy()
     finally:
         for layer, training in modes.items():
             layer.training = training
-    return logits.softmax(dim=1).cpu().numpy()
 
 
 def count_outputs(model, images, rows, device):
