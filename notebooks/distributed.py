@@ -24,7 +24,7 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.schedules import lr_at
 
 
-def main(method, *fields):
+def main(method="balanced_mixup", *fields):
     recipe = Recipe.make(
         method, **{name: yaml.safe_load(value) for name, value in (f.split("=", 1) for f in fields)}
     )

@@ -25,6 +25,7 @@ from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.runs.reading import read_predictions
 
 PATIENCE = 10  # seconds; the kernel of a sweep that was killed notices it and ends within about two
+LESSON = "05_train.ipynb"  # the notebook of a run, in the folder `notebooks` of the repository
 LOCKS = ".locks"  # in an experiment's folder, one file per run
 
 
@@ -37,6 +38,26 @@ def make_run_id(recipe, fingerprint, notebook=""):
     identity = [recipe.identity(), fingerprint, notebook, __version__]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
     return f"{describe_recipe(recipe.method, recipe.asdict())}-{digest}"
+
+
+def place_run(run_id):
+    """The folder of a run that is started by hand: build/runs/by_hand/<run id> of the clone.
+
+    The clone is the one whose notebooks, or in which, one stands; without one, the folder one is
+    in.
+    """
+    here = Path.cwd()
+    if (here / LESSON).is_file():
+        home = here.parent
+    else:
+        clones = (folder for folder in (here, *here.parents) if _is_clone(folder))
+        home = next(clones, here)
+    return home / "build" / "runs" / "by_hand" / run_id
+
+
+def _is_clone(folder):
+    """Whether a folder is one of this repository, by the lesson that makes runs."""
+    return (folder / "notebooks" / LESSON).is_file()
 
 
 def open_run(folder, recipe, data, *, device="cpu"):
