@@ -66,7 +66,7 @@ class MixedBatches:
         self.rows = data.rows("train")
         self.labels = data.labels[self.rows]
         self.images_on_gpu = hold_on_gpu(data.images, self.device)
-        self.one_hot = torch.eye(len(data.class_names), device=device)
+        self.one_hot = torch.eye(len(data.class_names), dtype=torch.float32, device=device)
         seed = recipe.seed
         base = IndexStream(self.labels, recipe.q, seed=seed, purpose="base", epochs=recipe.epochs)
         balanced = balanced_stream(self.labels, seed=seed, draw=recipe.balanced_draw)

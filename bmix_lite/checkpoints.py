@@ -1,4 +1,4 @@
-"""Checkpoints that survive `kill -9` and notice a flipped bit; model files."""
+"""Checkpoints that survive `kill -9` and notice a flipped bit; files of models and weights."""
 
 import contextlib
 import hashlib
@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import pickle
 import warnings
 from pathlib import Path
 
@@ -13,8 +14,14 @@ import torch
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import remove_leftovers, write_atomic
+from bmix_lite.base.weights import unwrap_state
+from bmix_lite.inference import held
 
 HEADER = b"bmix-lite checkpoint 1\n"  # the number is the format version
+# what decides over the bytes of a file of torch: (read, write, value)
+FILE_SETTINGS = [
+    (torch.serialization.get_crc32_options, torch.serialization.set_crc32_options, True)
+]
 
 
 def save_checkpoint(path, state):
@@ -65,18 +72,21 @@ def load_checkpoint(path):
 
 
 def require_same_run(state, recipe, data, path):
-    """Raise BmixError unless the state at `path` is of this recipe and these data."""
-    theirs = state["recipe"]
-    ours = (
-        dict.fromkeys(theirs, "") | recipe.asdict()
-    )  # a field of an older version is empty unless used
+    """Raise BmixError unless the state at `path` is of this recipe and these data.
+
+    Where the data lie may differ: their fingerprint says what they are.
+    """
+    theirs = state.get("identity", state["recipe"])  # of an older version: as it was typed
+    ours = recipe.identity() if "identity" in state else recipe.asdict()
+    ours = dict.fromkeys(theirs, "") | ours  # a field of an older version is empty unless used
+    is_same_data = state["fingerprint"] == data.fingerprint
     differences = []
     for name, value in ours.items():
-        if theirs.get(name) != value:
+        if theirs.get(name) != value and not (name == "dataset" and is_same_data):
             differences.append(f"{name}: {theirs.get(name)!r} there, {value!r} here")
     if differences:
         raise BmixError(f"{path} belongs to another run ({'; '.join(differences)})")
-    if state["fingerprint"] != data.fingerprint:
+    if not is_same_data:
         words = f"{path} was made with other data than this {data.name!r}: fingerprints differ"
         raise BmixError(words)
 
@@ -99,7 +109,7 @@ def save_model(model, path):
 def load_model(model, path):
     """Read weights into `model` in place and return it; BmixError names a misfit file."""
     try:
-        model.load_state_dict(torch.load(path, weights_only=True))
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     except (
         Exception
     ) as error:  # torch raises many kinds for files that are cut, foreign or of another network
@@ -107,9 +117,45 @@ def load_model(model, path):
     return model
 
 
+def load_weights(net, path, head):
+    """Weights from a file into a network; those of its last layer, `head`, only where they fit."""
+    if path in ("", "imagenet"):
+        return
+    if not Path(path).is_file():
+        raise BmixError(f"weights must be '', 'imagenet' or a file, and there is no file {path!r}")
+    try:
+        if Path(path).suffix == ".npz":
+            net.load_pretrained(path)
+            return
+        own = net.state_dict()
+        state = unwrap_state(_read_state(path), own, (head,))
+        for name in (name for name in own if name.startswith(head)):
+            if name not in state or state[name].shape != own[name].shape:
+                state[name] = own[name]  # it is made anew in any case
+        net.load_state_dict(state)
+    except pickle.UnpicklingError as error:
+        rule = "must hold tensors only, as torch.save(model.state_dict(), path) writes them"
+        raise BmixError(f"weights {path!r} {rule} ({error!s:.200})") from error
+    except Exception as error:
+        words = " ".join(str(error).split())  # torch's are of several lines
+        raise BmixError(f"weights {path!r} do not fit the network: {words:.400}") from error
+
+
+def _read_state(path):
+    """What a file of weights holds, on the CPU, wherever it was saved."""
+    if Path(path).suffix != ".safetensors":
+        return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise BmixError("a .safetensors file needs: pip install safetensors") from error
+    return load_file(path)
+
+
 def _to_bytes(value):
     buffer = io.BytesIO()
-    torch.save(value, buffer)
+    with held(FILE_SETTINGS):
+        torch.save(value, buffer)
     return buffer.getvalue()
 
 
@@ -124,7 +170,7 @@ def _read(path):
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise BmixError(f"{path}: damaged, its content does not match its sha256")
     try:
-        return torch.load(io.BytesIO(body), weights_only=True)
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for content it will not unpickle
         raise BmixError(
             f"{path}: refused, it holds more than tensors and plain values ({error})"

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice
+from bmix_lite.base.numbers import from_torch, plain_number
 from bmix_lite.base.registry import add_own
 
 EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019, section 5.2: their choice for long-tailed data
@@ -17,11 +18,12 @@ def count_classes(labels, num_classes=None):
 
     Raises BmixError naming the first bad row, or the classes without an image.
     """
-    labels = np.asarray(labels)
+    labels = np.asarray(from_torch(labels))
     if labels.ndim != 1 or labels.size == 0:
         raise BmixError(f"labels must be a non-empty (N,) array, got shape {labels.shape}")
     if not np.issubdtype(labels.dtype, np.integer):
-        raise BmixError(f"labels must be integers 0..C-1, got dtype {labels.dtype}")
+        rule = f"labels must be integers 0..C-1, got dtype {labels.dtype}"
+        raise BmixError(f"{rule}: convert them, labels.astype(int)")
     highest = int(labels.max()) if num_classes is None else num_classes - 1
     bad = np.flatnonzero((labels < 0) | (labels > highest))
     if bad.size:
@@ -41,6 +43,7 @@ def class_probabilities(counts: ArrayLike, q: float) -> np.ndarray:
     Source: Kang et al., ICLR 2020, equation 1. Raises BmixError for other counts or q.
     """
     counts = _checked_counts(counts)
+    q = plain_number(q)
     if not isinstance(q, Real) or isinstance(q, bool) or not 0 <= q <= 1:
         raise BmixError(f"q must be a number in [0, 1], got {q!r}")
     weights = (counts / counts.max()) ** q
@@ -104,6 +107,7 @@ def register_sampling(name, function):
 
 def sampling_probabilities(counts, q, epoch, epochs):
     """Class shares (C,) of a base stream in one epoch. q: a number, or a name of SAMPLINGS."""
+    q = plain_number(q)
     if not isinstance(q, str):
         return class_probabilities(counts, q)
     require_choice("q", q, tuple(SAMPLINGS))
@@ -126,19 +130,19 @@ def imbalance_ratio(counts):
 
 def mean_lam(alpha):
     """E[lam] = alpha / (1 + alpha) for lam ~ Beta(alpha, 1); 0 when alpha = 0."""
-    require_alpha(alpha)
+    alpha = require_alpha(alpha)
     return alpha / (1 + alpha)
 
 
 def median_lam(alpha):
     """Half of all batches mix with a weight below 0.5**(1/alpha): 0.001 at alpha = 0.1."""
-    require_alpha(alpha)
+    alpha = require_alpha(alpha)
     return 0.5 ** (1 / alpha) if alpha > 0 else 0.0
 
 
 def lam_density(lam, alpha):
     """Density of Beta(alpha, 1): alpha * lam**(alpha - 1), for lam in (0, 1] and alpha > 0."""
-    require_alpha(alpha)
+    alpha = require_alpha(alpha)
     if alpha == 0:
         raise BmixError(
             "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density"
@@ -155,7 +159,7 @@ def draw_lam(alpha: float, size: int | None = None, *, rng: np.random.Generator)
     such as `stream` gives. Source: Galdran et al., MICCAI 2021, section 2.2.
     Raises BmixError if alpha is negative or not finite.
     """
-    require_alpha(alpha)
+    alpha = require_alpha(alpha)
     uniform = rng.random(size)
     return uniform ** (1 / alpha) if alpha > 0 else uniform * 0.0
 
@@ -212,7 +216,7 @@ def _mean_of_smaller(draws, share, n):
 
 
 def _checked_counts(counts):
-    counts = np.asarray(counts, dtype=float)
+    counts = np.asarray(from_torch(counts), dtype=float)
     listed = counts.ndim == 1 and counts.size > 0 and np.isfinite(counts).all()
     if not listed or counts.min() < 1:
         rule = "counts must be (C,) with at least one image in every class"

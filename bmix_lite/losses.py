@@ -202,7 +202,8 @@ def check_targets(logits, targets):
     """
     if logits.shape != targets.shape or logits.ndim != 2:
         shapes = f"{tuple(logits.shape)} and {tuple(targets.shape)}"
-        raise BmixError(f"logits and soft targets must both be (B, C), got {shapes}")
+        fix = "; class numbers become soft targets by F.one_hot(labels, C).float()"
+        raise BmixError(f"logits and soft targets must both be (B, C), got {shapes}{fix}")
     if not targets.is_floating_point():
         raise BmixError(f"soft targets must be floating point, got {targets.dtype}")
 

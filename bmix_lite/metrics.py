@@ -16,6 +16,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.predictions import check_predictions
 from bmix_lite.base.registry import add_own
 from bmix_lite.recipe import CHOICES
 
@@ -45,12 +46,12 @@ def score(
         require_metric(name)
     predicted = probabilities.argmax(axis=1)
     matrix = confusion_matrix(labels, predicted, probabilities.shape[1])
-    values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
-    if not ordered:
-        values |= {name: float("nan") for name in NEED_ORDER if name in values}
-    with np.errstate(invalid="ignore"):
+    with np.errstate(all="ignore"):  # whatever the caller's is
+        values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
         recall = np.diag(matrix) / matrix.sum(axis=1)
         precision = np.diag(matrix) / matrix.sum(axis=0)
+    if not ordered:
+        values |= {name: float("nan") for name in NEED_ORDER if name in values}
     return values | {
         "recall": recall.tolist(),
         "precision": precision.tolist(),
@@ -104,29 +105,6 @@ def score_matrix(matrix, metrics=("accuracy", "balanced_accuracy", "macro_f1", "
         name: _OF_COUNTS[name](labels, predicted, len(matrix), matrix[labels, predicted])
         for name in metrics
     }
-
-
-def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    """Both as arrays, or a BmixError that names the row that cannot be scored."""
-    labels = np.asarray(labels)
-    probabilities = np.asarray(probabilities, dtype=float)
-    if probabilities.ndim != 2 or labels.shape != probabilities.shape[:1]:
-        got = f"labels {labels.shape} and probabilities {probabilities.shape}"
-        raise BmixError(f"need (N,) and (N, C), got {got}")
-    require(len(labels) > 0, "there is nothing to score: 0 predictions")
-    if not np.issubdtype(labels.dtype, np.integer):
-        raise BmixError(f"labels must be integers, got dtype {labels.dtype}")
-    bad = np.flatnonzero((labels < 0) | (labels >= probabilities.shape[1]))[:1]
-    if bad.size:
-        raise BmixError(f"row {bad}: label {labels[bad]} is not in 0..{probabilities.shape[1] - 1}")
-    in_range = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
-    # a float32 softmax over 1,000 classes stays within 1e-5
-    sums_to_one = np.abs(probabilities.sum(axis=1) - 1) < 1e-4
-    bad = np.flatnonzero(~(in_range & sums_to_one))[:1]
-    if bad.size:
-        words = f"row {bad}: probabilities must be finite, >= 0 and sum to 1"
-        raise BmixError(f"{words}: {probabilities[bad]}")
-    return labels, probabilities
 
 
 def expected_calibration_error(labels, probabilities):

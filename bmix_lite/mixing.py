@@ -108,11 +108,16 @@ def cut_box(lam, centre, shape):
 def _check(base, balanced, lam):
     """lam as a float or a tensor, if the batches fit each other and lam fits them."""
     for name, one, other in zip("xy", base, balanced, strict=True):
+        for part in (one, other):
+            if not torch.is_tensor(part):
+                kind = type(part).__name__
+                raise BmixError(f"{name} must be a tensor, got {kind}: torch.as_tensor({name})")
         if one.shape != other.shape:
             shapes = f"{tuple(one.shape)} and {tuple(other.shape)}"
             raise BmixError(f"{name} of the two batches must match, got {shapes}")
         if not one.is_floating_point():
-            raise BmixError(f"{name} must be floating point, got {one.dtype}")
+            fix = "x.float() / 255" if name == "x" else "F.one_hot(y, C).float()"
+            raise BmixError(f"{name} must be floating point, got {one.dtype}: {fix}")
     # as a tensor, testing a number takes as long as mixing small images
     if isinstance(lam, (int, float)):
         if not 0 <= lam <= 1:

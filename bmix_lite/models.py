@@ -1,13 +1,16 @@
-"""Networks. Every model takes images (B, C, H, W) in [0, 1] and returns logits (B, num_classes)."""
+"""Networks, from images (B, C, H, W) in [0, 1] to logits (B, num_classes), and their optimiser."""
 
 import contextlib
-from pathlib import Path
+import inspect
+import os
 
 import torch
 from torch import nn
 
-from bmix_lite.base.errors import BmixError, require_choice
+from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.randomness import derive_seed
+from bmix_lite.checkpoints import load_weights
+from bmix_lite.inference import pinned
 
 # mean and standard deviation that torchvision's pretrained weights expect
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -57,8 +60,7 @@ def mobilenet_v2(num_classes, weights="", side=None):
     from torchvision.models import MobileNet_V2_Weights
     from torchvision.models import mobilenet_v2 as build
 
-    net = build(weights=MobileNet_V2_Weights.IMAGENET1K_V1 if weights == "imagenet" else None)
-    _load_weights(net, weights)
+    net = _build(build, weights, MobileNet_V2_Weights.IMAGENET1K_V1, "classifier.1.")
     for layer in [net.features[0][0], net.features[2].conv[1][0]][: _count_halvings_to_drop(side)]:
         layer.stride = (1, 1)
     net.classifier[1] = nn.Linear(net.last_channel, num_classes)
@@ -69,10 +71,7 @@ def resnext50(num_classes, weights="", side=None):
     """torchvision's ResNeXt-50 32x4d (Xie et al., CVPR 2017), the large network of the paper."""
     from torchvision.models import ResNeXt50_32X4D_Weights, resnext50_32x4d
 
-    net = resnext50_32x4d(
-        weights=ResNeXt50_32X4D_Weights.IMAGENET1K_V2 if weights == "imagenet" else None
-    )
-    _load_weights(net, weights)
+    net = _build(resnext50_32x4d, weights, ResNeXt50_32X4D_Weights.IMAGENET1K_V2, "fc.")
     drop = _count_halvings_to_drop(side)
     if drop > 0:
         net.conv1.stride = (1, 1)
@@ -92,8 +91,13 @@ def bit_m_r50x1(num_classes, weights="", side=None):
         import timm
     except ImportError as error:
         raise BmixError("model 'bit_m_r50x1' needs timm: pip install bmix-lite[timm]") from error
-    net = timm.create_model("resnetv2_50x1_bit.goog_in21k", pretrained=weights == "imagenet")
-    _load_weights(net, weights)
+    name = "resnetv2_50x1_bit.goog_in21k"
+    if weights == "imagenet":
+        with _fetching(f"the file model.safetensors of huggingface.co/timm/{name}"):
+            net = timm.create_model(name, pretrained=True)
+    else:
+        net = timm.create_model(name)
+    load_weights(net, weights, "head.fc.")
     drop = _count_halvings_to_drop(side)
     if drop > 0:
         net.stem.conv.stride = (1, 1)
@@ -140,20 +144,24 @@ def make_model(
 ) -> nn.Module:
     """A network whose initial weights depend on (name, shape, seed) alone.
 
-    weights : "" random, "imagenet" from the hub (needs a network once), or a file of such weights
+    weights : "" random, "imagenet" from the hub (needs a network once), or a file of such weights:
+              a state dict, also within a checkpoint or with "module." before each name; the last
+              layer may be of other classes, it is made anew
     side    : pixels of the images; below 128 a large network halves them less often, so that 4x4
               positions remain at its end
-    torch's global generator is left as it was. Raises BmixError for unknown names, unsupported
-    channels and weights that do not fit.
+    torch's global generator is left as it was, and torch's settings change nothing. Raises
+    BmixError for unknown names, unsupported channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
+    num_classes = require_integer("num_classes", num_classes, 0)
+    weights = os.fspath(weights)
     if num_classes < 2:
         raise BmixError(f"num_classes must be at least 2, got {num_classes}")
     if channels not in (1, 3) and name != "mlp":
         raise BmixError(f"images must have 1 or 3 channels, got {channels}")
     if weights and name not in LARGE:
         raise BmixError(f"{name} has no pretrained weights, got weights={weights!r}")
-    with seeded(derive_seed(seed, "weights")):
+    with pinned(), seeded(derive_seed(seed, "weights")):
         if name in LARGE:
             return LARGE[name](num_classes, weights, side)
         return SMALL[name](num_classes, channels)
@@ -161,10 +169,17 @@ def make_model(
 
 @contextlib.contextmanager
 def seeded(seed, device="cpu"):
-    """Seed torch's global generator, the only one that layers know, and restore it afterwards."""
+    """Seed torch's global generator, the only one that layers know, and restore it afterwards.
+
+    That of the CPU and, where the device is a GPU, that of this GPU; no other is touched.
+    """
     device = torch.device(device)
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    is_gpu = device.type == "cuda"
+    with torch.random.fork_rng([device] if is_gpu else []):
+        torch.default_generator.manual_seed(seed)
+        if is_gpu:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 
@@ -175,16 +190,48 @@ def _count_halvings_to_drop(side):
     return 1 if side >= 64 else 2
 
 
-def _load_weights(net, path):
-    """Weights from a file into a network that still has the file's number of classes."""
-    if path in ("", "imagenet"):
-        return
-    if not Path(path).is_file():
-        raise BmixError(f"weights must be '', 'imagenet' or a file, and there is no file {path!r}")
+def _build(build, weights, pretrained, head):
+    """torchvision's network, with the weights that are asked for."""
+    if weights == "imagenet":
+        with _fetching(pretrained.url):
+            return build(weights=pretrained)
+    net = build(weights=None)
+    load_weights(net, weights, head)
+    return net
+
+
+@contextlib.contextmanager
+def _fetching(address):
+    """BmixError with a way out, where weights cannot be fetched or come damaged."""
     try:
-        if Path(path).suffix == ".npz":
-            net.load_pretrained(path)
-        else:
-            net.load_state_dict(torch.load(path, weights_only=True))
-    except Exception as error:
-        raise BmixError(f"weights {path!r} do not fit the network: {error}") from error
+        yield
+    except Exception as error:  # of the network, the disk, or the hub's own check of the file
+        folder = f"{torch.hub.get_dir()}/checkpoints"
+        where = f" or put it into {folder}" if address.startswith("https:") else ""
+        raise BmixError(
+            f"the weights 'imagenet' could not be fetched ({error!s:.200}). Without a network: "
+            f"fetch {address} elsewhere, then give the file, weights='PATH'{where}"
+        ) from error
+
+
+def make_optimizer(weights, recipe):
+    """torch's AdamW, or SGD with Nesterov momentum, over `weights` as the recipe sets it."""
+    if recipe.optimizer == "adamw":
+        adamw = _plain(torch.optim.AdamW)
+        return adamw(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
+    sgd = _plain(torch.optim.SGD)
+    return sgd(
+        weights,
+        recipe.lr,
+        momentum=recipe.momentum,
+        weight_decay=recipe.weight_decay,
+        nesterov=recipe.momentum > 0,
+    )
+
+
+def _plain(optimizer):
+    """The class without the wrappers that import torch._dynamo: 3 of 7 seconds of a short run."""
+    names = ("add_param_group", "state_dict", "load_state_dict", "zero_grad", "step")
+    methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
+    methods["step"] = torch.no_grad()(methods["step"])  # what the wrapper of `step` is for
+    return type(optimizer.__name__, (optimizer,), methods)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.numbers import from_torch
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.metrics import score
 from bmix_lite.models import seeded
@@ -30,7 +31,7 @@ def adjust_probabilities(probabilities, counts, tau=1.0):
     Source: Menon et al., ICLR 2021, equation 9. Raises BmixError for what is no probability.
     """
     probabilities = _checked_probabilities(probabilities)
-    counts = np.asarray(counts, dtype=float)
+    counts = np.asarray(from_torch(counts), dtype=float)
     fits = counts.shape == probabilities.shape[1:] and np.isfinite(counts).all()
     if not fits or counts.min(initial=1) < 1:
         rule = f"counts must be {probabilities.shape[1]} numbers of at least 1"
@@ -148,7 +149,7 @@ def _renew(layer, classes, seed):
 
 
 def _checked_probabilities(probabilities):
-    probabilities = np.asarray(probabilities, dtype=float)
+    probabilities = np.asarray(from_torch(probabilities), dtype=float)
     require(probabilities.ndim == 2, f"probabilities must be (n, C), got {probabilities.shape}")
     in_range = np.isfinite(probabilities).all() and (probabilities >= 0).all()
     if not in_range or not (probabilities.sum(axis=1) > 0).all():

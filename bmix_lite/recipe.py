@@ -1,12 +1,18 @@
 """`Recipe`, one run completely described, and `METHODS`, the compared methods as rows. No torch."""
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bmix_lite.base.errors import BmixError, require_alpha, require_choice, suggest
+from bmix_lite.base.errors import (
+    BmixError,
+    require_alpha,
+    require_choice,
+    require_type,
+    suggest,
+)
+from bmix_lite.base.sameness import hash_weights, name_dataset
 from bmix_lite.distribution import SAMPLINGS
 
 CHOICES = {  # register_loss, register_mixing, register_schedule and register_metric add to them
@@ -68,13 +74,19 @@ class Recipe:
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
-            object.__setattr__(self, field.name, _checked_type(field, getattr(self, field.name)))
+            value = getattr(self, field.name)
+            kind = getattr(field.type, "__name__", str(field.type))  # of float | str it is the text
+            object.__setattr__(self, field.name, require_type(field.name, value, kind))
         for name, choices in CHOICES.items():
             require_choice(name, getattr(self, name), choices)
         for name, lowest in _LOWEST.items():
             value = getattr(self, name)
             if value < lowest:
                 raise BmixError(f"{name} must be at least {lowest}, got {value!r}")
+        for name, highest in _HIGHEST.items():
+            value = getattr(self, name)
+            if value > highest:
+                raise BmixError(f"{name} must be at most {highest}, got {value!r}")
         require_alpha(self.alpha)
         _require_sampling(self.q)
         if self.mixing == "none" and self.alpha != 0:
@@ -136,6 +148,17 @@ class Recipe:
     def asdict(self) -> dict[str, Any]:
         """All fields as plain values."""
         return dataclasses.asdict(self)
+
+    def identity(self) -> dict[str, Any]:
+        """The fields by what they mean: the same on another machine, or in a folder that was moved.
+
+        A folder of data is its name (what it holds, its fingerprint says), a file of weights the
+        hash of its content.
+        """
+        fields = self.asdict()
+        fields["dataset"] = name_dataset(self.dataset)
+        fields["weights"] = hash_weights(self.weights) or self.weights
+        return fields
 
     def __repr__(self):
         """The call that makes it, with the fields that are not the method's or the default."""
@@ -210,7 +233,7 @@ _LOWEST = dict(
 )
 
 
-_TYPES = {"float": (float, int), "int": (int,), "str": (str,), "float | str": (float, int, str)}
+_HIGHEST = dict(threads=1024)  # a computer with more cannot be meant
 
 
 def _require_sampling(q):
@@ -221,16 +244,3 @@ def _require_sampling(q):
             raise BmixError(f"{rule}, got {q!r}{suggest(q, names)}")
     elif not 0 <= q <= 1:
         raise BmixError(f"{rule}, got {q!r}")
-
-
-def _checked_type(field, value):
-    """The value in its field's type: an integer may stand for a float, and nothing else."""
-    name = getattr(field.type, "__name__", str(field.type))  # of float | str it is the text
-    if isinstance(value, bool) or not isinstance(value, _TYPES[name]):
-        found = f"{value!r} ({type(value).__name__})"
-        raise BmixError(f"{field.name} must be of type {name}, got {found}")
-    if isinstance(value, (int, float)) and "float" in name:
-        if not math.isfinite(value):
-            raise BmixError(f"{field.name} must be finite, got {value!r}")
-        return float(value)
-    return value

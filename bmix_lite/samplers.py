@@ -6,6 +6,7 @@ A stream is a pure function of (labels, q, seed, purpose, epoch): it has no stat
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
+from bmix_lite.base.numbers import from_torch, plain_number
 from bmix_lite.base.randomness import stream
 from bmix_lite.distribution import count_classes, sampling_probabilities
 
@@ -36,8 +37,9 @@ class IndexStream:
         draws=None,
         num_classes=None,
     ):
+        labels = from_torch(labels)
         self.counts = count_classes(labels, num_classes)
-        self.q = q
+        self.q = plain_number(q)
         self.seed = seed
         self.purpose = purpose
         self.epochs = epochs
@@ -45,9 +47,9 @@ class IndexStream:
         self.replacement = replacement
         sampling_probabilities(self.counts, q, 1, epochs)  # refuses a wrong q
         require_integer("draws", self.draws, 1)
-        if not replacement and q != 0:
+        if not replacement and self.q != 0:
             raise BmixError(f"replacement=False needs q=0, got q={q!r}")
-        if q == 1 and self.draws != len(labels):
+        if self.q == 1 and self.draws != len(labels):
             raise BmixError("q=1 is a shuffle: its epoch has exactly N draws")
         # int32 and sorted by label: 4 bytes per image, and each class is one slice
         smallest = np.int32 if len(labels) < 2**31 else np.int64

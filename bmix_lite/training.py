@@ -1,6 +1,5 @@
 """Training as a generator: a notebook draws between epochs, a widget just stops asking for more."""
 
-import inspect
 import math
 import time
 from collections.abc import Iterator
@@ -15,11 +14,18 @@ from bmix_lite import checkpoints
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches, TrainingImages
-from bmix_lite.inference import autocast, choose_device, choose_layout, count_outputs, predict
-from bmix_lite.inference import repeatable as repeatable_arithmetic
+from bmix_lite.inference import (
+    autocast,
+    check_weights,
+    choose_device,
+    choose_layout,
+    count_outputs,
+    pinned,
+    predict,
+)
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import NEED_ORDER, score
-from bmix_lite.models import seeded
+from bmix_lite.models import make_optimizer, seeded
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric, train_score
 
@@ -46,28 +52,26 @@ def train(
     (on a GPU up to 100 later, but naming it), with the last checkpoint untouched.
     """
     device = choose_device(device)
-    model.to(device).to(memory_format=choose_layout(device, data.images.shape))
-    _check_fit(model, data, recipe, device)
-    run = _Epochs(model, data, recipe, device)
-    if checkpoint:
-        run.resume(checkpoint)
+    with pinned(recipe.threads):  # not over a `yield`: the caller's cell has its own settings
+        check_weights(model)
+        model.to(device).to(memory_format=choose_layout(device, data.images.shape))
+        _check_fit(model, data, recipe, device)
+        run = _Epochs(model, data, recipe, device)
+        if checkpoint:
+            run.resume(checkpoint)
     yield from map(dict, run.history)
     epochs = range(len(run.history) + 1, recipe.epochs + 1)
     for epoch in _with_progress(epochs, recipe, progress):
-        started = time.perf_counter()
         lr = lr_at(recipe, epoch, run.history)
         if lr is None:  # the plateau schedule has come to its end
             break
-        with repeatable_arithmetic(recipe.threads):
-            record = run.train_epoch(epoch, lr)
-            run.validate(record)
-        run.keep_if_best(record)
-        record["seconds"] = time.perf_counter() - started
-        run.history.append(record)
-        if checkpoint:
-            run.save(checkpoint)
+        with pinned(recipe.threads):
+            record = run.go_through(epoch, lr)
+            if checkpoint:
+                run.save(checkpoint)
         yield dict(record)
-    model.load_state_dict(run.best)
+    with pinned(recipe.threads):
+        model.load_state_dict(run.best)
 
 
 class _Epochs:
@@ -86,6 +90,16 @@ class _Epochs:
         self.look_every = 1 if device.type == "cpu" else STEPS_BETWEEN_LOOKS
         self.history = []
         self.best = None
+
+    def go_through(self, epoch, lr):
+        """Train one epoch, score it, keep the best; returns its record."""
+        started = time.perf_counter()
+        record = self.train_epoch(epoch, lr)
+        self.validate(record)
+        self.keep_if_best(record)
+        record["seconds"] = time.perf_counter() - started
+        self.history.append(record)
+        return record
 
     def train_epoch(self, epoch, lr):
         """One epoch of steps; returns its record."""
@@ -154,6 +168,7 @@ class _Epochs:
         """Write the checkpoint, and beside it how far the training is."""
         state = {
             "recipe": self.recipe.asdict(),
+            "identity": self.recipe.identity(),
             "fingerprint": self.data.fingerprint,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -173,8 +188,7 @@ class _Epochs:
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError, KeyError) as error:
-            rule = f"{path} was made with another network than this one"
-            raise BmixError(f"{rule}: {error}") from error
+            raise BmixError(f"{path} was made with another network than this: {error}") from error
         self.history = state["history"]
         self.best = state["best"]
 
@@ -194,8 +208,7 @@ def _score_answers(answers, metric):
     """The metric of what the network answered to mixed images while it learned."""
     labels = [soft.argmax(dim=1).cpu() for soft, _ in answers]
     probabilities = [logits.float().softmax(dim=1).cpu() for _, logits in answers]
-    scores = score(torch.cat(labels).numpy(), torch.cat(probabilities).numpy(), [metric])
-    return scores[metric]
+    return score(torch.cat(labels).numpy(), torch.cat(probabilities).numpy(), [metric])[metric]
 
 
 def _check_fit(model, data, recipe, device):
@@ -209,35 +222,10 @@ def _check_fit(model, data, recipe, device):
     if recipe.monitor in NEED_ORDER and not data.ordered:
         words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
         raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")
-    if not any(weights.requires_grad for weights in model.parameters()):
-        raise BmixError("the model has no trainable parameter")
     classes = len(data.class_names)
     outputs = count_outputs(model, data.images, rows[:1], device)
     if outputs != classes:
         raise BmixError(f"the model must have {classes} outputs, one for each class, got {outputs}")
-
-
-def make_optimizer(weights, recipe):
-    """torch's AdamW, or SGD with Nesterov momentum, over `weights` as the recipe sets it."""
-    if recipe.optimizer == "adamw":
-        adamw = _plain(torch.optim.AdamW)
-        return adamw(weights, lr=recipe.lr, weight_decay=recipe.weight_decay)
-    sgd = _plain(torch.optim.SGD)
-    return sgd(
-        weights,
-        recipe.lr,
-        momentum=recipe.momentum,
-        weight_decay=recipe.weight_decay,
-        nesterov=recipe.momentum > 0,
-    )
-
-
-def _plain(optimizer):
-    """The class without the wrappers that import torch._dynamo: 3 of 7 seconds of a short run."""
-    names = ("add_param_group", "state_dict", "load_state_dict", "zero_grad", "step")
-    methods = {name: inspect.unwrap(getattr(optimizer, name)) for name in names}
-    methods["step"] = torch.no_grad()(methods["step"])  # what the wrapper of `step` is for
-    return type(optimizer.__name__, (optimizer,), methods)
 
 
 def _with_progress(epochs, recipe, progress):

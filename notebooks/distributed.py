@@ -24,13 +24,20 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.schedules import lr_at
 
 
-def main(method, *fields):
+def main(method="balanced_mixup", *fields):
     values = dict(field.split("=", 1) for field in fields)
     recipe = Recipe.make(method, **{name: yaml.safe_load(text) for name, text in values.items()})
     cuda = torch.cuda.is_available()
     local_rank = int(os.environ["LOCAL_RANK"])
     device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     dist.init_process_group("nccl" if cuda else "gloo")
+    train_together(recipe, device)
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def train_together(recipe, device):
+    """One network on all processes. It goes before the process group ends, which it holds on to."""
     rank = dist.get_rank()
     world_size = dist.get_world_size()
 
@@ -38,7 +45,7 @@ def main(method, *fields):
     side, _, channels = data.images.shape[1:]
     settings = {"seed": recipe.seed, "weights": recipe.weights, "side": side}
     network = make_model(recipe.model, len(data.class_names), channels, **settings).to(device)
-    model = DistributedDataParallel(network, device_ids=[local_rank] if cuda else None)
+    model = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
     optimizer = torch.optim.SGD(
         model.parameters(), recipe.lr, momentum=recipe.momentum, weight_decay=recipe.weight_decay
     )
@@ -54,7 +61,6 @@ def main(method, *fields):
     require_equal_weights(model, world_size)
     steps = f"{len(batches.base)} steps per epoch"
     print(f"process {rank} of {world_size}: {steps}, the same weights as all")
-    dist.destroy_process_group()
 
 
 def train_epoch(model, batches, loss_of, optimizer, device, precision):

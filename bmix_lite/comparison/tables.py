@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from bmix_lite.base.errors import BmixError, require_choice
+from bmix_lite.comparison.datasets import require_same_data
 from bmix_lite.comparison.intervals import metric_interval
 from bmix_lite.runs.complete import read_wall
 from bmix_lite.runs.ledger import read_ledger
@@ -19,7 +20,7 @@ REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendal
 def name_run(run):
     """What a run is called in tables and figures: its method, alpha if it mixes, an unusual q."""
     recipe = run["recipe"]
-    alpha = f"alpha {recipe['alpha']:g}"
+    alpha = f"alpha {say_number(recipe['alpha'])}"
     if run["method"] == "custom":
         return f"{recipe['mixing']} mixing, {alpha}, q {recipe['q']}, {recipe['loss']}"
     if recipe["mixing"] == "none":
@@ -32,7 +33,7 @@ def name_runs(runs):
     """The name of each run; it says how they differ in more than method, seed and fold."""
     apart = [name for name in vary(runs) if name not in (*NAMED, "dataset", "fold", "seed")]
     return [
-        ", ".join([name_run(run), *(f"{name} {run['recipe'][name]}" for name in apart)])
+        ", ".join([name_run(run), *(f"{name} {read_field(run, name)}" for name in apart)])
         for run in runs
     ]
 
@@ -40,7 +41,21 @@ def name_runs(runs):
 def vary(runs):
     """Names of the recipe's fields in which the runs differ, in the order of the recipe."""
     names = runs[0]["recipe"]
-    return [name for name in names if len({repr(run["recipe"][name]) for run in runs}) > 1]
+    return [name for name in names if len({repr(read_field(run, name)) for run in runs}) > 1]
+
+
+def read_field(run, name):
+    """A field of the run's recipe; a file of weights by its name and content, wherever it lay."""
+    value = run["recipe"].get(name, "")
+    if name == "weights" and "weights_sha256" in run:
+        return f"{Path(value).name} ({run['weights_sha256'][:8]})"
+    return value
+
+
+def say_number(value):
+    """A number as short as it can be without becoming another one: 0.2, 1, 0.3333333333333333."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(value)
 
 
 def tabulate(runs, experiment):
@@ -92,9 +107,7 @@ def group_runs(runs):
     Runs of one name differ in seed and fold only. Raises BmixError where they differ in their
     data, or where a fold and seed of one name stands twice: such runs must not be pooled.
     """
-    if len({run["recipe"]["dataset"] for run in runs}) != 1:
-        raise BmixError("runs on different datasets cannot be compared")
-    _require_same_data(runs)
+    require_same_data(runs)
     groups = defaultdict(list)
     for name, run in zip(name_runs(runs), runs, strict=True):
         groups[name].append(run)
@@ -107,17 +120,6 @@ def group_runs(runs):
                 f"{', '.join(twice)}"
             )
     return dict(groups)
-
-
-def _require_same_data(runs):
-    """Raise BmixError where two runs on one fold have seen other images, labels or splits."""
-    fingerprints = defaultdict(set)
-    for run in runs:
-        fingerprints[run["recipe"]["fold"]].add(run["fingerprint"])
-    for fold, found in fingerprints.items():
-        if len(found) > 1:
-            words = "were made with other images, labels or splits, and cannot be compared"
-            raise BmixError(f"runs on fold {fold} {words}")
 
 
 def sum_confusions(runs, split="test"):

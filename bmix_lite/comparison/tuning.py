@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from bmix_lite.base.errors import BmixError, require_choice
-from bmix_lite.comparison.tables import REPORTED, vary
+from bmix_lite.comparison.datasets import name_datasets
+from bmix_lite.comparison.tables import REPORTED, read_field, vary
 
 NO_SETTING = ("dataset", "fold", "seed")  # where and how often a setting was tried
 
@@ -21,7 +22,7 @@ def keep_tuned(runs, metric="balanced_accuracy"):
     of a method has a defined score.
     """
     require_choice("metric", metric, REPORTED)
-    if len({run["recipe"]["dataset"] for run in runs}) != 1:
+    if len(set(name_datasets(runs))) != 1:
         raise BmixError("methods are tuned on one dataset at a time")
     settings_of = _collect_settings(runs)
     _check_equally_tried(settings_of)
@@ -52,7 +53,7 @@ def _collect_settings(runs):
         fields = [field for field in vary(group) if field not in NO_SETTING]
         settings = defaultdict(list)
         for run in group:
-            settings[tuple((field, run["recipe"][field]) for field in fields)].append(run)
+            settings[tuple((field, read_field(run, field)) for field in fields)].append(run)
         settings_of[method] = settings
     return settings_of
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bmix_lite.base.errors import BmixError, require, require_choice
+from bmix_lite.base.numbers import from_torch
 from bmix_lite.distribution import count_classes, imbalance_ratio
 
 SPLITS = ("train", "val", "test")
@@ -46,6 +47,8 @@ class ImageSet:
     ordered: bool = False  # changes no training, so it is not in the fingerprint
 
     def __post_init__(self):
+        for field in ("images", "labels", "groups", "split", "ids", "folds"):
+            object.__setattr__(self, field, from_torch(getattr(self, field)))
         self._check_images()
         count_classes(self.labels, len(self.class_names))
         object.__setattr__(self, "labels", np.asarray(self.labels, dtype=np.int64))

@@ -2,6 +2,7 @@
 
 import json
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.files import guard, name_special, unguard, write_atomic, write_json
-from bmix_lite.data.imageset import ImageSet, cut_blocks, hash_blocks
+from bmix_lite.data.imageset import ImageSet, cut_blocks, hash_blocks, hash_images
 
 FORMAT = 2  # 1 did not guard the texts of table.csv against spreadsheets; it is read as it is
 TEXT_COLUMNS = {"path": "ids", "group": "groups", "split": "split"}  # of table.csv: field
@@ -105,7 +106,8 @@ def read_about(folder):
 def load_prepared(folder):
     """Read a prepared dataset, its images memory-mapped.
 
-    Raises BmixError naming the file that does not fit.
+    Raises BmixError naming the file that does not fit. Images that were written to after the
+    preparation are hashed first, see `verify_images`; images that were not cost a look at a clock.
     """
     folder = Path(folder)
     about = read_about(folder)
@@ -116,6 +118,8 @@ def load_prepared(folder):
             f"{folder}: dataset.json promises {about['shape']}, "
             f"found {images.shape} and {len(table)} rows"
         )
+    if not _is_untouched(folder, images):
+        verify_images(folder)
     if about["format"] >= 2:
         for name in ("path", "group"):
             table[name] = list(map(unguard, table[name]))
@@ -130,6 +134,39 @@ def load_prepared(folder):
         ordered=about.get("ordered") is True,
         **{field: _get_column(table, name, object) for name, field in TEXT_COLUMNS.items()},
     )
+
+
+def verify_images(folder):
+    """Raise BmixError unless images.npy holds the pixels that were prepared, by their sha256.
+
+    A gigabyte takes a second, or what the disk needs to read it. Right ones are trusted by
+    `load_prepared` until they are written to.
+    """
+    folder = Path(folder)
+    path = folder / "images.npy"
+    images = _read(path, _map_array)
+    _require_whole(path, images)
+    if hash_images(images) != read_about(folder)["images_sha256"]:
+        raise BmixError(
+            f"{path}: its pixels are not those that were prepared (sha256 differs): it was written "
+            "to, or damaged, since. Put the file back, or prepare the images again"
+        )
+    with suppress(OSError):  # a folder that is only read: hashed again next time
+        os.utime(folder / "dataset.json")
+
+
+def _is_untouched(folder, images):
+    """Whether images.npy is as long as it should be and no newer than dataset.json, the last."""
+    path = folder / "images.npy"
+    _require_whole(path, images)
+    return path.stat().st_mtime_ns <= (folder / "dataset.json").stat().st_mtime_ns
+
+
+def _require_whole(path, images):
+    size = path.stat().st_size
+    expected = images.offset + images.nbytes
+    if size != expected:
+        raise BmixError(f"{path}: must be {expected:,} bytes long by its header, found {size:,}")
 
 
 def _read_table(path):

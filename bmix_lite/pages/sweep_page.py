@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 
 from bmix_lite.base.files import fill_static, read_static
+from bmix_lite.comparison.datasets import name_datasets
 from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.tables import collect_recalls, summarise, vary
 from bmix_lite.comparison.tuning import keep_tuned
@@ -25,12 +26,13 @@ def render(experiment, runs, apart, table, metric, tuned=False):
     """
     plan = read_plan(experiment)
     by_dataset = defaultdict(list)
-    for run in runs:
-        by_dataset[run["recipe"]["dataset"]].append(run)
-    sections = [
-        _describe_dataset(dataset, group, table[table["dataset"] == dataset], metric, number, tuned)
-        for number, (dataset, group) in enumerate(by_dataset.items())
-    ]
+    for name, run in zip(name_datasets(runs), runs, strict=True):
+        by_dataset[name].append(run)
+    sections = []
+    for number, (dataset, group) in enumerate(by_dataset.items()):
+        paths = {run["recipe"]["dataset"] for run in group}
+        its_rows = table[table["dataset"].isin(paths)]
+        sections.append(_describe_dataset(dataset, group, its_rows, metric, number, tuned))
     rows = [_describe_run(experiment, row, metric) for row in table.to_dict("records")]
     return fill_static(
         "sweep.html",

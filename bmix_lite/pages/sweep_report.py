@@ -7,6 +7,7 @@ import pandas as pd
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import write_atomic
+from bmix_lite.comparison.datasets import find_other_data
 from bmix_lite.comparison.tables import tabulate
 from bmix_lite.pages.sweep_page import render
 from bmix_lite.runs.complete import RESULT, read_note, why_incomplete
@@ -59,17 +60,19 @@ def sort_runs(experiment):
     all of them do. Raises BmixError if none may be compared.
     """
     plan = read_plan(experiment)
-    runs = read_runs(experiment)
-    planned = [run for run in runs if run["run_id"] in plan.get("runs", {})]
-    fingerprints = {_split_of(run): run["fingerprint"] for run in planned}
-    together = []
+    candidates = []
     apart = defaultdict(list)
-    for run in runs:
-        reason = _why_apart(run, experiment, plan, fingerprints)
+    for run in read_runs(experiment):
+        reason = _why_apart(run, experiment, plan)
         if reason:
             apart[reason].append(run["run_id"])
         else:
-            together.append(run)
+            candidates.append(run)
+    others = find_other_data(candidates, plan.get("runs", {}))
+    together = [run for run in candidates if run["run_id"] not in others]
+    if others:
+        reason = "made with other images or labels of that name"
+        apart[reason] = [run["run_id"] for run in candidates if run["run_id"] in others]
     if not together:
         raise BmixError(
             f"{experiment}: no complete run of the last sweep's notebook, version and data"
@@ -77,24 +80,14 @@ def sort_runs(experiment):
     return together, dict(apart)
 
 
-def _split_of(run):
-    return run["recipe"]["dataset"], run["recipe"]["fold"]
-
-
-def _why_apart(run, experiment, plan, fingerprints):
-    """Why a run may not be pooled with those of the plan; None if it may.
-
-    fingerprints: {split: fingerprint of its data}, completed with the first run of each split that
-    the sweep did not use
-    """
+def _why_apart(run, experiment, plan):
+    """Why a run is not one of the plan's notebook and version; None if it is."""
     version = run["environment"]["bmix_lite"]
     notebook = read_note(experiment / run["run_id"]).get("notebook")
     if plan and notebook != plan["content"]:
         return "made by another version of the notebook"
     if plan and version != plan["bmix_lite"]:
         return f"made by version {version} of the package"
-    if run["fingerprint"] != fingerprints.setdefault(_split_of(run), run["fingerprint"]):
-        return "made with other images or labels of that name"
     return None
 
 

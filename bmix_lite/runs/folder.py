@@ -11,11 +11,13 @@ from bmix_lite import __version__
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json, remove_leftovers, sha256_of, write_atomic, write_json
 from bmix_lite.base.locks import drop_lock, take_lock
+from bmix_lite.base.sameness import hash_weights
 from bmix_lite.runs.complete import HASHED, RESULT
 from bmix_lite.runs.identity import (
     ABOUT,
     claimed_id,
     describe_recipe,
+    hash_content,
     is_named_for,
     refuse_other_run,
 )
@@ -23,6 +25,7 @@ from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.runs.reading import read_predictions
 
 PATIENCE = 10  # seconds; the kernel of a sweep that was killed notices it and ends within about two
+LESSON = "05_train.ipynb"  # the notebook of a run, in the folder `notebooks` of the repository
 LOCKS = ".locks"  # in an experiment's folder, one file per run
 
 
@@ -30,10 +33,31 @@ def make_run_id(recipe, fingerprint, notebook=""):
     """Readable parameters, then a hash of everything that makes runs differ.
 
     recipe: a Recipe; fingerprint: of the dataset; notebook: hash of its content, "" without one.
+    Where data and weights lie makes no difference: the same run has the same id on every machine.
     """
-    identity = [recipe.asdict(), fingerprint, notebook, __version__]
+    identity = [recipe.identity(), fingerprint, notebook, __version__]
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:10]
     return f"{describe_recipe(recipe.method, recipe.asdict())}-{digest}"
+
+
+def place_run(run_id):
+    """The folder of a run that is started by hand: build/runs/by_hand/<run id> of the clone.
+
+    The clone is the one whose notebooks, or in which, one stands; without one, the folder one is
+    in.
+    """
+    here = Path.cwd()
+    if (here / LESSON).is_file():
+        home = here.parent
+    else:
+        clones = (folder for folder in (here, *here.parents) if _is_clone(folder))
+        home = next(clones, here)
+    return home / "build" / "runs" / "by_hand" / run_id
+
+
+def _is_clone(folder):
+    """Whether a folder is one of this repository, by the lesson that makes runs."""
+    return (folder / "notebooks" / LESSON).is_file()
 
 
 def open_run(folder, recipe, data, *, device="cpu"):
@@ -106,18 +130,34 @@ def _lock_of(folder):
 
 
 def _describe_run(recipe, data):
-    return {
+    about = {
         "recipe": recipe.asdict(),
         "fingerprint": data.fingerprint,
         "method": recipe.method,
         "class_names": list(data.class_names),
         "train_counts": data.counts().tolist(),
     }
+    content = hash_content(data)
+    if content is not None:
+        about["content"] = content
+    weights = hash_weights(recipe.weights)
+    if weights is not None:
+        about["weights_sha256"] = weights
+    return about
 
 
 def _refuse_differing(folder, about):
-    """Raise BmixError if the folder's recipe.json is not that of this run."""
+    """Raise BmixError if the folder's recipe.json is not that of this run.
+
+    Where the data and a file of weights lie may differ, if they are the same.
+    """
     there = read_json(folder / ABOUT)
+    recipe = dict(there.get("recipe", {}))
+    if there.get("fingerprint") == about["fingerprint"]:
+        recipe["dataset"] = about["recipe"]["dataset"]
+    if "weights_sha256" in about and there.get("weights_sha256") == about["weights_sha256"]:
+        recipe["weights"] = about["recipe"]["weights"]
+    there = {"content": about.get("content"), **there, "recipe": recipe}  # not noted before 0.2
     differing = [key for key in about if there.get(key) != about[key]]
     if differing:
         raise BmixError(f"{folder} belongs to another run: its {', '.join(differing)} differ")

@@ -3,10 +3,12 @@
 import os
 import re
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json
+from bmix_lite.base.sameness import name_dataset
 
 ABOUT = "recipe.json"
 RUN_ID = re.compile(r".+-fold\d+-seed\d+-[0-9a-f]{10}")  # as `folder.make_run_id` writes it
@@ -15,7 +17,7 @@ RUN_ID = re.compile(r".+-fold\d+-seed\d+-[0-9a-f]{10}")  # as `folder.make_run_i
 def describe_recipe(method, recipe):
     """The readable part of a run id, "mixup-alpha0.2-cells-fold0-seed3". recipe: its fields."""
     alpha = f"-alpha{recipe['alpha']:g}" if recipe["mixing"] != "none" else ""
-    dataset = re.sub(r"[^\w-]+", "_", Path(recipe["dataset"]).name)[:60]
+    dataset = re.sub(r"[^\w-]+", "_", name_dataset(recipe["dataset"]))[:60]
     return f"{method}{alpha}-{dataset}-fold{recipe['fold']}-seed{recipe['seed']}"
 
 
@@ -47,6 +49,16 @@ def refuse_other_run(folder):
     if not is_named_for(folder, about):
         other = about.get("run_id") or _describe(about)
         raise BmixError(f"{folder} belongs to another run, {other}: move it away, then run again")
+
+
+def hash_content(data):
+    """A fingerprint of prepared data that is the same for all folds; None for other data.
+
+    So runs on several folds can be seen to be of one dataset, wherever it lay.
+    """
+    if not getattr(data, "images_sha256", ""):
+        return None
+    return replace(data, split=None).fingerprint
 
 
 def _describe(about):

@@ -11,7 +11,7 @@ from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.files import hash_json, read_json, write_atomic, write_json
 from bmix_lite.base.ipynb import read_notebook
 from bmix_lite.base.registry import run_own
-from bmix_lite.data.datasets import load
+from bmix_lite.data.datasets import BUILT_IN, load
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.complete import list_complete, read_wall
 from bmix_lite.runs.folder import LOCKS, make_run_id
@@ -36,6 +36,7 @@ class Plan:
     tasks: dict = field(default_factory=dict)
     complete: set = field(default_factory=set)
     repeated: int = 0  # runs of the grid that stood in it again
+    prepared: list = field(default_factory=list)  # folders of images that the runs read
 
     @property
     def waiting(self):
@@ -165,6 +166,8 @@ def _add_task(plan, notebook, defaults, parameters, fingerprints):
     key = (recipe.dataset, recipe.fold)
     if key not in fingerprints:
         fingerprints[key] = load(recipe.dataset, fold=recipe.fold).fingerprint
+        if recipe.dataset not in (*BUILT_IN, *plan.prepared):
+            plan.prepared.append(recipe.dataset)
     run_id = make_run_id(recipe, fingerprints[key], _identify(plan, others))
     if run_id in plan.tasks:
         plan.repeated += 1

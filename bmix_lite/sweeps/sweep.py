@@ -10,9 +10,11 @@ import threading
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.locks import locked
+from bmix_lite.data.prepared import verify_images
 from bmix_lite.runs.complete import is_complete, list_complete
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.sweeps.grids import expand_grid
@@ -22,7 +24,21 @@ from bmix_lite.sweeps.progress import Display
 from bmix_lite.sweeps.tasks import Ending
 
 DEVICE = r"\d+|(GPU|MIG)-[\w-]+"  # as nvidia-smi -L lists them
-__all__ = ["Ending", "describe_endings", "expand_grid", "plan_runs", "run_grid", "run_plan"]
+__all__ = [
+    "Ending",
+    "describe_endings",
+    "expand_grid",
+    "find_beside",
+    "plan_runs",
+    "run_grid",
+    "run_plan",
+]
+
+
+def find_beside(name, notebook):
+    """The file `name`, or the one of that name beside `notebook`: cells may run elsewhere."""
+    path = Path(name)
+    return path if path.exists() else Path(notebook).with_name(path.name)
 
 
 def run_grid(notebook, grid, out, *, own=None, **options):
@@ -43,6 +59,7 @@ def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=Non
     jobs: runs at a time on this machine; devices: GPU numbers, each then takes one run at a time
     timeout: seconds per try; retries: further tries of a run that was killed or timed out
     scheduler: address or Client of a Dask cluster, which then does the work, not this machine
+    Prepared images are hashed once before any kernel starts: BmixError if they were written to.
     Complete runs are reused, interrupted ones go on from their checkpoint, and a run that fails
     never stops the others. After Ctrl-C the same call goes on from there.
     """
@@ -54,6 +71,8 @@ def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=Non
         plan.complete = list_complete(plan.out, plan.tasks)
         endings = {run_id: Ending(plan.out / run_id, "reused") for run_id in plan.complete}
         if plan.waiting:
+            for folder in plan.prepared:
+                verify_images(folder)
             _keep_plan(plan)
             pool = Threads(jobs, devices) if scheduler is None else Cluster(scheduler)
             with Display(plan, endings, pool, progress) as display:

@@ -187,7 +187,7 @@ def test_what_all_runs_share_or_the_method_s_name_says_already_is_not_in_their_n
 
 
 def test_runs_on_different_datasets_are_not_compared():
-    runs = [make_run(), make_run("focal", dataset="skin")]
+    runs = [make_run(), make_run("focal", dataset="skin") | {"fingerprint": "skin"}]
     with pytest.raises(BmixError, match="different datasets"):
         summarise(runs)
 

@@ -70,4 +70,4 @@ def test_a_setting_without_a_score_is_never_chosen_and_a_method_with_none_is_ref
 
 def test_runs_on_two_datasets_are_refused():
     with pytest.raises(BmixError, match="one dataset at a time"):
-        keep_tuned([make_run(), make_run(dataset="other")])
+        keep_tuned([make_run(), make_run(dataset="other") | {"fingerprint": "of others"}])

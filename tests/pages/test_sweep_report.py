@@ -241,7 +241,7 @@ def test_planned_runs_that_never_ended_are_listed_as_not_run(tmp_path):
 def test_each_dataset_has_a_table_of_its_own(tmp_path):
     for name, right in (("toy", 80), ("skin", 90)):
         for seed in (0, 1):
-            add_run(tmp_path, "instance", seed, right, data=make_data(name=name))
+            add_run(tmp_path, "instance", seed, right, data=make_data(right, name=name))
     page = write_report(tmp_path)[-1].read_text()
     assert page.index("skin: balanced accuracy on test") > 0
     assert page.index("toy: balanced accuracy on test") > 0
@@ -298,3 +298,10 @@ def test_a_folder_without_complete_runs_is_refused_by_name(tmp_path, there):
 def test_an_unknown_metric_is_refused(experiment):
     with pytest.raises(BmixError, match=r"metric must be one of .* did you mean 'kappa'"):
         write_report(experiment, metric="kapa")
+
+
+def test_one_dataset_under_two_paths_has_one_table(tmp_path):
+    for seed, name in enumerate(("toy", "scratch/toy")):
+        add_run(tmp_path, "instance", seed, 80, data=make_data(name=name))
+    page = write_report(tmp_path)[-1].read_text()
+    assert page.count('<table class="compared">') == 1

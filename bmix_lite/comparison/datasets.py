@@ -1,0 +1,67 @@
+"""Which runs are of one dataset, by what the data hold and not by where they lie."""
+
+from collections import defaultdict
+
+from bmix_lite.base.errors import BmixError
+
+
+def name_datasets(runs):
+    """The dataset of each run, by the first path under which its runs know it.
+
+    Runs are of one dataset if they have its path, its content or, on one fold, its fingerprint in
+    common: the same data on a laptop and on a cluster are the same data.
+    """
+    known = []  # (name, {what tells it})
+    for run in runs:
+        marks = _mark_data(run)
+        same = [entry for entry in known if entry[1] & marks]
+        name = same[0][0] if same else run["recipe"]["dataset"]
+        known = [entry for entry in known if entry not in same]
+        known.append((name, marks.union(*(entry[1] for entry in same))))
+    return [next(name for name, marks in known if marks & _mark_data(run)) for run in runs]
+
+
+def _mark_data(run):
+    fold = run["recipe"]["fold"]
+    marks = {("path", run["recipe"]["dataset"]), ("fingerprint", fold, run["fingerprint"])}
+    if "content" in run:
+        marks.add(("content", run["content"]))
+    return marks
+
+
+def find_other_data(runs, first=()):
+    """Ids of the runs that saw other images, labels or splits than others of the same dataset.
+
+    first: ids of the runs that are right where runs disagree; else the earlier ones are.
+    """
+    named = list(zip(name_datasets(runs), runs, strict=True))
+    named.sort(key=lambda pair: pair[1]["run_id"] not in first)
+    known = {}
+    others = set()
+    for name, run in named:
+        facts = {(name, run["recipe"]["fold"]): run["fingerprint"]}
+        if "content" in run:
+            facts[name] = run["content"]
+        if any(known.get(key, value) != value for key, value in facts.items()):
+            others.add(run["run_id"])
+        else:
+            known.update(facts)
+    return others
+
+
+def require_same_data(runs):
+    """Raise BmixError for runs on several datasets.
+
+    Also where two runs on one fold have seen other images, labels or splits.
+    """
+    if len(set(name_datasets(runs))) != 1:
+        raise BmixError("runs on different datasets cannot be compared")
+    if len({run["content"] for run in runs if "content" in run}) > 1:
+        raise BmixError("runs were made with other images or labels, and cannot be compared")
+    fingerprints = defaultdict(set)
+    for run in runs:
+        fingerprints[run["recipe"]["fold"]].add(run["fingerprint"])
+    for fold, found in fingerprints.items():
+        if len(found) > 1:
+            words = "were made with other images, labels or splits, and cannot be compared"
+            raise BmixError(f"runs on fold {fold} {words}")
