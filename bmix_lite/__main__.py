@@ -5,9 +5,10 @@ import signal
 import sys
 from pathlib import Path
 
+from bmix_lite.base.endings import take_debug, tell_ending
 from bmix_lite.base.errors import BmixError
 
-EPILOG = "COMMAND --help tells its options. The lessons are in notebooks/, README.md says where to begin."
+EPILOG = "COMMAND --help tells its options, --debug shows where an error arose. The lessons are in notebooks/, README.md says where to begin."
 
 
 def main(arguments=None):
@@ -124,19 +125,13 @@ def main(arguments=None):
     playground.add_argument(
         "--jobs", type=int, default=2, help="trainings at a time (default: %(default)s)"
     )
+    arguments, debug = take_debug(arguments)
     chosen = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
     try:
         return COMMANDS[chosen.command](chosen)
-    except BmixError as error:
-        print(f"bmix_lite {chosen.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "\nstopped. What is complete is kept; the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return 130
+    except BaseException as error:
+        return tell_ending(error, chosen.command, debug)
 
 
 class _Contents(argparse.HelpFormatter):
