@@ -22,7 +22,7 @@ ERRORS = {
     "read-only": (OSError(errno.EROFS, "Read-only file system", "out/x"), "out/x: the file sy"),
     "permission": (PermissionError(errno.EACCES, "denied", "/root/x"), "/root/x: this user has no"),
     "quota": (OSError(errno.EDQUOT, "Quota", "/nowhere/x"), "/nowhere/x: Disk quota ex"),
-    "too many open files": (OSError(errno.EMFILE, "Too many open files"), r"too many open .*ulimit"),
+    "too many open files": (OSError(errno.EMFILE, "Too many"), r"too many open .*ulimit"),
     "on the machine": (OSError(errno.ENFILE, "Too many"), "too many open files on t"),
     "no such file": (FileNotFoundError(errno.ENOENT, "No such", "a.csv"), "a.csv: there is no"),
     "a folder": (IsADirectoryError(errno.EISDIR, "Is a", "data"), "data: it is a folder"),
