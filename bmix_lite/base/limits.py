@@ -18,7 +18,7 @@ def require_files(jobs):
         import resource
     except ImportError:  # Windows has no such limit
         return
-    needed = max(FEWEST, BASE + PER_KERNEL * jobs)
+    needed = max(FEWEST, BASE + PER_KERNEL * int(jobs))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if _reaches(soft, needed, resource):
         return
