@@ -41,7 +41,7 @@ def write_notebook(path, *sources):
 
 
 def start_python(*arguments):
-    """The output of `python ARGUMENTS`; ends this program if it failed."""
+    """The output of Python with these arguments; ends this program if it failed."""
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=ROOT)

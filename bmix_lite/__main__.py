@@ -6,24 +6,21 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from bmix_lite.base.endings import take_debug, tell_ending
 from bmix_lite.base.errors import BmixError
 
-EPILOG = "COMMAND --help lists its options. Lessons: notebooks/. Where to begin: README.md."
+EPILOG = "COMMAND --help lists its options, --debug shows where an error arose. Begin: README.md."
 
 
 def main(arguments=None):
     """Run one command; returns its exit status, 2 for an error that the user can fix."""
+    arguments, debug = take_debug(arguments)
     options = _make_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, _end)
     try:
         return options.run_command(options) or 0
-    except BmixError as error:
-        print(f"bmix_lite {options.command}: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        hint = "stopped. What is complete is kept; the same command goes on from there."
-        print(f"\n{hint}", file=sys.stderr)
-        return 130
+    except BaseException as error:
+        return tell_ending(error, options.command, debug)
 
 
 def _end(*_):

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import ArrayLike
 from torch import nn
 
-from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.errors import BmixError, require, require_integer
 from bmix_lite.base.numbers import from_torch
 
 
@@ -105,7 +105,7 @@ def hold_on_gpu(images, device):
 def use_threads(count):
     """A number of CPU threads for torch, put back afterwards."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(require_integer("threads", count, 1, 1024))
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
 """A method of your own: a loss, a base stream, and the row that names them.
 
-    python -m bmix_lite sweep ... --with notebooks/own_method.py --grid method=brier_cube_root
+    python -m bmix_lite sweep notebooks/05_train.ipynb --with notebooks/own_method.py \
+        --grid method=brier_cube_root --out build/own
 
 The content of this file is part of what tells runs apart.
 """

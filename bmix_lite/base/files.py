@@ -41,13 +41,30 @@ def write_atomic(path, content, *, durable=True):
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             # the system names neither the file nor the size
-            needed = f"{os.strerror(errno.ENOSPC)}, {len(content) / 1e6:.2g} MB needed"
-            raise OSError(errno.ENOSPC, needed, str(path)) from error
+            words = explain_full(error, path, len(content))
+            raise OSError(error.errno, words, str(path)) from error
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+def explain_full(error, path, size=0):
+    """Why nothing more can be written at `path`: disk, inodes or quota. size: bytes to write."""
+    needed = f", {size / 1e6:.2g} MB needed" if size else ""
+    if error.errno == errno.EDQUOT:
+        return f"{os.strerror(errno.EDQUOT)}{needed}: delete files of yours, or ask for more"
+    try:
+        disk = os.statvfs(Path(path or ".").absolute().parent)
+    except (OSError, AttributeError):  # gone, or Windows
+        return f"{os.strerror(errno.ENOSPC)}{needed}"
+    free = disk.f_bavail * disk.f_frsize
+    # some file systems count no inodes and say 0 of 0
+    if disk.f_files > 0 and disk.f_favail == 0 and free > size:
+        room = f"{free / 1e6:,.0f} MB are free"
+        return f"no inode is left for another file{needed}; {room}: delete some small files"
+    return f"{os.strerror(errno.ENOSPC)}{needed}"
 
 
 def _write_bytes(path, content, durable):

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.limits import require_files
 
 KERNEL = "python3"
 QUIET = ["--IPKernelApp.log_level=50"]  # else each kernel prints two lines of warnings
@@ -48,6 +49,7 @@ def run_notebook(path):
     from nbclient.exceptions import CellControlSignal, CellTimeoutError, DeadKernelError
 
     notebook = read_notebook(path)
+    require_files(1)
     try:
         client = NotebookClient(notebook, timeout=600, kernel_name=KERNEL, record_timing=False)
         client.extra_arguments = QUIET

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from bmix_lite.base.errors import BmixError
+from bmix_lite.base.errors import BmixError, require_integer
 from bmix_lite.base.files import write_atomic
 from bmix_lite.comparison.tables import summarise, tabulate
 from bmix_lite.pages.export import export_html
@@ -28,6 +28,7 @@ def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
     results.csv, 06_compare.ipynb and report.html; fields: further `Recipe` fields for all runs.
     Finished runs are reused. Raises BmixError if any run failed.
     """
+    seeds = require_integer("seeds", seeds, 1, 1000)
     notebooks = Path(notebooks)
     out = Path(out)
     grid = [row | fields | {"seed": seed} for seed in range(seeds) for row in ROWS]

@@ -10,6 +10,7 @@ from bmix_lite import __version__
 from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.files import hash_json, read_json, write_atomic, write_json
 from bmix_lite.base.ipynb import read_notebook
+from bmix_lite.base.numbers import plain_number
 from bmix_lite.base.registry import run_own
 from bmix_lite.data.datasets import BUILT_IN, load
 from bmix_lite.recipe import Recipe
@@ -151,6 +152,11 @@ def say_seconds(seconds):
     return f"{seconds / 3600:.1f} h"
 
 
+def _plain(value):
+    """Numbers of NumPy and torch, and paths, as papermill and JSON know them."""
+    return os.fspath(value) if isinstance(value, os.PathLike) else plain_number(value)
+
+
 def _varies(name, rows):
     return len({repr(row.get(name)) for row in rows}) > 1
 
@@ -161,6 +167,7 @@ def _add_task(plan, notebook, defaults, parameters, fingerprints):
         require_choice(f"a parameter of {notebook.name}", name, tuple(defaults))
     if FOLDER in parameters:
         raise BmixError(f"{FOLDER} cannot be given: each run has its own folder in {plan.out}")
+    parameters = {name: _plain(value) for name, value in parameters.items()}
     fields, others = sort_parameters(notebook, defaults, parameters)
     recipe = Recipe.make(**fields)
     key = (recipe.dataset, recipe.fold)

@@ -12,7 +12,7 @@ from concurrent.futures import FIRST_COMPLETED, CancelledError, wait
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bmix_lite.base.errors import BmixError
+from bmix_lite.base.errors import BmixError, require_integer
 from bmix_lite.base.locks import locked
 from bmix_lite.data.prepared import verify_images
 from bmix_lite.runs.complete import is_complete, list_complete
@@ -24,6 +24,7 @@ from bmix_lite.sweeps.progress import Display
 from bmix_lite.sweeps.tasks import Ending
 
 DEVICE = r"\d+|(GPU|MIG)-[\w-]+"  # as nvidia-smi -L lists them
+MOST_JOBS = 1024  # kernels side by side on one machine
 __all__ = [
     "Ending",
     "describe_endings",
@@ -91,10 +92,10 @@ def describe_endings(endings):
 
 
 def _check_options(jobs, timeout, retries, devices):
-    if not isinstance(jobs, int) or jobs < 1:
-        raise BmixError(f"jobs must be an integer >= 1, got {jobs!r}")
-    if not isinstance(retries, int) or retries < 0:
-        raise BmixError(f"retries must be an integer >= 0, got {retries!r}")
+    require_integer("jobs", jobs, 1)
+    if jobs > MOST_JOBS:
+        raise BmixError(f"jobs must be at most {MOST_JOBS}, got {jobs}")
+    require_integer("retries", retries, 0)
     if timeout is not None and not _is_waitable(timeout):
         raise BmixError(f"timeout must be above 0 seconds, got {timeout!r}")
     for device in devices:  # CUDA would hide all GPUs on a name that it does not know

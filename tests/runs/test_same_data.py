@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from bmix_lite.base.errors import BmixError
@@ -18,6 +19,7 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.runs.complete import is_complete
 from bmix_lite.runs.folder import make_run_id, open_run
 from bmix_lite.runs.reading import read_run, read_runs
+from bmix_lite.sweeps.sweep import expand_grid, plan_runs
 from bmix_lite.training import train
 from examples import QUICK, digest, make_images, make_net, run_in_folder, without_seconds
 
@@ -123,6 +125,17 @@ def test_runs_of_one_dataset_are_pooled_wherever_it_lay(laptop, cluster, tmp_pat
     kept, _ = keep_tuned(runs)
     assert len(kept) == 2
     assert name_datasets(runs) == [str(laptop)] * 2
+
+
+def test_a_sweep_plans_the_same_runs_for_data_that_have_moved(laptop, cluster, tmp_path, root):
+    notebook = root / "notebooks" / "05_train.ipynb"
+    plans = [
+        plan_runs(notebook, expand_grid(dataset=[path], seed=seeds), tmp_path / "out")
+        for path, seeds in ((str(laptop), range(2)), (cluster, np.arange(2)))
+    ]
+    assert list(plans[0].tasks) == list(plans[1].tasks)
+    task = next(iter(plans[1].tasks.values()))
+    assert json.loads(json.dumps(task.parameters)) == task.parameters  # as papermill needs them
 
 
 def test_runs_of_several_folds_are_pooled_though_no_fold_was_run_at_both_places(
