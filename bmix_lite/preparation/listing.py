@@ -14,6 +14,7 @@ from bmix_lite.preparation.faults import Fault, shorten
 from bmix_lite.preparation.groups import compile_group, warn_of_columns
 from bmix_lite.preparation.paths import FileFinder, begins_like_image, is_image
 from bmix_lite.preparation.rows import check_columns, check_row, read_fold, read_rows, read_split
+from bmix_lite.preparation.sameness import is_blank
 from bmix_lite.preparation.table import read_table
 
 NO_FILES = "is the folder right? a suffix missing (suffix)? are they in folders below (search)?"
@@ -137,7 +138,7 @@ def _find_unused(listing, columns):
 def _add_row(listing, where, row, file, faults):
     """Add a row to the listing: its faults, or the image where there are none."""
     label = row["label"]
-    if label.strip() and not row["why"]:
+    if not is_blank(label) and not row["why"]:
         listing.labels[label] += 1
     split = read_split(row["split"])
     if split:

@@ -110,6 +110,18 @@ def read_npz(path):
             yield Seen(f"{part}/{row}", f"{part}_images[{row}]", label, group, part, mean)
 
 
+def read_memory(images, labels, groups, split):
+    for row, image in enumerate(images):
+        label, group, part = (
+            ""
+            if values is None or values[row] is None or values[row] != values[row]
+            else values[row]
+            for values in (labels, groups, split)
+        )
+        mark = f"images[{row}]"
+        yield Seen(str(row), mark, read_as(label), read_as(group), part, image.mean((0, 1)))
+
+
 def read_boxes(root):
     for name in sorted(os.listdir(f"{root}/Annotations")):
         tree = ElementTree.parse(f"{root}/Annotations/{name}")

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from bmix_lite.preparation.arrays import list_memory
 from preparation import naive_reader
 
 CLASSES = (
@@ -34,7 +35,21 @@ CLASSES = (
 STEMS = (
     *("a", "B", "7", "010", "x.y", "img 1", "img 2", "фото", "写真", "é", "ñ_ñ", "صورة"),
     *("a-9", "A#1", "100%", "it's", "(3)", "-x", "=y", "q&r", "z ", "v1.2.3", "🙂", "ＡＢ", "k+l"),
-    *("train", "test", "[4]", "{5}", "~6", "$HOME", "*", "null", "True", "1e5", "t,u", "m;n", 'o"p'),
+    *(
+        "train",
+        "test",
+        "[4]",
+        "{5}",
+        "~6",
+        "$HOME",
+        "*",
+        "null",
+        "True",
+        "1e5",
+        "t,u",
+        "m;n",
+        'o"p',
+    ),
 )
 GROUPS = ("P1", "P2", "3", "Ann Ek", "Łukasz", "患者", "n.7", "x-8", "012", "p 40", "Ω", "b_9")
 WORDS = {
@@ -44,6 +59,7 @@ WORDS = {
 }
 ENDINGS = (".png", ".png", ".PNG", ".bmp", ".gif", ".tif", ".ppm", ".jpg", ".JPEG", ".webp")
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".ppm": "PPM"}
+MODES = {("PNG", 0): "RGBA", ("PNG", 1): "P", ("TIFF", 0): "CMYK", ("JPEG", 1): "CMYK"}
 PARTED = (  # (part, images of a class in it), with which five folds can be dealt
     [("train", 2), ("val", 1), ("test", 1)],
     [("train", 5), ("test", 1)],
@@ -72,7 +88,8 @@ def draw(number, ending=".png", side=8):
     kind = FORMATS.get(ending.lower(), ending[1:].upper())
     buffer = io.BytesIO()
     options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
-    Image.new("RGB", (side, side), COLOURS[number % len(COLOURS)]).save(buffer, kind, **options)
+    image = Image.new("RGB", (side, side), COLOURS[number % len(COLOURS)])
+    image.convert(MODES.get((kind, number % 5), "RGB")).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
@@ -240,6 +257,30 @@ def add_archive(source, root, rng, deck):
     return [path.name]
 
 
+def add_folder_link(source, root, rng, deck):
+    folder = pick(root, rng).parent
+    target = folder
+    if rng.random() < 0.5:
+        target = root.parent / "elsewhere"
+        for _ in range(6):
+            name, content = deck.image()
+            put(target / name, content)
+    os.symlink(target, folder.parent / "linked")
+    return ["linked"]
+
+
+def add_second_part(source, root, rng, deck):
+    """A part under a second name, or a folder that is none."""
+    names = [path.name for path in root.iterdir()]
+    spare = [word for words in WORDS.values() for word in words if word not in names]
+    name = rng.choice([*spare, "extra"])
+    label = pick(root, rng).parent.name
+    for _ in range(2):
+        file, content = deck.image()
+        put(root / name / rng.choice((".", label)) / file, content)
+    return [name, file]
+
+
 def respell(text, rng):
     """Another way to write what reads the same."""
     ways = [text.upper(), text.title(), f"{text} ", f" {text}", text.replace(" ", "  ")]
@@ -252,6 +293,7 @@ def respell(text, rng):
 FILE_FAULTS = (add_cut, add_page, add_copy, add_near, add_ending, add_tiny, add_frames)
 FILE_FAULTS += (add_link_in, add_link_out, add_pipe, add_mask)
 FOLDER_FAULTS = (*FILE_FAULTS, add_nested, add_stray, add_empty_class, add_spelling, add_archive)
+FOLDER_FAULTS += (add_folder_link, add_second_part)
 
 
 def plant_files(source, root, rng, deck, faults):
@@ -295,6 +337,10 @@ def write_table(root, rng):
             rows.append(row)
     rng.shuffle(rows)
     options = {"columns": names, "images": images}
+    if rng.random() < 0.2:
+        options["class_names"] = {label: f"{label}!" for label in reversed(labels)}
+    if rng.random() < 0.1:
+        options["class_names"] = labels[::-1]
     if suffix:
         options["suffix"] = suffix
     source = Source(root / "labels.csv", options, None)
@@ -310,7 +356,7 @@ def save_table(source, rows, rng):
     names = dict(source.options["columns"])
     suffix = source.options.get("suffix", "")
     labels = sorted({row["label"] for row in rows})
-    one_hot = not source.marks and rng.random() < 0.2
+    one_hot = not source.marks and "class_names" not in source.options and rng.random() < 0.2
     header = list(names)
     rng.shuffle(header)
     extra = rng.choice(("", "age", "blank"))
@@ -334,7 +380,12 @@ def save_table(source, rows, rng):
     encoding = rng.choice(("utf-8", "utf-8-sig", "utf-16"))
     end = rng.choice(("\n", "\r\n"))
     text = io.StringIO(newline="")
-    writer = csv.writer(text, delimiter=rng.choice(",;\t"), lineterminator=end)
+    if rng.random() < 0.15:
+        first, lines = ["", *first], [[str(row), *line] for row, line in enumerate(lines)]
+    if rng.random() < 0.15:
+        lines.insert(rng.randrange(len(lines)), [""] * rng.choice((1, len(first))))
+    quoting = rng.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    writer = csv.writer(text, delimiter=rng.choice(",;\t"), lineterminator=end, quoting=quoting)
     writer.writerows([first, *lines])
     source.path.write_bytes(text.getvalue().encode(encoding))
     source.options["columns"] = names
@@ -347,7 +398,7 @@ def on_files(fault):
     """A planted fault of class folders, in the images of a table; then a row for a new file."""
 
     def plant(source, rows, rng, deck, images):
-        before = {path for path in images.rglob("*")}
+        before = set(images.rglob("*"))
         marks = fault(source, images, rng, deck)
         if rng.random() < 0.8 and not source.options.get("suffix"):
             for path in sorted(set(images.rglob("*")) - before):
@@ -382,7 +433,7 @@ def add_no_label(source, rows, rng, deck, images):
 def add_label_spelling(source, rows, rng, deck, images):
     row = rng.choice(rows)
     old, row["label"] = row["label"], respell(row["label"], rng)
-    return [old, row["label"]]
+    return None if row["label"] == old else [old, row["label"]]
 
 
 def add_several(source, rows, rng, deck, images):
@@ -398,10 +449,14 @@ def add_leak(source, rows, rng, deck, images):
         return None
     row, other = rng.sample(rows, 2)
     row["group"] = other["group"] if rng.random() < 0.5 else respell(other["group"], rng)
-    return None if row["group"] == other["group"] and row["fold"] == other["fold"] else [
-        row["group"],
-        other["group"],
-    ]
+    return (
+        None
+        if row["group"] == other["group"] and row["fold"] == other["fold"]
+        else [
+            row["group"],
+            other["group"],
+        ]
+    )
 
 
 def add_no_group(source, rows, rng, deck, images):
@@ -478,7 +533,9 @@ def write_npz(root, rng):
         arrays[f"{part}_images"] = images[..., 0] if is_flat else images
         arrays[f"{part}_labels"] = labels[:, None] if rng.random() < 0.5 else labels
         if has_groups:
-            arrays[f"{part}_groups"] = np.array([f"{part}{row} é" for row in range(len(labels))], "U9")
+            arrays[f"{part}_groups"] = np.array(
+                [f"{part}{row} é" for row in range(len(labels))], "U9"
+            )
     fault = rng.choice(("", "", "copy", "leak", "negative", "spelling"))
     if fault == "copy":
         arrays["test_images"] = arrays["test_images"].copy()
@@ -494,6 +551,47 @@ def write_npz(root, rng):
     path = root / "set.npz"
     np.savez(path, **arrays)
     return Source(path, {}, lambda: naive_reader.read_npz(path), marks)
+
+
+def write_memory(root, rng):
+    """Arrays in memory, with labels, groups and splits as lists or arrays."""
+    numbers = rng.sample(range(len(COLOURS)), 12)
+    images = np.tile(np.array([COLOURS[n] for n in numbers], np.uint8)[:, None, None], (1, 8, 8, 1))
+    labels = rng.choice(([0, 1], [1.0, 2.0], ["a", "猫"], [True, False], ["x ", "y"])) * 6
+    split = None
+    if rng.random() < 0.5:
+        split = ["train"] * 10 + ["test"] * 2
+    groups = rng.choice(
+        (None, [f"p{n}" for n in range(12)], list(range(12)), [n / 2 for n in range(12)])
+    )
+    groups = None if groups is None else list(groups)
+    marks = {}
+    fault = rng.choice(("", "", "", "label", "group", "leak", "split", "copy", "spelling", "float"))
+    if fault == "label":
+        labels[3] = rng.choice((None, float("nan"), "", np.nan))
+    if fault == "spelling":
+        labels = [str(label) for label in labels]
+        old, labels[3] = labels[3], respell(labels[3], rng)
+        marks = {fault: [old]} if labels[3] != old else {}
+    is_planted = fault in ("label", "copy") or (fault == "split" and split)
+    is_planted = is_planted or (fault in ("group", "leak") and groups)
+    if fault == "group" and groups:
+        groups[3] = rng.choice((None, float("nan"), ""))
+    if fault == "leak" and groups:
+        groups[11] = groups[0]
+        is_planted = split
+    if fault == "split" and split:
+        split[3] = rng.choice(("trian", None, ""))
+    if fault == "copy":
+        images[11] = images[0]
+    if is_planted:
+        marks = {fault: ["images[3]", "images[11]"]}
+    given = images / np.float32(255) if fault == "float" else images
+    if rng.random() < 0.5:
+        labels = np.array(labels, None if isinstance(labels[3], str) else object)
+    listing = list_memory(given, labels, groups=groups, split=split)
+    read = functools.partial(naive_reader.read_memory, images, labels, groups, split)
+    return Source(listing, {}, read, marks)
 
 
 def write_boxes(root, rng):
@@ -527,7 +625,15 @@ def write_boxes(root, rng):
     return Source(root, {}, lambda: naive_reader.read_boxes(root), marks)
 
 
-WRITERS = (write_folder, write_table, write_table, write_npz, write_boxes)
+WRITERS = (
+    write_folder,
+    write_folder,
+    write_table,
+    write_table,
+    write_npz,
+    write_boxes,
+    write_memory,
+)
 
 
 def write_source(root, rng):
