@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import functools
 import hashlib
 import json
 import os
@@ -136,10 +137,15 @@ def read_static(name):
 
 def fill_static(name, /, **values):
     """A page of the package's folder `static` with its places filled in; every value is escaped."""
+    return _compile_static(name).render(**values)
+
+
+@functools.cache
+def _compile_static(name):
     from jinja2 import Environment
 
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(read_static(name)).render(**values)
+    return environment.from_string(read_static(name))
 
 
 def guard(text):

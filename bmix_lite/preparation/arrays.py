@@ -14,6 +14,7 @@ from bmix_lite.preparation.faults import shorten
 from bmix_lite.preparation.listing import Item, Listing
 from bmix_lite.preparation.pixels import check_pixels
 from bmix_lite.preparation.rows import SPLIT_WORDS, read_split
+from bmix_lite.preparation.sameness import is_blank
 
 ROLES = ("images", "labels", "groups")  # of the files in a folder
 PART = "{}"  # in the name of a file: train, val or test
@@ -134,11 +135,11 @@ def _add_row(listing, where, id, row, columns, *, split="", path=""):
     label = columns["label"][row]
     group = "" if columns["group"] is None else columns["group"][row]
     faults = {}
-    if not label.strip():
+    if is_blank(label):
         faults["label"] = "no label"
     else:
         listing.labels[label] += 1
-    if columns["group"] is not None and not group.strip():
+    if columns["group"] is not None and is_blank(group):
         faults["group"] = "no group"
     if columns["split"] is not None:
         text = columns["split"][row]
@@ -160,7 +161,8 @@ def read_texts(name, values, n):
 
     values: a list, an array or a column of a table, (n,) or (n, 1)
     """
-    values = np.asarray(values)
+    # of a list of texts with a missing one numpy would make the text "nan"
+    values = np.asarray(values, None if hasattr(values, "dtype") else object)
     if values.ndim == 2 and values.shape[1] > 1 and len(values) == n:
         raise BmixError(
             f"{name} must be one for each image, found {values.shape}: "
@@ -172,6 +174,7 @@ def read_texts(name, values, n):
 
 
 def _read_text(value):
+    value = value.item() if isinstance(value, np.generic) else value
     if value is None or repr(value) == "<NA>" or value != value:  # NaN is not itself
         return ""
     if isinstance(value, bytes):

@@ -6,7 +6,13 @@ from collections import Counter, defaultdict
 from bmix_lite.preparation.cells import is_date
 from bmix_lite.preparation.faults import Fault, shorten
 from bmix_lite.preparation.part_faults import find_few, find_untrained
-from bmix_lite.preparation.sameness import group_same, group_same_files, read_number, show
+from bmix_lite.preparation.sameness import (
+    group_same,
+    group_same_files,
+    read_number,
+    show,
+    strip_invisible,
+)
 
 LONGEST = 60  # characters of a name that still fits a figure
 MISSING = {"na", "n/a", "nan", "none", "null", "unknown", "?", "-", ""}  # what tables write
@@ -143,7 +149,7 @@ def _find_renumbered(left, names):
 
 
 def _find_oddities(label):
-    if label.casefold() in MISSING:
+    if strip_invisible(label).strip().casefold() in MISSING:
         yield "looks like a missing value"
     if is_date(label):
         yield "looks like a date, perhaps one that a spreadsheet made of another text"

@@ -3,6 +3,7 @@
 No image is opened. Class folders: folders.py; points, boxes, arrays: their own files.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,8 +12,9 @@ from pathlib import Path
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.preparation.faults import Fault, shorten
 from bmix_lite.preparation.groups import compile_group, warn_of_columns
-from bmix_lite.preparation.paths import FileFinder
+from bmix_lite.preparation.paths import FileFinder, begins_like_image, is_image
 from bmix_lite.preparation.rows import check_columns, check_row, read_fold, read_rows, read_split
+from bmix_lite.preparation.sameness import is_blank
 from bmix_lite.preparation.table import read_table
 
 NO_FILES = "is the folder right? a suffix missing (suffix)? are they in folders below (search)?"
@@ -112,12 +114,17 @@ def list_table(
 
 def _find_unlisted(listing, find, seen, misfits):
     """A note of the images that no row lists, not even one that does not fit."""
-    images = set(find.walk()) - seen
+    files = set(find.walk_all()) - seen
+    images = set(filter(is_image, files))
     if images and misfits:
         images -= {find(cell).id for row in misfits for cell in row}
     if images:
         found = f"{len(images)} images: {shorten(sorted(images))}"
         listing.fault("unlisted", Path(find.root).name, found)
+    others = sorted(files - set(filter(is_image, files)))
+    odd = [path for path in others if begins_like_image(os.path.join(find.root, path))]
+    if odd:
+        listing.fault("ending", Path(find.root).name, f"{len(odd)} files: {shorten(odd)}")
 
 
 def _find_unused(listing, columns):
@@ -131,7 +138,7 @@ def _find_unused(listing, columns):
 def _add_row(listing, where, row, file, faults):
     """Add a row to the listing: its faults, or the image where there are none."""
     label = row["label"]
-    if label.strip() and not row["why"]:
+    if not is_blank(label) and not row["why"]:
         listing.labels[label] += 1
     split = read_split(row["split"])
     if split:

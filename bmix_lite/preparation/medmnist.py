@@ -12,6 +12,7 @@ from bmix_lite.base.files import name_special
 from bmix_lite.data.imageset import SPLITS
 from bmix_lite.preparation.cache import CHUNK, save_blocks
 from bmix_lite.preparation.listing import Item, Listing
+from bmix_lite.preparation.sameness import is_blank
 
 READERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -113,7 +114,7 @@ def _read_groups(path, archive, name, count):
     if f"{name}.npy" not in archive.namelist():
         return [""] * count
     groups = list(map(str, _read_column(path, archive, name, count).tolist()))
-    blank = [row for row, group in enumerate(groups) if not group.strip()]
+    blank = [row for row, group in enumerate(groups) if is_blank(group)]
     if blank:
         raise BmixError(f"{path}: {name} must hold a group for each image, row {blank[0]} is blank")
     return groups

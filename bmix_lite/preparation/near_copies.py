@@ -161,11 +161,16 @@ def _compare(values):
 
 
 def _normalise(grey):
-    """Residuals (N, D) of length 1; 0 where they are less than one grey level per pixel."""
+    """Residuals (N, D) of length 1; 0 where image or residual is less than one grey level a pixel.
+
+    Of an image of one colour no more would be left than the mean of the others, as of any such.
+    """
+    least = grey.shape[1] ** 0.5
     values = grey.astype(np.float32)
     values -= values.mean(axis=1, keepdims=True)
+    is_blank = np.linalg.norm(values, axis=1) < least
     values -= values.mean(axis=0, keepdims=True) * len(values) / (len(values) + BLEND)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     values /= np.maximum(lengths, 1e-6)
-    values[lengths[:, 0] < grey.shape[1] ** 0.5] = 0  # nothing to compare
+    values[is_blank | (lengths[:, 0] < least)] = 0  # nothing to compare
     return values

@@ -136,12 +136,16 @@ class FileFinder:
 
     def walk(self):
         """Paths of all images below the root."""
+        return (path for path in self.walk_all() if is_image(path))
+
+    def walk_all(self):
+        """Paths of all files below the root."""
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not is_hidden(name))
             below = os.path.relpath(folder, self.root).replace(os.sep, "/")
             for name in sorted(files):
                 path = name if below == "." else f"{below}/{name}"
-                if is_image(name) and not is_hidden(name) and not self.leave_out(path):
+                if not is_hidden(name) and not self.leave_out(path):
                     yield path
 
 

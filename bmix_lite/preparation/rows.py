@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from bmix_lite.base.errors import BmixError, require_choice, suggest
 from bmix_lite.preparation.cells import list_indicators, read_one_hot, refuse_cell
-from bmix_lite.preparation.sameness import read_number, reads_as
+from bmix_lite.preparation.sameness import is_blank, read_number, reads_as
 
 SPLIT_WORDS = {  # how folders and tables write a split
     "train": "train",
@@ -95,7 +95,7 @@ def check_row(row, file, columns, group_from):
         yield file.kind, file.fault
     if row["why"]:
         yield "label", f"{path}: label {row['why']}"
-    elif not row["label"].strip():
+    elif is_blank(row["label"]):
         yield "label", f"no label for {path!r} in column {columns['label']!r}"
     if columns["group"] or group_from is not None:
         yield from _check_group(row, columns, group_from)
@@ -109,7 +109,7 @@ def check_row(row, file, columns, group_from):
 def _check_group(row, columns, group_from):
     group = row["group"]
     origin = f"in column {columns['group']!r}" if group_from is None else f"with {group_from!r}"
-    if not group.strip():
+    if is_blank(group):
         yield "group", f"no group for {row['path']!r} {origin}"
     elif refuse_cell(group):
         yield "group", f"group {group!r} {origin} {refuse_cell(group)}"

@@ -37,6 +37,11 @@ def strip_invisible(text):
     return "".join(filter(_shows, text))
 
 
+def is_blank(text):
+    """Whether a text shows nothing: blanks, or a zero-width space that a web page left."""
+    return not strip_invisible(text).strip()
+
+
 def as_shown(text):
     """A text that is equal for two that show no difference at all: é in one part or in two."""
     if text.isascii():

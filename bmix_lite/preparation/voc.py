@@ -8,6 +8,7 @@ from bmix_lite.base.files import name_special
 from bmix_lite.preparation.leave_out import LeaveOut
 from bmix_lite.preparation.listing import Item, Listing
 from bmix_lite.preparation.paths import FileFinder
+from bmix_lite.preparation.sameness import is_blank
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
 
@@ -50,12 +51,12 @@ def _add_object(listing, where, thing, file, number):
     label = thing.findtext("name") or ""
     edges = [thing.findtext(f"bndbox/{edge}") or "" for edge in EDGES]
     box = _read_box(edges)
-    if label.strip():
+    if not is_blank(label):
         listing.labels[label] += 1
     item = Item(f"{file.id}#{number}", file.path, label, where, file.id, box=box)
     if file.fault:
         listing.fault(file.kind, where, file.fault)
-    elif not label.strip():
+    elif is_blank(label):
         listing.fault("label", where, "no name", item if box else None)
     elif box is None:
         pairs = [f"{name}={text}" for name, text in zip(EDGES, edges, strict=True)]

@@ -4,7 +4,7 @@ import pytest
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.data.datasets import load
-from bmix_lite.preparation.arrays import list_arrays
+from bmix_lite.preparation.arrays import list_arrays, read_texts
 from bmix_lite.preparation.prepare import prepare, prepare_arrays
 from bmix_lite.preparation.report import read_report
 from bmix_lite.preparation.sources import list_images
@@ -225,3 +225,25 @@ def test_the_real_arrays_of_mhsma_hold_the_published_counts(shared, tmp_path, la
         counts = read_report(tmp_path / "out").counts()
         assert counts == {"near": 12, "lookalike": 1}  # by eye the same cells, in two parts
         assert len(data.labels) == 1540 - 12
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan, pd.NA, ""])
+@pytest.mark.parametrize("start", ["p", ""])
+def test_what_a_list_lacks_is_no_group_and_no_label(tmp_path, missing, start):
+    images = draw(12)
+    groups = [f"{start}{number}" for number in range(12)]
+    groups[3] = missing
+    with pytest.raises(BmixError, match=r"images\[3\]: no group"):
+        prepare_arrays(images, [0, 1] * 6, tmp_path / "a", groups=groups, jobs=1, progress=False)
+    labels = ["cat", "dog"] * 6
+    labels[3] = missing
+    with pytest.raises(BmixError, match=r"images\[3\]: no label"):
+        prepare_arrays(images, labels, tmp_path / "b", jobs=1, progress=False)
+
+
+def test_numbers_in_lists_are_read_as_those_of_arrays():
+    for kind in (int, float, np.float32, np.int64, np.uint8):
+        assert read_texts("labels", [kind(3), kind(0)], 2) == ["3", "0"]
+        assert read_texts("labels", [[kind(3)], [kind(0)]], 2) == ["3", "0"]
+    assert read_texts("labels", [2**60 + 1, 0.5], 2) == [str(2**60 + 1), "0.5"]
+    assert read_texts("groups", [7, "a", b"b"], 3) == ["7", "a", "b"]

@@ -8,6 +8,7 @@ import pytest
 from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.folders import list_folder
 from bmix_lite.preparation.listing import list_table
+from clinic import draw
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -219,3 +220,27 @@ def test_a_hundred_thousand_rows_are_listed_in_seconds(tmp_path, monkeypatch):
     started = time.perf_counter()
     assert len(list_table(table).items) == 100_000
     assert time.perf_counter() - started < 5  # the promise to the user; a second here
+
+
+def test_an_image_beside_a_table_with_another_ending_is_named(tmp_path):
+    for number in range(3):
+        draw(number).save(tmp_path / f"{number}.png")
+    (tmp_path / "sub").mkdir()
+    for name in ("sub/x.jfif", "y.png.bak", "z", ".hidden", "listed.dat"):
+        draw(9).save(tmp_path / name, "PNG")
+    (tmp_path / "notes.md").write_text("no image")
+    (tmp_path / "t.csv").write_text("path,label\n0.png,a\n1.png,b\n2.png,b\nlisted.dat,a\n")
+    listing = list_table(tmp_path / "t.csv")
+    [fault] = [fault for fault in listing.faults if fault.kind == "ending"]
+    assert fault.found == "3 files: sub/x.jfif, y.png.bak, z"
+    assert len(listing.items) == 4
+
+
+@pytest.mark.parametrize("blank", ["\u200b", " \u200b ", "\ufeff", "\u3164", "\u00ad", "\u00a0"])
+def test_a_label_and_a_group_that_show_nothing_are_missing(tmp_path, blank):
+    rows = ["0.png,a,p1", f"1.png,{blank},p2", f"2.png,b,{blank}", "3.png,b,p3"]
+    table = write(touch(tmp_path, *(f"{n}.png" for n in range(4))), *rows, header="path,label,p")
+    listing = list_table(table, columns={"group": "p"})
+    found = [(fault.kind, fault.where) for fault in listing.faults]
+    assert found == [("label", "labels.csv row 3"), ("group", "labels.csv row 4")]
+    assert dict(listing.labels) == {"a": 1, "b": 2}

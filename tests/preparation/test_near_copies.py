@@ -229,3 +229,20 @@ def test_many_faults_of_one_kind_leave_room_for_pictures_of_another(tmp_path):
     for kind in ("near", "leak"):
         section = page.split(f'<h2 id="{kind}">')[1].split("</table>")[0]
         assert section.count("<img ") >= 2
+
+
+def test_images_of_one_colour_are_no_near_copies_of_each_other(tmp_path):
+    for number in range(12):
+        part = "train" if number < 8 else "test"
+        path = tmp_path / "s" / part / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (24, 24), (20 * number, 0, 99)).save(path)
+    for number in range(4):  # what the blank ones lack of the others is no likeness
+        pixels = np.tile(np.arange(24, dtype=np.uint8) * (9 + number), (24, 1))
+        Image.fromarray(pixels).save(tmp_path / "s" / "train" / "class 0" / f"b{number}.png")
+    for label in (0, 1):
+        for number in range(3):
+            path = tmp_path / "s" / "train" / f"class {label}" / f"c{number}.png"
+            Image.new("RGB", (24, 24), (7, 60 * label + 20 * number, 0)).save(path)
+    data = prepare(tmp_path / "s", tmp_path / "made", size=8, jobs=1, progress=False)
+    assert len(data.labels) == 22
