@@ -82,7 +82,8 @@ def draw(number, ending=".png", side=8):
     buffer = io.BytesIO()
     options = {"quality": 95} if kind == "JPEG" else {"lossless": True} if kind == "WEBP" else {}
     image = Image.new("RGB", (side, side), COLOURS[number % len(COLOURS)])
-    image.convert(MODES.get((kind, number % 5), "RGB")).save(buffer, kind, **options)
+    mode = MODES.get((kind, number % 5), "RGB")
+    image.convert(mode, palette=Image.Palette.ADAPTIVE).save(buffer, kind, **options)
     return buffer.getvalue()
 
 
