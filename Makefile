@@ -109,10 +109,9 @@ package: install
 	$(PYTHON) -m uv build --quiet --out-dir build/dist .
 	$(PYTHON) -m uv venv --quiet --python $(PYTHON) build/fresh
 	$(PYTHON) -m uv pip install --quiet --python build/fresh/bin/python --constraints constraints.txt build/dist/*.whl
-	cd build/dist && ../fresh/bin/python -c "from bmix_lite.data import datasets
-	from bmix_lite.pages import export, sweep_report
-	from bmix_lite import training; \
-	  print(datasets.load('digits_lt').name, datasets.load('eyepacs-labels').name)" && ../fresh/bin/python -m bmix_lite --help
+	cd build/dist && ../fresh/bin/python -c "from bmix_lite import load, train, balanced_mixup, prepare; \
+	  from bmix_lite.pages import export, sweep_report; \
+	  print(load('digits_lt').name, load('eyepacs-labels').name)" && ../fresh/bin/python -m bmix_lite --help
 
 # with the peers that the samplers are measured beside, installed on the first call
 bench: install
