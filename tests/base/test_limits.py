@@ -40,7 +40,7 @@ def test_no_limit_is_enough(limit):
     [
         (
             64,
-            r"Too many open files: 4 kernels at a time need about 192, this shell allows 64: `ulim",
+            r"Too many open files: 4 kernels at a time need about 192, this shell allows",
         ),
         (160, r"this shell allows 160: `ulimit -n 192` first, or jobs=3$"),
         (100, r"`ulimit -n 192` first$"),  # not even one
