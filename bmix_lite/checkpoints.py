@@ -76,9 +76,12 @@ def require_same_run(state, recipe, data, path):
 
     Where the data lie may differ: their fingerprint says what they are.
     """
-    theirs = state.get("identity", state["recipe"])  # of an older version: as it was typed
-    ours = recipe.identity() if "identity" in state else recipe.asdict()
-    ours = dict.fromkeys(theirs, "") | ours  # a field of an older version is empty unless used
+    theirs = dict(state["recipe"])
+    # a field of an older version is empty unless used
+    ours = dict.fromkeys(theirs, "") | recipe.asdict()
+    if "weights" in state:  # by their content; an older version kept the path alone
+        theirs["weights"] = state["weights"]
+        ours["weights"] = recipe.identity()["weights"]
     is_same_data = state["fingerprint"] == data.fingerprint
     differences = []
     for name, value in ours.items():

@@ -168,7 +168,7 @@ class _Epochs:
         """Write the checkpoint, and beside it how far the training is."""
         state = {
             "recipe": self.recipe.asdict(),
-            "identity": self.recipe.identity(),
+            "weights": self.recipe.identity()["weights"],
             "fingerprint": self.data.fingerprint,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),

@@ -28,8 +28,8 @@ def require_files(jobs):
         fitting = (highest - BASE) // PER_KERNEL if highest >= FEWEST else 0
         fewer = f", or jobs={fitting}" if fitting > 0 else ""
         raise BmixError(
-            f"{jobs} runs at a time need about {needed} open files, this shell allows {highest}: "
-            f"`ulimit -n {needed}` first{fewer}"
+            f"Too many open files: {jobs} kernels at a time need about {needed}, this shell allows "
+            f"{highest}: `ulimit -n {needed}` first{fewer}"
         )
 
 

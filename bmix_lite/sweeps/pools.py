@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json
-from bmix_lite.base.limits import require_files
 from bmix_lite.runs.complete import TASK
 from bmix_lite.sweeps.tasks import kernel_environment, run_task
 
@@ -18,7 +17,6 @@ class Threads:
 
     def __init__(self, jobs, devices=()):
         self.jobs = len(devices) or jobs
-        require_files(self.jobs)
         self.watches = {}  # {run id: Watch} of what runs now
         self._pool = ThreadPoolExecutor(self.jobs)
         self._busy = set()  # folders of the runs that have begun

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bmix_lite.base.errors import BmixError, require_integer
+from bmix_lite.base.limits import require_files
 from bmix_lite.base.locks import locked
 from bmix_lite.data.prepared import verify_images
 from bmix_lite.runs.complete import is_complete, list_complete
@@ -75,6 +76,8 @@ def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=Non
             for folder in plan.prepared:
                 verify_images(folder)
             _keep_plan(plan)
+            if scheduler is None:
+                require_files(min(len(devices) or jobs, len(plan.waiting)))
             pool = Threads(jobs, devices) if scheduler is None else Cluster(scheduler)
             with Display(plan, endings, pool, progress) as display:
                 _run(plan, endings, pool, display, timeout=timeout, retries=retries)

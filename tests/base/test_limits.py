@@ -38,7 +38,10 @@ def test_no_limit_is_enough(limit):
 @pytest.mark.parametrize(
     ("hard", "words"),
     [
-        (64, r"4 runs at a time need about 192 open files, this shell allows 64: `ulimit -n 192`"),
+        (
+            64,
+            r"Too many open files: 4 kernels at a time need about 192, this shell allows",
+        ),
         (160, r"this shell allows 160: `ulimit -n 192` first, or jobs=3$"),
         (100, r"`ulimit -n 192` first$"),  # not even one
     ],

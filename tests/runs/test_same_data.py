@@ -233,3 +233,19 @@ def test_a_run_from_weights_that_have_moved_goes_on_and_from_replaced_ones_is_re
     with pytest.raises(BmixError, match="belongs to another run: its recipe, weights_sha256"):
         open_run(folder, moved, data)
     assert not is_complete(folder)
+
+
+def test_a_checkpoint_goes_on_with_moved_weights_and_refuses_replaced_ones(tmp_path):
+    """The network is not theirs: what counts here is what the recipe says of the file."""
+    data = make_images()
+    weights = write_weights(tmp_path / "a" / "w.pth", b"one")
+    recipe = Recipe(model="mobilenet_v2", weights=weights, **QUICK)
+    small = Recipe(**QUICK)
+    path = tmp_path / "checkpoint.pt"
+    list(itertools.islice(train(make_net(small, data), data, recipe, checkpoint=path), 1))
+    moved = replace(recipe, weights=write_weights(tmp_path / "b" / "w.pth", b"one"))
+    network = make_net(small, data)
+    assert len(list(train(network, data, moved, checkpoint=path))) == QUICK["epochs"]
+    write_weights(tmp_path / "b" / "w.pth", b"two")
+    with pytest.raises(BmixError, match=r"belongs to another run .weights: "):
+        next(train(make_net(small, data), data, moved, checkpoint=path))
