@@ -19,7 +19,7 @@ help:
 	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
 	@echo "make tuned      the same, each method with the best of three learning rates: build/tuned/<dataset>/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
-	@echo "make test       all tests, notebooks included (6 to 15 minutes)"
+	@echo "make test       all tests, notebooks included (10 to 20 minutes)"
 	@echo "make floors     the tests of core, data and plots with the lowest versions of all packages (5 to 10 minutes)"
 	@echo "make lint       style, and whether README and guide say what the repository's data give"
 	@echo "make nightly    more of the same: kills at random moments, more cases (half an hour)"
