@@ -20,7 +20,7 @@ from toy_sweeps import sweep, write_light
 
 ERRORS = {
     "read-only": (OSError(errno.EROFS, "Read-only file system", "out/x"), "out/x: the file sy"),
-    "permission": (PermissionError(errno.EACCES, "denied", "/root/x"), "/root/x: this user has no"),
+    "permission": (PermissionError(errno.EACCES, "denied", "/data/x"), "/data/x: this user has no"),
     "quota": (OSError(errno.EDQUOT, "Quota", "/nowhere/x"), "/nowhere/x: Disk quota ex"),
     "too many open files": (OSError(errno.EMFILE, "Too many"), r"too many open .*ulimit"),
     "on the machine": (OSError(errno.ENFILE, "Too many"), "too many open files on t"),
