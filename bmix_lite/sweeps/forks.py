@@ -17,7 +17,15 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-ALWAYS = ("ipykernel.kernelapp", "ipykernel.ipkernel", "IPython.core.completer", "debugpy")
+ALWAYS = (  # what a kernel needs, some of it only once it runs
+    "ipykernel.kernelapp",
+    "ipykernel.ipkernel",
+    "ipykernel.debugger",
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "comm",
+)
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 LARGEST = 1 << 20  # bytes of a request: the environment, mostly
 
 
@@ -62,10 +70,12 @@ class Forks:
         if not _is_single():
             link.close()  # refused: another thread may hold a lock, and no fork would release it
             return True
+        parent = os.getpid()
         pid = os.fork()
         if pid == 0:
+            _die_with(parent)
             self._forget(link)
-            _become_kernel(request)
+            _become_kernel(request, parent)
         link.send(b"%d" % pid)
         self.links[pid] = link
         return True
@@ -91,11 +101,20 @@ def _is_single():
     return len(os.listdir("/proc/self/task")) == 1
 
 
-def _become_kernel(request):
+def _die_with(parent):
+    """Let the system kill this process when its parent ends: the kernel's own watch begins late."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _become_kernel(request, parent):
     """What `python -m ipykernel_launcher` does after its imports. Never returns."""
     code = 1
     try:
-        _as_if_new(request)
+        _as_if_new(request, parent)
         from ipykernel.kernelapp import launch_new_instance
 
         sys.argv = ["ipykernel_launcher", *request["arguments"]]
@@ -107,10 +126,10 @@ def _become_kernel(request):
         os._exit(code)
 
 
-def _as_if_new(request):
+def _as_if_new(request, parent):
     """What a new process has and a fork has not: a session, signals, environment, randomness."""
     os.environ.clear()
-    os.environ.update(request["env"] | {"JPY_PARENT_PID": str(os.getppid())})
+    os.environ.update(request["env"] | {"JPY_PARENT_PID": str(parent)})
     os.setsid()
     os.chdir(request["cwd"])
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -19,8 +19,12 @@ from bmix_lite.base.ipynb import read_cells
 
 FORKS = "bmix_lite.sweeps.forks"
 LAUNCHER = ["-m", "ipykernel_launcher"]
-# two libraries start threads when they are imported, unless they are told not to
-THREADLESS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+# two libraries start threads when they are imported, and one prints, unless they are told not to
+CALM = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+}
 BEGUN = 120  # seconds that a server may take for its imports on a machine under load
 
 
@@ -36,7 +40,7 @@ class ForkServer:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", FORKS, str(theirs.fileno()), *modules],
                 pass_fds=[theirs.fileno()],
-                env=env | THREADLESS,
+                env=env | CALM,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
