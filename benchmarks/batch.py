@@ -27,11 +27,13 @@ from execution import (
 from machine import end_report, start_report
 from pairs import read_arguments
 
-from bmix_lite.runs.complete import list_complete
+from bmix_lite.base.files import read_json
+from bmix_lite.runs.complete import TASK, list_complete
 from bmix_lite.runs.ledger import append_ledger, read_endings, read_ledger
 from bmix_lite.sweeps.tasks import Task, kernel_environment, run_task
 
 RATIO = 0.6  # limit: of one job's time
+BEYOND = 1.0  # limit, s: what a run costs beyond its training, with two jobs
 PLAN = 3.0  # limit, s
 LEDGER = 2.0  # limit, s
 
@@ -40,7 +42,8 @@ import time
 from bmix_lite.sweeps.sweep import expand_grid, run_grid
 started = time.perf_counter()
 grid = expand_grid(method=["balanced_mixup"], seed=range({runs}), epochs=[{epochs}])
-endings = run_grid({notebook!r}, grid, {out!r}, jobs={jobs}, progress=False)
+options = {{"jobs": {jobs}, "fork": {fork}, "progress": False}}
+endings = run_grid({notebook!r}, grid, {out!r}, **options)
 print(time.perf_counter() - started, sum(ending.status == "complete" for ending in endings))
 """
 # a run that is complete by its files, and of which all time is overhead
@@ -73,13 +76,46 @@ def compare_jobs(folder, runs, epochs, rounds):
     for turn in range(rounds):
         for jobs in seconds:
             out = str(folder / f"grid {turn} {jobs}")
-            script = GRID.format(runs=runs, epochs=epochs, notebook=str(TRAIN), out=out, jobs=jobs)
+            names = {"runs": runs, "epochs": epochs, "out": out, "jobs": jobs, "fork": True}
+            script = GRID.format(notebook=str(TRAIN), **names)
             elapsed, complete = start_python("-c", script).split()
             if int(complete) != runs:
                 raise SystemExit(f"batch: only {complete} of {runs} runs are complete in {out}")
             seconds[jobs].append(float(elapsed))
     ratio = float(np.median(seconds[2]) / np.median(seconds[1]))
     return seconds | {"runs": runs, "epochs": epochs, "ratio": ratio}
+
+
+def compare_starts(folder, runs, epochs, rounds):
+    """{True, False: (seconds of a run beyond its training, seconds of the sweep)}, medians.
+
+    Kernels forked or started anew, in turn; two jobs.
+    """
+    beyond = {True: [], False: []}
+    walls = {True: [], False: []}
+    for turn in range(rounds):
+        for fork in beyond:
+            out = folder / f"starts {turn} {fork}"
+            script = GRID.format(
+                runs=runs, epochs=epochs, notebook=str(TRAIN), out=str(out), jobs=2, fork=fork
+            )
+            walls[fork].append(float(start_python("-c", script).split()[0]))
+            trained = {line["run_id"]: line["seconds"] for line in read_ledger(out)}
+            for run_id in list_complete(out):
+                whole = read_json(out / run_id / TASK)["wall"]
+                beyond[fork].append(whole - trained[run_id])
+    return {fork: (np.median(beyond[fork]), np.median(walls[fork])) for fork in beyond}
+
+
+def report_warm(folder, quick):
+    runs, epochs = (6, 10) if quick else (20, 60)
+    figures = compare_starts(folder, runs, epochs, rounds=2 if quick else 3)
+    print(f"\n{runs} runs of {epochs} epochs, two at a time: beyond its training a run costs")
+    for fork, (beyond, wall) in figures.items():
+        how = "forked" if fork else "started anew"
+        print(f"  {how:<13} {beyond:5.2f} s, the sweep {wall:5.1f} s", flush=True)
+    missed = [f"beyond training: more than {BEYOND:g} s"] if figures[True][0] > BEYOND else []
+    return {str(fork): values for fork, values in figures.items()}, missed
 
 
 def measure_plan(folder, rounds):
@@ -217,6 +253,7 @@ def report_grid(folder, quick):
 
 PARTS = {  # name: function of (folder, quick) that measures, prints, and gives (figures, missed)
     "overhead": report_overhead,
+    "warm": report_warm,
     "plan": report_plan,
     "ledger": report_ledger,
     "starts": report_starts,

@@ -86,6 +86,8 @@ def _add_sweep(sweep):
     sweep.add_argument("--scheduler", help=about)
     sweep.add_argument("--timeout", type=float, help="seconds per try of a run")
     _option(sweep, "--retries", 1, "further tries after a kill or timeout")
+    about = "start each kernel anew, not as a copy of a process that has imported all"
+    sweep.add_argument("--no-fork", dest="fork", action="store_false", help=about)
     about = "check the grid and print the plan, start nothing"
     sweep.add_argument("--dry-run", action="store_true", help=about)
 
@@ -100,6 +102,7 @@ def _sweep(options):
     if options.dry_run:
         return 0
     where = {"jobs": options.jobs, "devices": devices, "scheduler": options.scheduler}
+    where["fork"] = options.fork
     endings = run_plan(plan, timeout=options.timeout, retries=options.retries, **where)
     print(describe_endings(endings))
     good = [ending.good for ending in endings]

@@ -34,8 +34,12 @@ run_folder = "" """
 STARTS = """import os, sys, time
 from pathlib import Path
 folder = Path(run_folder)
+import psutil
+parent = psutil.Process().parent()
+is_forked = "bmix_lite.sweeps.forks" in parent.cmdline()
+driver = parent.ppid() if is_forked else parent.pid
 with open(folder.parent / f"{folder.name}.pids", "a") as file:
-    file.write(f"{os.getpid()} {os.getppid()}\\n")"""
+    file.write(f"{os.getpid()} {driver}\\n")"""
 WAYS = {
     "error": "1 / 0",
     "exit": "sys.exit(0)",
@@ -45,7 +49,7 @@ WAYS = {
     "memory": """import resource
     resource.setrlimit(resource.RLIMIT_AS, (1 << 33, 1 << 33))
     bytearray(1 << 34)""",
-    "poison": "os.kill(os.getppid(), 9)\n    time.sleep(200)",
+    "poison": "os.kill(driver, 9)\n    time.sleep(200)",
     "once": """marker = folder.parent / f"{folder.name}.once"
     marker.exists() or (marker.touch(), os.kill(os.getpid(), 9))""",
     "fill": """(folder / "big").write_bytes(bytes(1 << 23))""",

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from bmix_lite.base.files import write_atomic
 from bmix_lite.base.ipynb import KERNEL, QUIET, read_notebook
+from bmix_lite.sweeps.provisioner import make_provisioner
 
 ENGINE = "bmix_lite"
 PARTIAL = "notebook.partial.ipynb"
 MARKER = "papermill-error-cell-tag"  # on the two cells that papermill adds where one failed
+SAVE_EVERY = 1.0  # seconds
 STARTUP = 120  # seconds that a kernel may take to start on a machine under load
 
 
@@ -59,10 +61,22 @@ class Watch:
             os.killpg(self.process.pid, signal.SIGKILL)  # a kernel leads its own session
 
 
-def execute(notebook, output, parameters, *, watch=None, env=None, cwd=None, own="", check=None):
+def execute(
+    notebook,
+    output,
+    parameters,
+    *,
+    watch=None,
+    env=None,
+    cwd=None,
+    own="",
+    check=None,
+    server=None,
+):
     """One papermill execution; `output` is replaced only once the notebook ran to its end.
 
     env: more environment variables for the kernel; cwd: its folder; own: a Python file to run first
+    server: a ForkServer that starts the kernel, if it can
     check: called after the last cell, False raises NoResult
     What ran before an error stays beside `output` as notebook.partial.ipynb, in which cells that
     never ran are marked so. Raises what papermill raises.
@@ -77,7 +91,8 @@ def execute(notebook, output, parameters, *, watch=None, env=None, cwd=None, own
     partial.unlink(missing_ok=True)  # never through a link, nor into an older one
     try:
         with _time_limit(watch):
-            executed = _run_papermill(notebook, partial, parameters, watch, env, cwd, own)
+            options = {"watch": watch, "env": env, "kernel_folder": cwd, "server": server}
+            executed = _run_papermill(notebook, partial, parameters, own, options)
             if check is not None and not check():
                 raise NoResult
     except BaseException:
@@ -102,8 +117,11 @@ def _time_limit(watch):
         timer.cancel()
 
 
-def _run_papermill(notebook, partial, parameters, watch, env, cwd, own):
-    """The executed notebook, which papermill writes to `partial` as it goes on."""
+def _run_papermill(notebook, partial, parameters, own, options):
+    """The executed notebook, which papermill writes to `partial` as it goes on.
+
+    options: of our engine
+    """
     import papermill
 
     kernel_arguments = list(QUIET)
@@ -119,9 +137,7 @@ def _run_papermill(notebook, partial, parameters, watch, env, cwd, own):
         kernel_name=KERNEL,  # also for a notebook that names none
         language="python",
         extra_arguments=kernel_arguments,
-        watch=watch,
-        env=env,
-        kernel_folder=cwd,
+        **options,
     )
 
 
@@ -159,6 +175,13 @@ def _make_client_class():
 
     class Client(PapermillNotebookClient):
         watch = None
+        server = None
+
+        def create_kernel_manager(self):
+            manager = super().create_kernel_manager()
+            if self.server is not None:
+                manager.provisioner = make_provisioner(manager, self.server)
+            return manager
 
         def papermill_execute_cells(self):
             self.watch.begin(self.km.provisioner.process, self.nb.cells)
@@ -170,6 +193,18 @@ def _make_client_class():
             return super().execute_cell(cell, cell_index, *rest, **named)
 
     return Client
+
+
+def _save_seldom(manager):
+    """Let papermill write the notebook once a second, not twice per cell, and at its end."""
+    save = manager.save
+
+    def save_now_and_then(**named):
+        is_over = manager.end_time is not None
+        if is_over or (manager.now() - manager.last_save_time).total_seconds() > SAVE_EVERY:
+            save(**named)
+
+    manager.save = save_now_and_then
 
 
 @functools.cache
@@ -186,7 +221,7 @@ def _register_engine():
     class Engine(NBClientEngine):
         @classmethod
         def execute_managed_notebook(
-            cls, nb_man, kernel_name, *, watch, env, kernel_folder, extra_arguments, **_
+            cls, nb_man, kernel_name, *, watch, server, env, kernel_folder, extra_arguments, **_
         ):
             client = make_client(
                 nb_man,
@@ -197,7 +232,9 @@ def _register_engine():
                 # nothing is left to do: a kernel asked politely takes 3 s to end after a training
                 shutdown_kernel="immediate",
             )
+            _save_seldom(nb_man)
             client.watch = watch
+            client.server = server
             folder = {} if kernel_folder is None else {"cwd": str(kernel_folder)}
             client.execute(env=os.environ | (env or {}), **folder)
 

@@ -3,20 +3,26 @@
 import functools
 import os
 import queue
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json
 from bmix_lite.runs.complete import TASK
+from bmix_lite.sweeps.forkserver import start_server
 from bmix_lite.sweeps.tasks import kernel_environment, run_task
 
 
 class Threads:
-    """`jobs` runs at a time on this machine; with `devices`, one run at a time on each of them."""
+    """`jobs` runs at a time on this machine; with `devices`, one run at a time on each of them.
 
-    def __init__(self, jobs, devices=()):
+    notebook: what a ForkServer imports for, None where each kernel is to import for itself
+    """
+
+    def __init__(self, jobs, devices=(), notebook=None):
         self.jobs = len(devices) or jobs
+        self._server = notebook and start_server(notebook, kernel_environment(self.jobs))
         self.watches = {}  # {run id: Watch} of what runs now
         self._pool = ThreadPoolExecutor(self.jobs)
         self._busy = set()  # folders of the runs that have begun
@@ -43,18 +49,21 @@ class Threads:
             for watch in list(self.watches.values()):
                 watch.stop("interrupted")
             time.sleep(0.05)
-        self._pool.shutdown()
+        self.close()
 
     def close(self):
         """After the last run."""
         self._pool.shutdown()
+        if self._server:
+            self._server.close()
 
     def _run(self, task, sweep, **options):
         self._busy.add(task.folder)
         device = self._free.get()
         try:
             env = kernel_environment(self.jobs, device)
-            return run_task(task, sweep, env=env, watches=self.watches, **options)
+            options |= {"watches": self.watches, "server": self._server}
+            return run_task(task, sweep, env=env, **options)
         finally:
             self._free.put(device)
             self._busy.discard(task.folder)
@@ -66,7 +75,8 @@ class Cluster:
     All its machines must see the folders alike.
     """
 
-    def __init__(self, scheduler):
+    def __init__(self, scheduler, fork=True):
+        self._fork = fork
         try:
             from distributed import Client
         except ImportError as error:
@@ -92,6 +102,7 @@ class Cluster:
     def submit(self, task, sweep, **options):
         """A concurrent Future of the task's Ending; Dask gives a lost worker's task to another."""
         self._sweep = sweep
+        options["fork"] = self._fork
         return self._pool.submit(functools.partial(_run_there, task, sweep, **options))
 
     def running(self, tasks):
@@ -134,7 +145,24 @@ def _read_begun(task, sweep):
     return seconds, f"try {note['tries']}" if note["tries"] > 1 else ""
 
 
-def _run_there(task, sweep, **options):
+def _run_there(task, sweep, fork, **options):
     from distributed import get_worker
 
-    return run_task(task, sweep, env=kernel_environment(get_worker().state.nthreads), **options)
+    env = kernel_environment(get_worker().state.nthreads)
+    with _renewing:
+        server = _keep_server(sweep, task.notebook, env) if fork else None
+    return run_task(task, sweep, env=env, server=server, **options)
+
+
+_renewing = threading.Lock()
+_kept = {}  # {sweep: ForkServer} of this worker: of the last sweep alone, code may change between
+
+
+def _keep_server(sweep, notebook, env):
+    if sweep not in _kept:
+        for server in _kept.values():
+            if server:
+                server.retire()
+        _kept.clear()
+        _kept[sweep] = start_server(notebook, env)
+    return _kept[sweep]

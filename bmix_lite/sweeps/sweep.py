@@ -55,12 +55,23 @@ def run_grid(notebook, grid, out, *, own=None, **options):
     return run_plan(plan_runs(notebook, grid, out, own=own), **options)
 
 
-def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=None, progress=True):
+def run_plan(
+    plan,
+    *,
+    jobs=2,
+    timeout=None,
+    retries=1,
+    devices=(),
+    scheduler=None,
+    progress=True,
+    fork=True,
+):
     """Run what `plan_runs` planned; returns an Ending per run, in the plan's order.
 
     jobs: runs at a time on this machine; devices: GPU numbers, each then takes one run at a time
     timeout: seconds per try; retries: further tries of a run that was killed or timed out
     scheduler: address or Client of a Dask cluster, which then does the work, not this machine
+    fork: on Linux, kernels begin as copies of a process that has imported all; False: each anew
     Prepared images are hashed once before any kernel starts: BmixError if they were written to.
     Complete runs are reused, interrupted ones go on from their checkpoint, and a run that fails
     never stops the others. After Ctrl-C the same call goes on from there.
@@ -78,10 +89,18 @@ def run_plan(plan, *, jobs=2, timeout=None, retries=1, devices=(), scheduler=Non
             _keep_plan(plan)
             if scheduler is None:
                 require_files(min(len(devices) or jobs, len(plan.waiting)))
-            pool = Threads(jobs, devices) if scheduler is None else Cluster(scheduler)
+            where = {"jobs": jobs, "devices": devices, "scheduler": scheduler, "fork": fork}
+            pool = _open_pool(plan, **where)
             with Display(plan, endings, pool, progress) as display:
                 _run(plan, endings, pool, display, timeout=timeout, retries=retries)
     return [endings[run_id] for run_id in plan.tasks]
+
+
+def _open_pool(plan, jobs, devices, scheduler, fork):
+    if scheduler is not None:
+        return Cluster(scheduler, fork)
+    is_worth_it = len(plan.waiting) > 1  # a server's imports take as long as one kernel's
+    return Threads(jobs, devices, plan.waiting[0].notebook if fork and is_worth_it else None)
 
 
 def describe_endings(endings):

@@ -48,11 +48,11 @@ class Ending:
         return self.status in ("complete", "reused")
 
 
-def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
+def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None, server=None):
     """Execute a Task in its own kernel, again if it was killed or timed out; returns an Ending.
 
     sweep: this sweep's name; a task whose process died more than `retries` times in it is given up
-    timeout: seconds per try; env: variables for the kernel
+    timeout: seconds per try; env: variables for the kernel; server: a ForkServer for it, or None
     watches: {run id: Watch} of what runs now, kept up to date for others
     Each try goes on from the checkpoint of the last. Raises nothing that a notebook can cause.
     """
@@ -71,7 +71,7 @@ def run_task(task, sweep, *, timeout=None, retries=1, env=None, watches=None):
         watch = Watch(timeout)
         watches[folder.name] = watch
         try:
-            status, error = _try(task, watch, env, sweep, tries)
+            status, error = _try(task, watch, {"env": env, "server": server}, sweep, tries)
         finally:
             watches.pop(folder.name, None)
         if status == "not started":
@@ -107,16 +107,16 @@ def _count_tries(folder, sweep):
     return note.get("tries", 0) if note.get("sweep") == sweep else 0
 
 
-def _try(task, watch, env, sweep, tries):
+def _try(task, watch, kernel, sweep, tries):
     """(status, error) of one try."""
     try:
-        _execute(task, watch, env, sweep, tries)
+        _execute(task, watch, kernel, sweep, tries)
     except Exception as problem:  # of a notebook or a disk: the other runs go on
         return _describe(problem, watch)
     return "complete", ""
 
 
-def _execute(task, watch, env, sweep, tries):
+def _execute(task, watch, kernel, sweep, tries):
     if task.folder.is_symlink():
         raise BmixError(f"{task.folder} is a link: nothing is written through it")
     refuse_other_run(task.folder)  # nothing of it is touched
@@ -130,10 +130,10 @@ def _execute(task, watch, env, sweep, tries):
             task.folder / "notebook.ipynb",
             task.parameters,
             watch=watch,
-            env=env,
             cwd=task.cwd or None,
             own=task.own,
             check=lambda: holds_result(task.folder),
+            **kernel,
         )
     except Exception:
         watch.oom = _count_oom_kills() > killed
