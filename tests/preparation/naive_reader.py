@@ -91,7 +91,9 @@ def read_table(path, root, columns, suffix="", search=False, encoding="utf-8-sig
     header, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=mark)
     files = list(find_files(root))
     names = [name.split("/")[-1] if search else name for name in files]
-    disk = {unicodedata.normalize("NFC", name): file for name, file in zip(names, files, strict=True)}
+    disk = {
+        unicodedata.normalize("NFC", name): file for name, file in zip(names, files, strict=True)
+    }
     listed = set()
     for number, cells in enumerate(rows, start=2):
         if not any(map(str.strip, cells)):
@@ -136,7 +138,12 @@ def read_memory(images, labels, groups, split):
         yield Seen(str(row), mark, read_as(label), read_as(group), part, corners_of(image))
 
 
-def read_boxes(root):
+def read_boxes(root, has_lists):
+    parts = {}
+    for part in ("trainval", *PARTS.values()) if has_lists else ():
+        path = Path(root, f"ImageSets/Main/{part}.txt")
+        for line in path.read_text().split() if path.exists() else ():
+            parts[line.removesuffix(".png")] = part.removesuffix("val") or part
     for name in sorted(os.listdir(f"{root}/Annotations")):
         tree = ElementTree.parse(f"{root}/Annotations/{name}")
         file = tree.findtext("filename")
@@ -144,7 +151,9 @@ def read_boxes(root):
             edges = [float(thing.findtext(f"bndbox/{edge}") or 0) for edge in EDGES]
             corners = look_at(f"{root}/JPEGImages/{file}", tuple(map(round, edges)))
             label = read_as(thing.findtext("name") or "")
-            yield Seen(f"{file}#{number}", f"{name} object {number}", label, read_as(file), "", corners)
+            part = parts.get(name.removesuffix(".xml"), "")
+            mark = f"{name} object {number}"
+            yield Seen(f"{file}#{number}", mark, label, read_as(file), part, corners)
 
 
 def read_points(root, points, cut):

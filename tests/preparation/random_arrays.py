@@ -96,7 +96,7 @@ def _paint(numbers, count):
 
 def _spoil(fault, parts, has_groups):
     """Plant a fault in the first part, or in the last, in place; its marks."""
-    first, last = list(parts.values())[0], list(parts.values())[-1]
+    first, *_, last = [*parts.values(), *parts.values()]
     if fault == "label":
         first[1] = np.array(["", *first[1][1:].astype(str)])
         return {fault: ["[0]"]}

@@ -50,16 +50,17 @@ def write_boxes(root, rng):
     labels = rng.choice(CLASSES)[:2]
     marks = {}
     (root / "Annotations").mkdir()
-    fault = rng.choice(("", "", "label", "box", "missing", "spelling"))
-    for number in range(5):
+    fault = rng.choice(("", "", "label", "box", "missing", "spelling", "unlisted"))
+    lists = _write_lists(root, rng, [f"n.{number}" for number in range(6)], fault, marks)
+    for number in range(6):
         name = next(deck.stems) + ".png"
         pixels = np.zeros((8, 8 * len(labels), 3), np.uint8)
         things = ""
         for column, label in enumerate(labels):
             pixels[:, 8 * column : 8 * column + 8] = COLOURS[next(deck.numbers)]
             left, right = 8 * column, 8 * column + 8
-            if number == column == 0 and fault:
-                marks[fault] = [name, "0.xml object 1", label]
+            if number == column == 0 and fault in ("label", "box", "missing", "spelling"):
+                marks[fault] = [name, "n.0.xml object 1", label]
                 label = {"label": "", "spelling": label + " \u200b"}.get(fault, label)
                 right = left if fault == "box" else right
             edges = zip(naive_reader.EDGES, (left, 0, right, 8), strict=True)
@@ -69,8 +70,24 @@ def write_boxes(root, rng):
             put(root / "JPEGImages" / name, save(Image.fromarray(pixels)))
         shown = name.replace("&", "&amp;")
         text = f"<annotation><filename>{shown}</filename>{things}</annotation>"
-        (root / "Annotations" / f"{number}.xml").write_text(text, encoding="utf-8")
-    return Source(root, {}, lambda: naive_reader.read_boxes(root), marks)
+        (root / "Annotations" / f"n.{number}.xml").write_text(text, encoding="utf-8")
+    return Source(root, {}, functools.partial(naive_reader.read_boxes, root, lists), marks)
+
+
+def _write_lists(root, rng, names, fault, marks):
+    """The lists of a split that came with the boxes, or none; whether there are such."""
+    if rng.random() < 0.5:
+        return False
+    test = [("test", names[5:])]
+    given = [("train", names[:4]), ("val", names[4:5]), *test]
+    for part, listed in rng.choice((given, [("trainval", names[:5]), *test])):
+        lines = [name + rng.choice(("", ".png", " ")) for name in listed]
+        if fault == "unlisted" and part != "test":
+            marks[fault] = [f"{lines.pop(0).strip().removesuffix('.png')}.xml object 1"]
+            fault = ""
+        put(root / f"ImageSets/Main/{part}.txt", "\r\n".join(lines).encode())
+    put(root / "ImageSets/Main/cat_train.txt", b"n.0 -1")
+    return True
 
 
 def write_points(root, rng):
