@@ -219,6 +219,14 @@ def _check_fit(model, data, recipe, device):
     for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
         if len(data.rows(part)) == 0:
             raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
+        counts = data.counts(part)
+        missing = [name for name, count in zip(data.class_names, counts, strict=True) if not count]
+        if missing:
+            raise BmixError(
+                f"dataset {data.name!r} has no {part!r} images of "
+                f"{', '.join(map(repr, missing))} {use}: prepare it with the class merged with "
+                "another or left out, or without that part, which a fold of train then replaces"
+            )
     if recipe.monitor in NEED_ORDER and not data.ordered:
         words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
         raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")
