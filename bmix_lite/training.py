@@ -14,6 +14,7 @@ from bmix_lite import checkpoints
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches, TrainingImages
+from bmix_lite.distribution import require_parts
 from bmix_lite.inference import (
     autocast,
     check_weights,
@@ -216,17 +217,7 @@ def _check_fit(model, data, recipe, device):
     rows = data.rows("train")
     if len(rows) < recipe.batch_size:
         raise BmixError(f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
-    for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
-        if len(data.rows(part)) == 0:
-            raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
-        counts = data.counts(part)
-        missing = [name for name, count in zip(data.class_names, counts, strict=True) if not count]
-        if missing:
-            raise BmixError(
-                f"dataset {data.name!r} has no {part!r} images of "
-                f"{', '.join(map(repr, missing))} {use}: prepare it with the class merged with "
-                "another or left out, or without that part, which a fold of train then replaces"
-            )
+    require_parts(data)
     if recipe.monitor in NEED_ORDER and not data.ordered:
         words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
         raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")
