@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare tuned test nightly floors lab voila package notebooks playground example pictures readme site bench lint clean
+.PHONY: install demo compare tuned test nightly integrations floors lab voila package notebooks playground example pictures readme site bench lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -21,6 +21,7 @@ help:
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       all tests, notebooks included (10 to 20 minutes)"
 	@echo "make floors     the tests of core, data and plots with the lowest versions of all packages (5 to 10 minutes)"
+	@echo "make integrations  Balanced-MixUp in the loops of Lightning, accelerate, transformers, fastai, skorch, MONAI"
 	@echo "make lint       style, and whether README and guide say what the repository's data give"
 	@echo "make nightly    more of the same: kills at random moments, more cases (half an hour)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
@@ -56,6 +57,13 @@ nightly: install
 test: install
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
+# the three lines of the PairSampler in every framework's loop, in an environment of their own
+integrations: install
+	$(PYTHON) -m uv venv --quiet --allow-existing --python $(PYTHON) build/integrations
+	$(PYTHON) -m uv pip install --quiet --python build/integrations/bin/python --constraints constraints.txt \
+	  --editable ".[integrations]" pytest hypothesis
+	build/integrations/bin/python -m pytest tests/integrations
 
 # the lowest versions that pyproject.toml allows. Why three of them are high: opencv 4 places pixels up to three levels
 # from where torch does, scikit-learn before 1.8 deals groups otherwise, kaleido 1 draws no plotly before 6.1.1

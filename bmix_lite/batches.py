@@ -80,8 +80,8 @@ class MixedBatches:
 
     def epoch(self, epoch):
         """Yield (images (B, C, H, W) in [0, 1], soft labels (B, classes)); epochs count from 1."""
-        self.base.set_epoch(epoch)
-        self.balanced.set_epoch(epoch)
+        self.base.set_epoch(epoch - 1)
+        self.balanced.set_epoch(epoch - 1)
         self.rng = self._make_streams(epoch)
         mix, _ = MIXINGS[self.recipe.mixing]
         pairs = zip(self.base, self.balanced, strict=True)
