@@ -20,7 +20,7 @@ ROOMS = [
 ]
 NUMPY_ONLY = ["distribution", "samplers", "recipe", "metrics", "schedules"]
 WITH_TORCH = ["mixing", "losses", "augment", "models", "inference", "batches", "checkpoints"]
-CORE = [*NUMPY_ONLY, *WITH_TORCH, "training", "posthoc"]
+CORE = [*NUMPY_ONLY, *WITH_TORCH, "training", "posthoc", "pairs"]
 
 
 def name_of(path):
