@@ -64,7 +64,7 @@ def _describe_dataset(dataset, runs, table, metric, number, tuned):
     summary = summarise(runs, metric)
     pairs = compare_pairs(runs, metric=metric)
     figures = _draw_dataset(runs, table, summary, metric)
-    varied = [f"{name}s" for name in ("seed", "fold") if name in vary(runs)]
+    varied = [f"{name}s" for name in ("split", "seed") if name in vary(runs)]
     lowest, highest = metric_range(metric)
     return {
         "dataset": dataset,
@@ -87,7 +87,7 @@ def _draw_dataset(runs, table, summary, metric):
     figures = [plot_metric_dots(summary, f"{metric.replace('_', ' ')} on test")]
     complete = table[table["status"] == "complete"]
     for name in vary(runs):
-        if name not in ("fold", "seed", "q") and _is_swept(runs, name):
+        if name not in ("split", "seed", "q") and _is_swept(runs, name):
             figures.append(plot_against(complete, name, f"test_{metric}"))
     counts = runs[0]["train_counts"]
     one_split = len({run["fingerprint"] for run in runs}) == 1

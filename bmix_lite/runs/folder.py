@@ -12,6 +12,7 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json, remove_leftovers, sha256_of, write_atomic, write_json
 from bmix_lite.base.locks import drop_lock, take_lock
 from bmix_lite.base.sameness import hash_weights
+from bmix_lite.data.designs import describe_split
 from bmix_lite.runs.complete import HASHED, RESULT
 from bmix_lite.runs.identity import (
     ABOUT,
@@ -137,6 +138,7 @@ def _describe_run(recipe, data):
         "class_names": list(data.class_names),
         "train_counts": data.counts().tolist(),
     }
+    about |= _describe_split(recipe, data)
     content = hash_content(data)
     if content is not None:
         about["content"] = content
@@ -144,6 +146,21 @@ def _describe_run(recipe, data):
     if weights is not None:
         about["weights_sha256"] = weights
     return about
+
+
+def _describe_split(recipe, data):
+    """What a comparison must know of the run's split: see `SplitDesign`; None where none knows."""
+    if data.design is not None and data.design.index != recipe.split:
+        raise BmixError(
+            f"the recipe says split {recipe.split}, the data are split {data.design.index}: "
+            "give both the same"
+        )
+    design = describe_split(data, recipe.split)
+    return {
+        "split_kind": design and design.kind,
+        "test_images": design and design.test,
+        "rest_images": design and design.rest,
+    }
 
 
 def _refuse_differing(folder, about):

@@ -17,7 +17,7 @@ from bmix_lite.widgets.frames import FRAMES_MIME
 from examples import rename_run
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]
-COLUMNS = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "fold", "seed", "mixing"]
+COLUMNS = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "split", "seed", "mixing"]
 COLUMNS += [f"{split}_{name}" for split in ("val", "test") for name in SCORES] + ["seconds"]
 CUT = (ROWS[0], ROWS[-1])  # the two that 06_compare puts side by side
 QUICK = dict(seeds=1, jobs=2, progress=False, epochs=1)
@@ -120,7 +120,7 @@ def test_a_second_call_trains_nothing_and_leaves_runs_of_older_notebooks_out(
     out = shutil.copytree(first, tmp_path / "demo")
     folder = next(path for path in (out / "runs").iterdir() if path.name.startswith("instance"))
     rename_run(
-        shutil.copytree(folder, folder.with_name("instance-digits_lt-fold0-seed0-0123456789"))
+        shutil.copytree(folder, folder.with_name("instance-digits_lt-split0-seed0-0123456789"))
     )
     kernels, compared = [], nbformat.read(first / "06_compare.ipynb", as_version=4)
     monkeypatch.setattr(

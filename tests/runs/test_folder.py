@@ -22,7 +22,7 @@ from runs.made_up import HISTORY, make_predictions, write_run
 
 CHANGED = dict(
     dataset="cells",
-    fold=1,
+    split=1,
     q=0.5,
     mixing="mixup",
     alpha=0.3,
@@ -70,9 +70,9 @@ def test_data_notebook_and_version_change_the_run_id(monkeypatch):
 
 def test_a_run_id_can_be_read_and_is_a_plain_name():
     recipe = Recipe.make(
-        "balanced_mixup", alpha=0.1, dataset="/somewhere/else/cells/", fold=2, seed=3
+        "balanced_mixup", alpha=0.1, dataset="/somewhere/else/cells/", split=2, seed=3
     )
-    assert make_run_id(recipe, "data").startswith("balanced_mixup-alpha0.1-cells-fold2-seed3-")
+    assert make_run_id(recipe, "data").startswith("balanced_mixup-alpha0.1-cells-split2-seed3-")
     hostile = make_run_id(Recipe(dataset="../../x"), "data")
     assert "/" not in hostile
     assert hostile.startswith("instance-x-")

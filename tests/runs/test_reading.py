@@ -49,7 +49,7 @@ def test_an_experiment_without_a_complete_run_is_refused(tmp_path, data):
 
 def test_the_table_has_one_row_per_run_and_the_columns_promised(experiment):
     table = tabulate(read_runs(experiment), experiment)
-    about = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "fold", "seed"]
+    about = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "split", "seed"]
     varying = ["mixing"]
     names = [
         "accuracy",
