@@ -3,6 +3,14 @@
 from collections import defaultdict
 
 from bmix_lite.base.errors import BmixError
+from bmix_lite.data.designs import CROSS_VALIDATION, DRAWS, FIXED_TEST
+
+SPLITS = {  # how several splits of one dataset relate, by the kind of `SplitDesign`
+    DRAWS: "{splits} splits: each draws {test} test images anew, from a pool of {pool}.",
+    CROSS_VALIDATION: "{splits} splits: folds of {pool} images, with {test} test images each.",
+    FIXED_TEST: "{splits} splits with the same {test} test images: training and validation vary.",
+}
+UNKNOWN = "{splits} splits: what their test images have in common is not known."
 
 
 def name_datasets(runs):
@@ -65,3 +73,22 @@ def require_same_data(runs):
         if len(found) > 1:
             words = "were made with other images, labels or splits, and cannot be compared"
             raise BmixError(f"runs on split {split} {words}")
+
+
+def describe_splits(runs):
+    """What a reader must know of the splits behind runs on one dataset: a sentence."""
+    splits = len({run["recipe"]["split"] for run in runs})
+    kinds = {run.get("split_kind") for run in runs}
+    known = [run for run in runs if run.get("split_kind")]
+    test = _say_span([run["test_images"] for run in known])
+    if splits == 1:
+        return f"One split, with {test} test images." if known else "One split."
+    words = SPLITS[kinds.pop()] if len(kinds) == 1 and known else UNKNOWN
+    pool = _say_span([run["test_images"] + run["rest_images"] for run in known])
+    return words.format(splits=splits, test=test, pool=pool)
+
+
+def _say_span(numbers):
+    """ "400", or "79 to 80" where the numbers differ."""
+    ends = sorted({min(numbers, default=0), max(numbers, default=0)})
+    return " to ".join(f"{number:,}" for number in ends)

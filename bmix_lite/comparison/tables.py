@@ -9,13 +9,12 @@ import pandas as pd
 from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.comparison.datasets import require_same_data
 from bmix_lite.comparison.intervals import metric_interval
+from bmix_lite.data.designs import NOTES
 from bmix_lite.runs.complete import read_wall
 from bmix_lite.runs.ledger import read_ledger
 
 NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
 TABULATED = ("q", "alpha", "loss", "split", "seed")  # fields of the recipe in every table
-# what `describe_split` says of the run's split: how the splits of its dataset relate
-SPLIT_NOTES = ("split_kind", "test_images", "rest_images")
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
 
 
@@ -80,7 +79,7 @@ def tabulate(runs, experiment):
             "method": run["method"],
         }
         row |= {name: recipe[name] for name in (*TABULATED, *varying)}
-        row |= {name: run.get(name) for name in SPLIT_NOTES}  # none in runs before 0.2
+        row |= {name: run.get(name) for name in NOTES}  # none in runs before 0.2
         for split in ("val", "test"):
             row |= {f"{split}_{name}": run["metrics"][split][name] for name in REPORTED}
         row["seconds"] = seconds.get(run["run_id"])

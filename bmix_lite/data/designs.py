@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 DRAWS = "draws"
-FOLDS = "folds"
+CROSS_VALIDATION = "folds"
 FIXED_TEST = "fixed_test"
+NOTES = ("split_kind", "test_images", "rest_images")  # what a run notes of its split
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,15 @@ def describe_split(data, split=0):
     return SplitDesign(FIXED_TEST, split, test, rest)
 
 
+def note_split(design):
+    """The NOTES of a SplitDesign, as a dict; of None, that nothing is known."""
+    if design is None:
+        return dict.fromkeys(NOTES)
+    return dict(zip(NOTES, (design.kind, design.test, design.rest), strict=True))
+
+
 def describe_parts(parts, split, *, has_given_test):
     """The SplitDesign of parts (N,) that were dealt."""
     test = int(np.sum(parts == "test"))
     rest = int(np.sum(np.isin(parts, ("train", "val"))))
-    return SplitDesign(FIXED_TEST if has_given_test else FOLDS, split, test, rest)
+    return SplitDesign(FIXED_TEST if has_given_test else CROSS_VALIDATION, split, test, rest)

@@ -1,4 +1,4 @@
-"""The demo: methods × splits × seeds on real images through papermill, a table and an offline report."""
+"""The demo: methods × splits × seeds on real images, a table and an offline report."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ ROWS = (
 
 
 def run_demo(notebooks, out, *, splits=1, seeds=5, jobs=2, progress=True, **fields):
-    """Train every row of ROWS on every split with every seed, compare, report; returns one row per method.
+    """Train every row of ROWS on every split with every seed, compare; returns one row per method.
 
     notebooks: the folder with 05_train and 06_compare; out: the folder that gets runs/,
     results.csv, 06_compare.ipynb and report.html; fields: further `Recipe` fields for all runs.

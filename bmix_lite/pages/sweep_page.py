@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 
 from bmix_lite.base.files import fill_static, read_static
-from bmix_lite.comparison.datasets import name_datasets
+from bmix_lite.comparison.datasets import describe_splits, name_datasets
 from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.tables import collect_recalls, summarise, vary
 from bmix_lite.comparison.tuning import keep_tuned
@@ -69,6 +69,7 @@ def _describe_dataset(dataset, runs, table, metric, number, tuned):
     return {
         "dataset": dataset,
         "tried": tried,
+        "splits": describe_splits(runs),
         "figures": [
             figure_html(json.loads(figure.to_json()), f"figure-{number}-{k}")
             for k, figure in enumerate(figures)

@@ -5,8 +5,8 @@ from collections import Counter, defaultdict
 import numpy as np
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.data.imageset import SPLITS, ImageSet
 from bmix_lite.data.folds import FOLDS
+from bmix_lite.data.imageset import SPLITS, ImageSet
 from bmix_lite.data.splits import came_whole, count_folds, deal_repeat, place_fold
 from bmix_lite.preparation.faults import Fault, shorten
 

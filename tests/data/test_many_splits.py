@@ -1,4 +1,4 @@
-"""Any number of splits of one dataset: what they share, what they differ in, what is noted of it."""
+"""Any number of splits of one dataset: what they share, how they differ, what is noted of it."""
 
 import dataclasses
 from itertools import combinations
@@ -57,8 +57,11 @@ def test_given_parts_and_groups_stay_whole_in_every_split_and_training_keeps_its
         used = dataclasses.replace(split, split=np.where(came == "train", split.split, "unused"))
         sides = parts_of(used, data.groups)
         assert sum(map(len, sides)) == len(set.union(*sides))
-    trained = split.counts() / np.array(SIZES)
-    assert trained == pytest.approx(np.full(3, trained.mean()), abs=0.12)
+    if data.groups is None and not (is_whole and number == 0):
+        folds = 2 if set(came) == {"train"} else 1  # of five, that do not train
+        left = np.array(SIZES) - split.counts()
+        assert (left >= folds * (np.array(SIZES) // 5)).all()
+        assert (left <= folds * -(-np.array(SIZES) // 5)).all()
 
 
 @settings(max_examples=20)

@@ -264,7 +264,8 @@ def test_the_order_of_tiny_tables_does_not_change_the_folds():
     one = make(data.labels, groups=data.groups, ids=ids)
     two = make(data.labels[order], groups=data.groups[order], ids=ids[order])
     assert (
-        assign_split(one, split=1).split[order].tolist() == assign_split(two, split=1).split.tolist()
+        assign_split(one, split=1).split[order].tolist()
+        == assign_split(two, split=1).split.tolist()
     )
 
 

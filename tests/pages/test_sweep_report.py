@@ -255,12 +255,12 @@ def test_an_interval_that_was_cut_at_the_end_of_the_metric_is_said_to_be(tmp_pat
     assert "An interval that ends at 0 or 1 was cut there" in write_report(tmp_path)[-1].read_text()
 
 
-def test_with_folds_the_page_says_which_interval_allows_for_what_they_share(tmp_path):
-    for fold, right in enumerate([80, 84, 81]):
-        add_run(tmp_path, "instance", 0, right, split=fold)
-        add_run(tmp_path, "focal", 0, right + fold, split=fold)
+def test_with_splits_the_page_says_which_interval_allows_for_what_they_share(tmp_path):
+    for split, right in enumerate([80, 84, 81]):
+        add_run(tmp_path, "instance", 0, right, split=split)
+        add_run(tmp_path, "focal", 0, right + split, split=split)
     page = write_report(tmp_path)[-1].read_text()
-    assert "takes runs for independent, which folds are not" in page
+    assert "takes runs for independent, which splits of the same images are not" in page
     assert "3 folds" in page
     assert "Nadeau and Bengio" in page
 

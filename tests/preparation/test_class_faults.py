@@ -100,7 +100,9 @@ def test_a_class_in_one_patient_only_is_named_with_the_splits_of_two_repeats_tha
     [fault] = find_absences(items, range(46), ["common", "rare"])
     assert (fault.where, fault.level) == ("'rare'", "warning")
     assert fault.found.startswith("6 images in 1 groups: none in ")
-    absences = dict(re.split(" of splits? ", text) for text in fault.found.split("none in ")[1].split("; "))
+    absences = dict(
+        re.split(" of splits? ", text) for text in fault.found.split("none in ")[1].split("; ")
+    )
     lacking = {part: set(map(int, splits.split(", "))) for part, splits in absences.items()}
     data = make(np.repeat([0, 1], [40, 6]), groups=groups, ids=[item.id for item in items])
     for repeat in range(2):

@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import sha256_of
+from bmix_lite.data.splits import assign_split
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import folder as runs
 from bmix_lite.runs.complete import is_complete
@@ -89,6 +90,28 @@ def test_an_opened_run_says_what_it_is(tmp_path, data):
     assert about["train_counts"] == [40, 15, 6]
     assert about["environment"]["device"] == "cuda:1"
     assert about["environment"]["numpy"] == np.__version__
+
+
+def test_an_opened_run_notes_how_its_split_relates_to_the_others(tmp_path, data):
+    for split in (0, 7):
+        unsplit = replace(data, split=None)
+        dealt = assign_split(unsplit, split=split)
+        open_run(tmp_path / str(split), Recipe(split=split), dealt)
+        about = json.loads((tmp_path / str(split) / "recipe.json").read_text())
+        rest = len(dealt.rows("train")) + len(dealt.rows("val"))
+        assert about["split_kind"] == "folds"
+        assert (about["test_images"], about["rest_images"]) == (len(dealt.rows("test")), rest)
+        assert about["recipe"]["split"] == split
+    open_run(tmp_path / "own", Recipe(split=3), data)
+    about = json.loads((tmp_path / "own" / "recipe.json").read_text())
+    assert (about["split_kind"], about["test_images"], about["rest_images"]) == (None, None, None)
+
+
+def test_a_recipe_of_another_split_than_that_of_the_data_is_refused(tmp_path, data):
+    dealt = assign_split(replace(data, split=None), split=2)
+    with pytest.raises(BmixError, match="recipe says split 0, the data are split 2: give both"):
+        open_run(tmp_path / "run", Recipe(), dealt)
+    assert not (tmp_path / "run").exists()
 
 
 def test_opening_a_run_again_changes_nothing_but_cleans_up(tmp_path, data):

@@ -12,10 +12,10 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require_integer
 from bmix_lite.base.randomness import stream
+from bmix_lite.data.folds import FOLDS
 from bmix_lite.data.fundus.anatomy import paint_background, place_eyes, ramp, take
 from bmix_lite.data.fundus.lesions import BEADING, draw_lesions, draw_mimics, paint_lesions
 from bmix_lite.data.fundus.vessels import VESSEL, draw_vessels
-from bmix_lite.data.folds import FOLDS
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.known_counts import read_counts
 from bmix_lite.data.splits import assign_split
