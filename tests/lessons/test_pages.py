@@ -58,7 +58,7 @@ SETTINGS = {
         "path": "path",
         "label": "label",
         "group": "patient",
-        "split": "split",
+        "part": "split",
     },
     "10": {"seed": 1, "epochs": 10, "batch_size": 32},
     "11": {"alpha": 0.4},
