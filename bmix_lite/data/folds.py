@@ -67,7 +67,7 @@ def deal_groups(labels, groups, folds, state):
         # (folds, folds, C): what each choice of a fold would give
         tried = np.repeat(filled[None], folds, axis=0)
         tried[trial, trial] += counts[group]
-        spread = np.std(tried / sizes, axis=1).mean(axis=1).tolist()
+        spread = _mean_std(tried / sizes).tolist()
         full = filled.sum(axis=1).tolist()
         best = 0
         for fold in range(1, folds):
@@ -77,3 +77,10 @@ def deal_groups(labels, groups, folds, state):
         filled[best] += counts[group]
         fold_of[group] = best
     return fold_of[members]
+
+
+def _mean_std(values):
+    """np.std(values, axis=1).mean(axis=1) to the last bit, and faster. values (n, k, C)."""
+    centred = values - np.add.reduce(values, axis=1, keepdims=True) / values.shape[1]
+    variance = np.add.reduce(centred * centred, axis=1) / values.shape[1]
+    return np.add.reduce(np.sqrt(variance), axis=1) / values.shape[2]
