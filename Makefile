@@ -16,7 +16,7 @@ WORKERS ?= 2
 help:
 	@echo "make install    the environment in .venv (once, 1 to 3 minutes)"
 	@echo "make demo       train and compare on real digits: table and build/demo/report.html (3 to 5 minutes)"
-	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
+	@echo "make compare    every method on ten splits: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
 	@echo "make tuned      the same, each method with the best of three learning rates: build/tuned/<dataset>/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       all tests, notebooks included (10 to 20 minutes)"

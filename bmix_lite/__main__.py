@@ -56,7 +56,8 @@ def _add_demo(demo):
     _option(demo, "--out", "build/demo", "folder of runs, table and report")
     _option(demo, "--notebooks", "notebooks", "folder of the notebooks")
     _option(demo, "--dataset", "digits_lt", "built-in name or prepared folder")
-    _option(demo, "--seeds", 5, "runs per method")
+    _option(demo, "--splits", 1, "splits of the images")
+    _option(demo, "--seeds", 5, "seeds per split")
     _option(demo, "--jobs", 2, "runs at a time")
 
 
@@ -64,7 +65,8 @@ def _demo(options):
     """Try it: five methods with five seeds on real digits, compared in a page."""
     from bmix_lite.pages.demo import run_demo
 
-    given = {"seeds": options.seeds, "jobs": options.jobs, "dataset": options.dataset}
+    names = ("splits", "seeds", "jobs", "dataset")
+    given = {name: getattr(options, name) for name in names}
     summary = run_demo(options.notebooks, options.out, **given)
     print("balanced accuracy on test: mean and 95 % interval over runs, then every run")
     print(summary.to_string(float_format="%.3f"))
@@ -73,7 +75,7 @@ def _demo(options):
 
 def _add_sweep(sweep):
     sweep.add_argument("notebook")
-    about = "alpha=0.1,0.2 or seed=0:5"
+    about = "alpha=0.1,0.2 or split=0:10"
     sweep.add_argument("--grid", action="append", default=[], metavar="NAME=VALUES", help=about)
     sweep.add_argument("--grid-file", help="YAML with any of the blocks fixed, runs, zip, product")
     about = "Python file that adds methods of your own"

@@ -44,7 +44,7 @@ class Recipe:
     """One run, completely. Wrong names, types and values raise BmixError when it is made."""
 
     dataset: str = "digits_lt"  # a built-in name or a prepared folder
-    fold: int = 0
+    split: int = 0  # of the images, see `load`
     # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or a name of SAMPLINGS
     q: float | str = 1.0
     mixing: str = "none"
@@ -221,7 +221,7 @@ def _defining(method):
 
 
 _LOWEST = dict(
-    fold=0,
+    split=0,
     epochs=1,
     batch_size=2,
     weight_decay=0,

@@ -12,10 +12,11 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require, require_choice
 from bmix_lite.base.numbers import from_torch
+from bmix_lite.data.designs import SplitDesign
 from bmix_lite.distribution import count_classes, imbalance_ratio
 
 SPLITS = ("train", "val", "test")
-UNUSED = "unused"  # what a fold leaves aside: the val that the data came with, see assign_split
+UNUSED = "unused"  # what a split leaves aside: the val that the data came with, see assign_split
 BLOCK = 1024  # images in memory at a time
 LISTED = 30  # classes in the table that a notebook shows
 
@@ -32,6 +33,7 @@ class ImageSet:
     folds (N,) integers or None: the folds that the publisher of the data gives, see `assign_split`
     images_sha256: of the pixels, where it is known from their preparation
     ordered: True where class numbers are grades, so that a neighbouring class is a smaller error
+    design: which split it is, of how many images, where the kit made it: see `describe_split`
     """
 
     images: np.ndarray
@@ -44,7 +46,8 @@ class ImageSet:
     name: str = "unnamed"
     source: str = ""
     images_sha256: str = ""
-    ordered: bool = False  # changes no training, so it is not in the fingerprint
+    ordered: bool = False  # changes no training, nor does design: neither is in the fingerprint
+    design: SplitDesign | None = None
 
     def __post_init__(self):
         for field in ("images", "labels", "groups", "split", "ids", "folds"):
