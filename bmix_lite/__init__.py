@@ -13,6 +13,7 @@ __all__ = [
     "balanced_mixup",
     "class_probabilities",
     "draw_lam",
+    "embed",
     "load",
     "make_model",
     "mixed_class_probabilities",
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from bmix_lite.metrics import score
     from bmix_lite.mixing import balanced_mixup
     from bmix_lite.models import make_model
+    from bmix_lite.preparation.embed import embed
     from bmix_lite.preparation.prepare import prepare
     from bmix_lite.recipe import METHODS, Recipe
     from bmix_lite.training import train
@@ -48,6 +50,7 @@ _HOME = {
     "balanced_mixup": "mixing",
     "class_probabilities": "distribution",
     "draw_lam": "distribution",
+    "embed": "preparation.embed",
     "load": "data.datasets",
     "make_model": "models",
     "mixed_class_probabilities": "distribution",

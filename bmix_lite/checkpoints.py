@@ -120,8 +120,11 @@ def load_model(model, path):
     return model
 
 
-def load_weights(net, path, head):
-    """Weights from a file into a network; those of its last layer, `head`, only where they fit."""
+def load_weights(net, path, head, without=()):
+    """Weights from a file into a network; those of its last layer, `head`, only where they fit.
+
+    head: the beginning of its names, or several; without: beginnings of names to pass over
+    """
     if path in ("", "imagenet"):
         return
     if not Path(path).is_file():
@@ -131,8 +134,9 @@ def load_weights(net, path, head):
             net.load_pretrained(path)
             return
         own = net.state_dict()
-        state = unwrap_state(_read_state(path), own, (head,))
-        for name in (name for name in own if name.startswith(head)):
+        heads = (head,) if isinstance(head, str) else head
+        state = unwrap_state(_read_state(path), own, heads, without)
+        for name in (name for name in own if name.startswith(heads)):
             if name not in state or state[name].shape != own[name].shape:
                 state[name] = own[name]  # it is made anew in any case
         net.load_state_dict(state)

@@ -7,7 +7,8 @@ import torch
 import torchvision
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.models import IMAGENET, LARGE, MODELS, Normalise, make_model, seeded, small_cnn
+from bmix_lite.layers import Normalise
+from bmix_lite.models import IMAGENET, LARGE, MODELS, make_model, seeded, small_cnn
 from examples import digest
 
 

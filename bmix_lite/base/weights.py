@@ -13,11 +13,12 @@ COMPILED = "_orig_mod."  # what torch.compile puts before, or into, a name
 SHOWN = 3  # names in a message
 
 
-def unwrap_state(state, names, head=()):
+def unwrap_state(state, names, head=(), without=()):
     """The tensors of `state` by the names of a network; `state` is what a file holds.
 
     names: the network's own, in its order; head: beginnings of the names of its last layer, which
-    is made anew, so that the file may lack it or have it for other classes.
+    is made anew, so that the file may lack it or have it for other classes; without: beginnings of
+    names that the file may have and the network does not need.
     Taken off are entries such as "state_dict", and whatever stands before all names: "module." of
     DataParallel, "model." of Lightning, "_orig_mod." of torch.compile, "2." of the kit's own files.
     Raises BmixError, to which the caller adds the file, for what is no state of this network.
@@ -30,7 +31,8 @@ def unwrap_state(state, names, head=()):
     missing = [name for name in body if name not in inside]
     # files of torch before 0.4.1 have no counters of batches
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    strange = [name for name in inside if name not in names and not name.startswith(tuple(head))]
+    known = tuple(head) + tuple(without)
+    strange = [name for name in inside if name not in names and not name.startswith(known)]
     if missing:
         raise BmixError(f"{_count(missing)} of the network missing in it")
     if strange:
