@@ -158,8 +158,8 @@ def make_model(
         raise BmixError(f"num_classes must be at least 2, got {num_classes}")
     if channels not in (1, 3) and name not in HEADS:
         raise BmixError(
-            f"images must have 1 or 3 channels for {name}, got {channels}: features are read by "
-            f"{' and '.join(HEADS)}"
+            f"images must have 1 or 3 channels, got {channels}: {name} reads images, features are "
+            f"read by {' and '.join(HEADS)}"
         )
     if name in HEADS and side not in (None, 1):
         raise BmixError(f"{name} reads features, not images of {side} pixels: embed them first")

@@ -203,7 +203,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "logit_adjusted": dict(loss="logit_adjusted"),
 }
 
-
 # SGD without momentum or weight decay; the rate falls tenfold when the score stalls, and the run
 # ends where it would fall below 1e-4, as 75 of the 114 published runs did
 PAPER = dict(
@@ -222,10 +221,8 @@ PAPER = dict(
 
 
 # of a head on frozen features; its dropout of 0.5 is part of the models
-ON_FEATURES = dict(
-    **dict(model="linear", augment="none", epochs=30, batch_size=64),
-    **dict(optimizer="adamw", lr=0.003, weight_decay=0.01),
-)
+ON_FEATURES = dict(model="linear", augment="none", epochs=30, batch_size=64)
+ON_FEATURES |= dict(optimizer="adamw", lr=0.003, weight_decay=0.01)
 
 
 def _defining(method):

@@ -58,25 +58,15 @@ def embed(
 
     images, place = _open(data)
     out = _choose_out(out, place, model)
-    weights = os.fspath(weights)
-    embedder = make_embedder(model, weights, images.images.shape[1:], size)
-    pixels = images.images_sha256 or hash_images(images.images)
-    origin = hash_json([VERSION, pixels, embedder.sha256, embedder.size])
-    with unless_made(out, _hash_call(images, origin)) as is_made:
+    arguments = (model, os.fspath(weights), images.images.shape[1:], size)
+    job = _Job(make_embedder(*arguments), arguments, threads)
+    images = _set_origin(images, job.embedder)
+    key = _hash_call(images)
+    with unless_made(out, key) as is_made:
         if not is_made:
-            shards = _cut(images, place, out / "shards" / origin[:16])
-            job = _Job(embedder, (model, weights, images.images.shape[1:], size), threads)
+            shards = _cut(images, place, out / "shards" / images.origin[:16])
             _compute(job, shards, scheduler, progress)
-            about = {
-                "key": _hash_call(images, origin),
-                "network": {
-                    "model": model,
-                    "weights": Path(weights).name,
-                    "sha256": embedder.sha256,
-                    "size": embedder.size,
-                },
-            }
-            _write(replace(images, images_sha256=pixels, origin=origin), place, out, shards, about)
+            _write(images, place, out, shards, {"key": key, "network": job.describe()})
     return load_prepared(out)
 
 
@@ -87,6 +77,12 @@ class _Job:
     embedder: object
     arguments: tuple
     threads: int | None
+
+    def describe(self):
+        """What dataset.json says of the network."""
+        model, weights, _, _ = self.arguments
+        about = {"model": model, "weights": Path(weights).name}
+        return {**about, "sha256": self.embedder.sha256, "size": self.embedder.size}
 
 
 def _open(data):
@@ -113,11 +109,18 @@ def _choose_out(out, place, model):
     return place.with_name(f"{place.name}-{model.rpartition('/')[2]}")
 
 
-def _hash_call(images, origin):
+def _set_origin(images, embedder):
+    """The images, with the hash of their pixels and of what will be made of them."""
+    pixels = images.images_sha256 or hash_images(images.images)
+    origin = hash_json([VERSION, pixels, embedder.sha256, embedder.size])
+    return replace(images, images_sha256=pixels, origin=origin)
+
+
+def _hash_call(images):
     """What makes another dataset of features: pixels and network, and all that is said of rows."""
     columns = (images.ids, images.folds)
     texts = [None if column is None else list(map(str, column)) for column in columns]
-    return hash_json([origin, images.fingerprint, images.ordered, images.source, texts])
+    return hash_json([images.fingerprint, images.ordered, images.source, texts])
 
 
 def _cut(images, place, folder):
