@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
-from bmix_lite.inference import choose_device, pinned, to_tensor
+from bmix_lite.inference import choose_device, pinned, to_tensor, use_threads
 from bmix_lite.layers import Normalise, RepeatGrey
 from bmix_lite.models import HEADS, MODELS, make_model
 from bmix_lite.posthoc import last_layer
@@ -43,20 +44,26 @@ class Embedder:
     def __call__(self, images, threads=None):
         """Features (n, D) float32. threads: of the CPU, None for those that torch takes.
 
+        Each thread takes batches of its own. To share each batch is slower, and a hundred times so
+        where other programs want the same cores; and bits would depend on the number of threads.
         Raises BmixError where the network cannot read the images, or makes numbers of them that are
         not finite.
         """
         size = BATCH.get(self.device.type, BATCH["cpu"])
-        with pinned(threads), torch.inference_mode():
-            starts = range(0, len(images), size)
-            parts = [self._embed(images[start : start + size]) for start in starts]
-            features = torch.cat(parts).cpu().numpy()
+        batches = [images[start : start + size] for start in range(0, len(images), size)]
+        count = _count_threads(threads) if self.device.type == "cpu" else 1
+        with pinned(1), ThreadPoolExecutor(count) as pool:
+            features = np.concatenate(list(pool.map(self._embed, batches)))
         if not np.isfinite(features).all():
             raise BmixError(f"model {self.model!r} makes features that are not finite")
         return features
 
     def _embed(self, images):
-        pixels = _resize(to_tensor(images, self.device), self.size)
+        with use_threads(1), torch.inference_mode():  # both of this thread alone
+            pixels = _resize(to_tensor(images, self.device), self.size)
+            return self._read(pixels).cpu().numpy()
+
+    def _read(self, pixels):
         try:
             return self.net(pixels).flatten(1)
         except torch.OutOfMemoryError:
@@ -66,6 +73,11 @@ class Embedder:
             reason = str(error).splitlines()[0]
             words = f"model {self.model!r} cannot read images of {height} x {width} pixels"
             raise BmixError(f"{words}: {reason}") from error
+
+
+def _count_threads(threads):
+    """CPU threads: those asked for, or as many as torch takes."""
+    return torch.get_num_threads() if threads is None else require_integer("threads", threads, 1)
 
 
 @functools.lru_cache(maxsize=1)
