@@ -70,11 +70,20 @@ def build_by_name(name, weights, size):
     load_weights(net, weights, tuple(f"{head}." for head in heads), without=OTHER_HALF)
     own_size = net.pretrained_cfg["input_size"][1]
     if size not in (None, own_size) and hasattr(net, "set_input_size"):
-        try:
-            net.set_input_size(img_size=size)
-        except (AssertionError, ValueError, RuntimeError) as error:
-            raise BmixError(f"size {size} does not fit {TIMM}{name}: {error}") from error
+        _set_size(net, name, size)
     return net
+
+
+def _set_size(net, name, size):
+    """Let a transformer of timm look at images of another size."""
+    patch = getattr(getattr(net, "patch_embed", None), "patch_size", (1,))[0]
+    if size % patch != 0:
+        # timm would leave out the last rows and columns
+        raise BmixError(f"size must be a multiple of {patch} for {TIMM}{name}, got {size}")
+    try:
+        net.set_input_size(img_size=size)
+    except (AssertionError, ValueError, RuntimeError) as error:
+        raise BmixError(f"size {size} does not fit {TIMM}{name}: {error}") from error
 
 
 def import_timm(model):
