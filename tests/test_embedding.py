@@ -148,7 +148,7 @@ def test_weights_for_another_size_are_resampled_as_timm_does(tmp_path):
     own = {name: value for name, value in own.items() if "decoder" not in name}
     torch.save(own, tmp_path / "plain.pth")
     embedder = make_embedder(NAME, str(tmp_path / "mae.pth"), (64, 64, 3), 64)
-    overlay = {"file": str(tmp_path / "plain.pth")}
+    overlay = {"file": str(tmp_path / "plain.pth"), "custom_load": False}
     options = {"pretrained": True, "pretrained_cfg_overlay": overlay, "num_classes": 0}
     theirs = timm.create_model(NAME.removeprefix("timm/"), img_size=64, **options)
     x = torch.rand(2, 3, 64, 64)
