@@ -1,6 +1,5 @@
 """What a frozen network makes of images: features, on which a head trains in seconds."""
 
-import functools
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
@@ -80,7 +79,6 @@ def _count_threads(threads):
     return torch.get_num_threads() if threads is None else require_integer("threads", threads, 1)
 
 
-@functools.lru_cache(maxsize=1)
 def make_embedder(model, weights, shape, size=None):
     """An Embedder of a network of the kit, or of one of timm's by name, for images of a `shape`.
 
@@ -90,8 +88,8 @@ def make_embedder(model, weights, shape, size=None):
       128, or for timm's what the network was made for
     A network of the kit halves small images less often, see `make_model`. For example, with files
     from their publishers:
-      DINOv2, Apache 2.0: "timm/vit_small_patch14_dinov2", weights="dinov2_vits14_pretrain.pth"
-      RETFound, fundus and OCT, CC BY-NC 4.0: "timm/vit_large_patch16_224.mae", "RETFound_cfp.pth"
+      DINOv2, Apache 2.0: "timm/vit_small_patch14_dinov2", "dinov2_vits14_pretrain.pth", size=224
+      RETFound, fundus and OCT, CC BY-NC 4.0: "timm/vit_large_patch16_224.mae", its .pth
     Their names and sizes are tested with random weights. Raises BmixError.
     """
     height, width, channels = shape

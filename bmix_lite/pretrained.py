@@ -1,6 +1,8 @@
 """Networks with weights from elsewhere: torchvision's, timm's, and a package's own file."""
 
 import contextlib
+import functools
+import sys
 from pathlib import Path
 
 import torch
@@ -67,7 +69,11 @@ def build_by_name(name, weights, size):
     net = timm.create_model(name, num_classes=0)
     heads = net.pretrained_cfg["classifier"]
     heads = (heads,) if isinstance(heads, str) else tuple(heads)
-    load_weights(net, weights, tuple(f"{head}." for head in heads), without=OTHER_HALF)
+    # timm's own reading of other publishers' names, such as DINOv2's with registers
+    convert = getattr(sys.modules[type(net).__module__], "checkpoint_filter_fn", None)
+    convert = None if convert is None else functools.partial(convert, model=net)
+    heads = tuple(f"{head}." for head in heads)
+    load_weights(net, weights, heads, without=OTHER_HALF, convert=convert)
     own_size = net.pretrained_cfg["input_size"][1]
     if size not in (None, own_size) and hasattr(net, "set_input_size"):
         _set_size(net, name, size)

@@ -139,6 +139,22 @@ def test_a_network_of_timm_reads_a_file_of_an_autoencoder(tmp_path):
         assert features == pytest.approx(net(x).numpy(), abs=1e-4)
 
 
+def test_a_file_of_dinov2_with_registers_is_read_under_its_publisher_s_names(tmp_path):
+    name = "vit_small_patch14_reg4_dinov2"
+    with seeded(5):
+        net = build_by_name(name, "", None).eval()
+        state = net.state_dict()
+    # its publisher keeps a position for the class token, and has another name for registers
+    position = torch.full((1, 1, 384), 0.25)
+    state["pos_embed"] = torch.cat([position, state["pos_embed"]], dim=1)
+    state["cls_token"] = state["cls_token"] - position
+    state["register_tokens"] = state.pop("reg_token")
+    torch.save(state | {"mask_token": torch.zeros(1, 384)}, tmp_path / "reg4.pth")
+    read = build_by_name(name, str(tmp_path / "reg4.pth"), None).state_dict()
+    for key, tensor in net.state_dict().items():
+        torch.testing.assert_close(read[key], tensor)
+
+
 def test_weights_for_another_size_are_resampled_as_timm_does(tmp_path):
     import timm
 

@@ -23,7 +23,7 @@ def unwrap_state(state, names, head=(), without=()):
     DataParallel, "model." of Lightning, "_orig_mod." of torch.compile, "2." of the kit's own files.
     Raises BmixError, to which the caller adds the file, for what is no state of this network.
     """
-    state = _enter(state)
+    state = enter_state(state)
     state = {name.replace(COMPILED, ""): value for name, value in state.items()}
     prefix = _find_prefix(state, names)
     inside = {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
@@ -40,13 +40,13 @@ def unwrap_state(state, names, head=(), without=()):
     return {name: inside[name] for name in names if name in inside}
 
 
-def _enter(state):
+def enter_state(state):
     """The innermost of the entries that hold a state."""
     if not isinstance(state, Mapping):
         raise BmixError(f"it holds no state dict but a {type(state).__name__}")
     for entry in ENTRIES:
         if isinstance(state.get(entry), Mapping):
-            return _enter(state[entry])
+            return enter_state(state[entry])
     named = {name: value for name, value in state.items() if isinstance(name, str)}
     return {name: value for name, value in named.items() if hasattr(value, "shape")}
 

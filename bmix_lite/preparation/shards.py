@@ -3,6 +3,7 @@
 So what was killed goes on where it stopped, and a lost worker of a cluster costs its shard.
 """
 
+import functools
 import io
 import threading
 from dataclasses import dataclass
@@ -63,12 +64,18 @@ def make_shard_there(shard, arguments, sha256):
     """
     from distributed import get_worker
 
-    from bmix_lite.embedding import make_embedder
-
     with _one_at_a_time:
         if shard.path.exists():  # by a worker that was lost before it could say so
             return
-        embedder = make_embedder(*arguments)
-        if embedder.sha256 != sha256:
-            raise BmixError(f"the worker has other weights of {arguments[0]!r} than this machine")
-        make_shard(shard, embedder, get_worker().state.nthreads)
+        make_shard(shard, _make_embedder(arguments, sha256), get_worker().state.nthreads)
+
+
+@functools.lru_cache(maxsize=1)
+def _make_embedder(arguments, sha256):
+    """The Embedder of `arguments`. BmixError unless it has this hash."""
+    from bmix_lite.embedding import make_embedder
+
+    embedder = make_embedder(*arguments)
+    if embedder.sha256 != sha256:
+        raise BmixError(f"the worker has other weights of {arguments[0]!r} than this machine")
+    return embedder
