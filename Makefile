@@ -124,7 +124,7 @@ package: install
 # with the peers that the samplers are measured beside, installed on the first call
 bench: install
 	test -d $(VENV)/lib/python*/site-packages/imblearn || $(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[bench]"
-	status=0; for name in loading samplers scale mixing training notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
+	status=0; for name in loading samplers scale mixing training features notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
 
 # style, and what README and guide say
 lint: install readme

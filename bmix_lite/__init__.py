@@ -15,6 +15,7 @@ __all__ = [
     "balanced_mixup",
     "class_probabilities",
     "draw_lam",
+    "embed",
     "load",
     "make_model",
     "mixed_class_probabilities",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from bmix_lite.mixing import balanced_mixup
     from bmix_lite.models import make_model
     from bmix_lite.pairs import BalancedMixUp, PairSampler
+    from bmix_lite.preparation.embed import embed
     from bmix_lite.preparation.prepare import prepare
     from bmix_lite.recipe import METHODS, Recipe
     from bmix_lite.training import train
@@ -53,6 +55,7 @@ _HOME = {
     "balanced_mixup": "mixing",
     "class_probabilities": "distribution",
     "draw_lam": "distribution",
+    "embed": "preparation.embed",
     "load": "data.datasets",
     "make_model": "models",
     "mixed_class_probabilities": "distribution",

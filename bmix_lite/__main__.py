@@ -6,8 +6,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from bmix_lite.base.cluster import ADDRESS
 from bmix_lite.base.endings import take_debug, tell_ending
 from bmix_lite.base.errors import BmixError
+from bmix_lite.preparation.command import add_embed, run_embed
 
 EPILOG = "COMMAND --help lists its options, --debug shows where an error arose. Begin: README.md."
 
@@ -84,8 +86,7 @@ def _add_sweep(sweep):
     _option(sweep, "--jobs", 2, "runs at a time")
     about = "GPU numbers such as 0,1: one run at a time on each"
     sweep.add_argument("--devices", default="", help=about)
-    about = "address of a running Dask scheduler, such as tcp://node1:8786"
-    sweep.add_argument("--scheduler", help=about)
+    sweep.add_argument("--scheduler", help=ADDRESS)
     sweep.add_argument("--timeout", type=float, help="seconds per try of a run")
     _option(sweep, "--retries", 1, "further tries after a kill or timeout")
     about = "start each kernel anew, not as a copy of a process that has imported all"
@@ -238,6 +239,7 @@ def _playground(options):
 
 COMMANDS = {  # what runs a command (its docstring is the help), and what adds its arguments
     "demo": (_demo, _add_demo),
+    "embed": (run_embed, add_embed),
     "sweep": (_sweep, _add_sweep),
     "report": (_report, _add_report),
     "html": (_html, _add_html),

@@ -32,7 +32,8 @@ PURPOSES = {
 class TrainingImages(Protocol):
     """What training needs of a dataset: `ImageSet` has it, and any other class may.
 
-    images (N, H, W, C) uint8; labels (N,) integers 0..C-1; fingerprint: text that other data change
+    images (N, H, W, C) uint8, or features (N, 1, 1, D) float32; labels (N,) integers 0..C-1;
+    fingerprint: text that other data change
     """
 
     images: np.ndarray
@@ -101,7 +102,9 @@ class MixedBatches:
         else:
             pixels = self.images_on_gpu[torch.as_tensor(rows, device=self.device)]
         large = min(pixels.shape[1:3]) >= PIXELS_FROM
-        if self.device.type == "cpu" and large and name != "none":
+        if name == "none":
+            images = to_tensor(pixels, self.device)
+        elif self.device.type == "cpu" and large:
             images = augment_pixels(pixels, name, rng=rng)
         else:
             images = augment(to_tensor(pixels, self.device), name, rng=rng)
@@ -215,3 +218,4 @@ MIXINGS = {
     "remix": (_remix, False),
 }
 BUILT_IN = tuple(MIXINGS)
+NEEDS_PLACES = ("cutmix",)  # what no features have

@@ -13,7 +13,7 @@ from bmix_lite.base.errors import (
     suggest,
 )
 from bmix_lite.base.sameness import hash_weights, name_dataset
-from bmix_lite.distribution import SAMPLINGS
+from bmix_lite.distribution import require_sampling
 
 CHOICES = {  # register_loss, register_mixing, register_schedule and register_metric add to them
     "mixing": ("none", "mixup", "balanced", "cutmix", "remix"),
@@ -30,7 +30,10 @@ CHOICES = {  # register_loss, register_mixing, register_schedule and register_me
         "balanced_softmax",
         "logit_adjusted",
     ),
-    "model": ("small_cnn", "mobilenet_v2", "resnext50", "bit_m_r50x1", "mlp"),
+    "model": (
+        *("small_cnn", "mobilenet_v2", "resnext50", "bit_m_r50x1", "efficientnet_lite0"),
+        *("linear", "mlp"),  # of features
+    ),
     "augment": ("none", "flips", "upright", "medical"),
     "optimizer": ("sgd", "adamw"),
     "schedule": ("cosine", "constant", "plateau"),
@@ -88,7 +91,7 @@ class Recipe:
             if value > highest:
                 raise BmixError(f"{name} must be at most {highest}, got {value!r}")
         require_alpha(self.alpha)
-        _require_sampling(self.q)
+        require_sampling(self.q)
         if self.mixing == "none" and self.alpha != 0:
             raise BmixError(f"alpha must be 0 where mixing is 'none', got {self.alpha!r}")
         self._check_rates()
@@ -137,6 +140,14 @@ class Recipe:
         """
         monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
         return cls.make(method, **PAPER | {"dataset": dataset, "monitor": monitor} | fields)
+
+    @classmethod
+    def on_features(cls, dataset: str, method: str = "balanced_mixup", **fields: Any) -> "Recipe":
+        """The recipe of a head on the features of a frozen network.
+
+        dataset: a folder made by `embed`; fields override: model="mlp", epochs=60.
+        """
+        return cls.make(method, **ON_FEATURES | {"dataset": dataset} | fields)
 
     @property
     def method(self) -> str:
@@ -192,7 +203,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "logit_adjusted": dict(loss="logit_adjusted"),
 }
 
-
 # SGD without momentum or weight decay; the rate falls tenfold when the score stalls, and the run
 # ends where it would fall below 1e-4, as 75 of the 114 published runs did
 PAPER = dict(
@@ -208,6 +218,11 @@ PAPER = dict(
     schedule="plateau",
     min_lr=1e-4,
 )
+
+
+# of a head on frozen features; its dropout of 0.5 is part of the models
+ON_FEATURES = dict(model="linear", augment="none", epochs=30, batch_size=64)
+ON_FEATURES |= dict(optimizer="adamw", lr=0.003, weight_decay=0.01)
 
 
 def _defining(method):
@@ -231,16 +246,4 @@ _LOWEST = dict(
     threads=1,
     seed=0,
 )
-
-
 _HIGHEST = dict(threads=1024)  # a computer with more cannot be meant
-
-
-def _require_sampling(q):
-    names = tuple(SAMPLINGS)
-    rule = f"q must lie in [0, 1] or be one of {', '.join(names)}"
-    if isinstance(q, str):
-        if q not in names:
-            raise BmixError(f"{rule}, got {q!r}{suggest(q, names)}")
-    elif not 0 <= q <= 1:
-        raise BmixError(f"{rule}, got {q!r}")
