@@ -25,9 +25,14 @@ class CosineLinear(nn.Linear):
         self.bias.requires_grad_(False)
 
     def reset_parameters(self):
-        """Directions drawn evenly from all."""
-        nn.init.normal_(self.weight)
-        nn.init.zeros_(self.bias)
+        """Directions drawn evenly from all, at length 1.
+
+        The length is no part of the logits, but steps are shorter the longer the weights are.
+        """
+        with torch.no_grad():
+            nn.init.normal_(self.weight)
+            self.weight.copy_(F.normalize(self.weight))
+            nn.init.zeros_(self.bias)
 
     def forward(self, x):
         with torch.autocast(x.device.type, enabled=False):

@@ -11,20 +11,14 @@ from torch import nn
 from bmix_lite.base.errors import BmixError
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint
+from bmix_lite.heads import last_layer, normalise_classifier
 from bmix_lite.metrics import score
 from bmix_lite.models import make_model
-from bmix_lite.posthoc import (
-    TAUS,
-    adjust_predictions,
-    adjust_probabilities,
-    choose_tau,
-    last_layer,
-    normalise_classifier,
-    retrain_classifier,
-)
+from bmix_lite.posthoc import TAUS, adjust_predictions, choose_tau
+from bmix_lite.prevalence import adjust_probabilities
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.reading import read_predictions
-from bmix_lite.training import predict, train
+from bmix_lite.training import predict, retrain_classifier, train
 from examples import QUICK, digest, make_images, make_net, run, run_in_folder, without_seconds
 
 COUNTS = [900, 90, 10]
@@ -91,9 +85,9 @@ def test_probabilities_of_zero_stay_zero_and_tiny_ones_do_not_overflow():
             [[0.5, 0.5]],
             [3, 1, 1],
             1,
-            r"counts must be 2 numbers of at least 1, got \[3\.0, 1\.0, 1\.0\]",
+            r"prior must be 2 numbers above 0, counts or shares, got \[3\.0, 1\.0, 1\.0\]",
         ),
-        ([[0.5, 0.5]], [3, 0], 1, r"counts must be 2 numbers of at least 1, got \[3\.0, 0\.0\]"),
+        ([[0.5, 0.5]], [3, 0], 1, r"prior must be 2 numbers above 0, .*got \[3\.0, 0\.0\]"),
         ([[0.5, 0.5]], [3, 1], float("inf"), "tau must be finite, got inf"),
     ],
 )
