@@ -102,8 +102,9 @@ def test_a_file_of_weights_with_this_head_begins_networks_with_either(tmp_path):
         assert last_layer(made).weight.shape[0] == 5
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(6, 3), nn.Linear(6, 3, bias=False), CosineLinear(6, 3)])
-def test_a_shift_is_added_to_the_logits_whatever_the_layer(layer):
+@pytest.mark.parametrize("options", [{}, {"bias": False}, None], ids=str)
+def test_a_shift_is_added_to_the_logits_whatever_the_layer(options):
+    layer = CosineLinear(6, 3) if options is None else nn.Linear(6, 3, **options)
     model, x = nn.Sequential(nn.Flatten(), layer), torch.randn(4, 6)
     before = model(x).detach()
     shift_logits(model, np.array([1.0, -2.0, 0.5]))
