@@ -74,7 +74,7 @@ def test_every_network_takes_the_head_and_keeps_all_else(name):
 
 
 def test_an_unknown_head_is_refused():
-    with pytest.raises(BmixError, match="head must be one of default, cosine.*, got 'cosin'"):
+    with pytest.raises(BmixError, match=r"head must be one of default, cosine.*, got 'cosin'"):
         make_model("small_cnn", 3, 1, seed=0, head="cosin")
 
 

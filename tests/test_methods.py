@@ -179,7 +179,8 @@ def test_batches_are_mixed_with_the_probability_of_the_recipe_and_all_else_stays
     # of the mixed ones a box may be empty, in CutMix one image its own partner
     assert 0.6 - 4 * 0.02 <= unmixed / total <= 0.6 + 0.1 + 4 * 0.02
     always = batches_of(replace(some, mix_probability=1.0), data)
-    assert sum(x.equal(base) for (x, _), (base, _) in zip(always, batches_of(plain, data))) < 15
+    pairs = zip(always, batches_of(plain, data), strict=True)
+    assert sum(x.equal(base) for (x, _), (base, _) in pairs) < 15
 
 
 @pytest.mark.parametrize(("probability", "steps"), [(1.0, 15), (0.5, 20)])

@@ -1,5 +1,6 @@
 """A run that begins where a finished one ended: what `posthoc` changes is its last layer alone."""
 
+import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,11 +54,14 @@ def _require_parent(run, parent, recipe, data):
 
 
 def _read_records(parent):
-    """The history of a run as `train` yielded it; that it took no time here is true."""
-    import pandas as pd
-
-    table = pd.read_csv(parent / "history.csv", float_precision="round_trip")
-    return [record | {"seconds": 0.0} for record in table.to_dict("records")]
+    """The history of a run as `train` yielded it, to the last bit; here it takes no time."""
+    with open(parent / "history.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    records = []
+    for row in rows:
+        numbers = {name: float(text or "nan") for name, text in row.items()}
+        records.append(numbers | {"epoch": int(row["epoch"]), "seconds": 0.0})
+    return records
 
 
 def _is_over(recipe, history):
