@@ -101,17 +101,8 @@ def test_cells_have_unique_ids_and_the_title_is_a_question(notebook):
 @each_notebook
 def test_the_parameters_are_literals_with_the_recipes_names(path):
     parameters, _ = read_parameters(path)
-    own = {
-        "method",
-        "live",
-        "run_folder",
-        "parent_folder",
-        "runs",
-        "chosen",
-        "metric",
-        "first",
-        "second",
-    }
+    own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
+    own |= {"parent_folder"}
     own |= {"kind", "imbalance_ratio", "playground"}
     own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names"}
     own |= {"size", "fit", "on_bad"}
