@@ -7,12 +7,15 @@ imported when it is first asked for, so `import bmix_lite` costs nothing and loa
 __version__ = "0.1.0"
 __all__ = [
     "METHODS",
+    "BalancedMixUp",
     "BmixError",
     "ImageSet",
+    "PairSampler",
     "Recipe",
     "balanced_mixup",
     "class_probabilities",
     "draw_lam",
+    "embed",
     "load",
     "make_model",
     "mixed_class_probabilities",
@@ -36,18 +39,23 @@ if TYPE_CHECKING:
     from bmix_lite.metrics import score
     from bmix_lite.mixing import balanced_mixup
     from bmix_lite.models import make_model
+    from bmix_lite.pairs import BalancedMixUp, PairSampler
+    from bmix_lite.preparation.embed import embed
     from bmix_lite.preparation.prepare import prepare
     from bmix_lite.recipe import METHODS, Recipe
     from bmix_lite.training import train
 
 _HOME = {
     "METHODS": "recipe",
+    "BalancedMixUp": "pairs",
     "BmixError": "base.errors",
     "ImageSet": "data.imageset",
+    "PairSampler": "pairs",
     "Recipe": "recipe",
     "balanced_mixup": "mixing",
     "class_probabilities": "distribution",
     "draw_lam": "distribution",
+    "embed": "preparation.embed",
     "load": "data.datasets",
     "make_model": "models",
     "mixed_class_probabilities": "distribution",

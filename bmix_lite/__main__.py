@@ -6,8 +6,10 @@ import sys
 from functools import partial
 from pathlib import Path
 
+from bmix_lite.base.cluster import ADDRESS
 from bmix_lite.base.endings import take_debug, tell_ending
 from bmix_lite.base.errors import BmixError
+from bmix_lite.preparation.command import add_embed, run_embed
 
 EPILOG = "COMMAND --help lists its options, --debug shows where an error arose. Begin: README.md."
 
@@ -56,7 +58,8 @@ def _add_demo(demo):
     _option(demo, "--out", "build/demo", "folder of runs, table and report")
     _option(demo, "--notebooks", "notebooks", "folder of the notebooks")
     _option(demo, "--dataset", "digits_lt", "built-in name or prepared folder")
-    _option(demo, "--seeds", 5, "runs per method")
+    _option(demo, "--splits", 1, "splits of the images")
+    _option(demo, "--seeds", 5, "seeds per split")
     _option(demo, "--jobs", 2, "runs at a time")
 
 
@@ -64,7 +67,8 @@ def _demo(options):
     """Try it: five methods with five seeds on real digits, compared in a page."""
     from bmix_lite.pages.demo import run_demo
 
-    given = {"seeds": options.seeds, "jobs": options.jobs, "dataset": options.dataset}
+    names = ("splits", "seeds", "jobs", "dataset")
+    given = {name: getattr(options, name) for name in names}
     summary = run_demo(options.notebooks, options.out, **given)
     print("balanced accuracy on test: mean and 95 % interval over runs, then every run")
     print(summary.to_string(float_format="%.3f"))
@@ -73,7 +77,7 @@ def _demo(options):
 
 def _add_sweep(sweep):
     sweep.add_argument("notebook")
-    about = "alpha=0.1,0.2 or seed=0:5"
+    about = "alpha=0.1,0.2 or split=0:10"
     sweep.add_argument("--grid", action="append", default=[], metavar="NAME=VALUES", help=about)
     sweep.add_argument("--grid-file", help="YAML with any of the blocks fixed, runs, zip, product")
     about = "Python file that adds methods of your own"
@@ -82,8 +86,7 @@ def _add_sweep(sweep):
     _option(sweep, "--jobs", 2, "runs at a time")
     about = "GPU numbers such as 0,1: one run at a time on each"
     sweep.add_argument("--devices", default="", help=about)
-    about = "address of a running Dask scheduler, such as tcp://node1:8786"
-    sweep.add_argument("--scheduler", help=about)
+    sweep.add_argument("--scheduler", help=ADDRESS)
     sweep.add_argument("--timeout", type=float, help="seconds per try of a run")
     _option(sweep, "--retries", 1, "further tries after a kill or timeout")
     about = "start each kernel anew, not as a copy of a process that has imported all"
@@ -236,6 +239,7 @@ def _playground(options):
 
 COMMANDS = {  # what runs a command (its docstring is the help), and what adds its arguments
     "demo": (_demo, _add_demo),
+    "embed": (run_embed, add_embed),
     "sweep": (_sweep, _add_sweep),
     "report": (_report, _add_report),
     "html": (_html, _add_html),

@@ -33,7 +33,8 @@ PURPOSES = {
 class TrainingImages(Protocol):
     """What training needs of a dataset: `ImageSet` has it, and any other class may.
 
-    images (N, H, W, C) uint8; labels (N,) integers 0..C-1; fingerprint: text that other data change
+    images (N, H, W, C) uint8, or features (N, 1, 1, D) float32; labels (N,) integers 0..C-1;
+    fingerprint: text that other data change
     """
 
     images: np.ndarray
@@ -82,8 +83,8 @@ class MixedBatches:
 
     def epoch(self, epoch):
         """Yield (images (B, C, H, W) in [0, 1], soft labels (B, classes)); epochs count from 1."""
-        self.base.set_epoch(epoch)
-        self.balanced.set_epoch(epoch)
+        self.base.set_epoch(epoch - 1)
+        self.balanced.set_epoch(epoch - 1)
         self.rng = self._make_streams(epoch)
         mix, _ = MIXINGS[self.recipe.mixing]
         pairs = zip(self.base, self.balanced, strict=True)
@@ -103,7 +104,9 @@ class MixedBatches:
         else:
             pixels = self.images_on_gpu[torch.as_tensor(rows, device=self.device)]
         large = min(pixels.shape[1:3]) >= PIXELS_FROM
-        if self.device.type == "cpu" and large and name != "none":
+        if name == "none":
+            images = to_tensor(pixels, self.device)
+        elif self.device.type == "cpu" and large:
             images = augment_pixels(pixels, name, rng=rng)
         else:
             images = augment(to_tensor(pixels, self.device), name, rng=rng)
@@ -228,3 +231,4 @@ MIXINGS = {
     "cmo": (_cmo, True),
 }
 BUILT_IN = tuple(MIXINGS)
+NEEDS_PLACES = ("cutmix", "cmo")  # what no features have

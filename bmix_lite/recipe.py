@@ -13,7 +13,7 @@ from bmix_lite.base.errors import (
     suggest,
 )
 from bmix_lite.base.sameness import hash_weights, name_dataset
-from bmix_lite.distribution import SAMPLINGS
+from bmix_lite.distribution import require_sampling
 from bmix_lite.methods import METHODS, check_method, define_method
 
 CHOICES = {  # register_loss, register_mixing, register_schedule and register_metric add to them
@@ -33,7 +33,10 @@ CHOICES = {  # register_loss, register_mixing, register_schedule and register_me
     ),
     "weight_mean": ("classes", "images"),
     "posthoc": ("none", "logit_adjustment", "tau_norm", "crt"),
-    "model": ("small_cnn", "mobilenet_v2", "resnext50", "bit_m_r50x1", "mlp"),
+    "model": (
+        *("small_cnn", "mobilenet_v2", "resnext50", "bit_m_r50x1", "efficientnet_lite0"),
+        *("linear", "mlp"),  # of features
+    ),
     "head": ("default", "cosine"),
     "augment": ("none", "flips", "upright", "medical"),
     "optimizer": ("sgd", "adamw"),
@@ -48,7 +51,7 @@ class Recipe:
     """One run, completely. Wrong names, types and values raise BmixError when it is made."""
 
     dataset: str = "digits_lt"  # a built-in name or a prepared folder
-    fold: int = 0
+    split: int = 0  # of the images, see `load`
     # base stream: 1 instance-, 1/2 square-root-, 0 class-balanced, or a name of SAMPLINGS
     q: float | str = 1.0
     mixing: str = "none"
@@ -96,7 +99,7 @@ class Recipe:
             if value > highest:
                 raise BmixError(f"{name} must be at most {highest}, got {value!r}")
         require_alpha(self.alpha)
-        _require_sampling(self.q)
+        require_sampling(self.q)
         check_method(self)
         self._check_rates()
 
@@ -144,6 +147,14 @@ class Recipe:
         """
         monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
         return cls.make(method, **PAPER | {"dataset": dataset, "monitor": monitor} | fields)
+
+    @classmethod
+    def on_features(cls, dataset: str, method: str = "balanced_mixup", **fields: Any) -> "Recipe":
+        """The recipe of a head on the features of a frozen network.
+
+        dataset: a folder made by `embed`; fields override: model="mlp", epochs=60.
+        """
+        return cls.make(method, **ON_FEATURES | {"dataset": dataset} | fields)
 
     @property
     def method(self) -> str:
@@ -196,8 +207,13 @@ PAPER = dict(
 )
 
 
+# of a head on frozen features; its dropout of 0.5 is part of the models
+ON_FEATURES = dict(model="linear", augment="none", epochs=30, batch_size=64)
+ON_FEATURES |= dict(optimizer="adamw", lr=0.003, weight_decay=0.01)
+
+
 _LOWEST = dict(
-    fold=0,
+    split=0,
     epochs=1,
     batch_size=2,
     weight_decay=0,
@@ -207,16 +223,4 @@ _LOWEST = dict(
     threads=1,
     seed=0,
 )
-
-
 _HIGHEST = dict(threads=1024)  # a computer with more cannot be meant
-
-
-def _require_sampling(q):
-    names = tuple(SAMPLINGS)
-    rule = f"q must lie in [0, 1] or be one of {', '.join(names)}"
-    if isinstance(q, str):
-        if q not in names:
-            raise BmixError(f"{rule}, got {q!r}{suggest(q, names)}")
-    elif not 0 <= q <= 1:
-        raise BmixError(f"{rule}, got {q!r}")

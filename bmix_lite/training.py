@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require
-from bmix_lite.batches import TrainingImages
+from bmix_lite.batches import NEEDS_PLACES, TrainingImages
 from bmix_lite.epochs import Epochs
 from bmix_lite.heads import check_head, last_layer
 from bmix_lite.inference import (
+    are_features,
     check_weights,
     choose_device,
     choose_layout,
@@ -148,10 +149,25 @@ def _check_fit(model, data, recipe, device):
     if recipe.monitor in NEED_ORDER and not data.ordered:
         words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
         raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")
+    if are_features(data.images):
+        _check_features(data, recipe)
     classes = len(data.class_names)
     outputs = count_outputs(model, data.images, rows[:1], device)
     if outputs != classes:
         raise BmixError(f"the model must have {classes} outputs, one for each class, got {outputs}")
+
+
+def _check_features(data, recipe):
+    if recipe.augment != "none":
+        raise BmixError(
+            f"augment must be 'none' on features, got {recipe.augment!r}: the images of "
+            f"{data.name!r} went through the network once, as they are; Recipe.on_features says so"
+        )
+    if recipe.mixing in NEEDS_PLACES:
+        raise BmixError(
+            f"mixing {recipe.mixing!r} cuts a box out of an image: the features of {data.name!r} "
+            "have no places"
+        )
 
 
 def _with_progress(epochs, recipe, progress):

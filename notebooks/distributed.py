@@ -44,7 +44,7 @@ def train_together(recipe, device):
     rank = dist.get_rank()
     world_size = dist.get_world_size()
 
-    data = load(recipe.dataset, fold=recipe.fold)
+    data = load(recipe.dataset, split=recipe.split)
     side, _, channels = data.images.shape[1:]
     settings = {"seed": recipe.seed, "weights": recipe.weights, "side": side, "head": recipe.head}
     network = make_model(recipe.model, len(data.class_names), channels, **settings).to(device)

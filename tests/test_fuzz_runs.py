@@ -37,7 +37,7 @@ fuzz = settings(max_examples=EXAMPLES, suppress_health_check=QUIETLY, print_blob
 # fewer images than a batch of 32 are of no use, so that the batches are small
 RATES = st.floats(1e-6, 0.5)
 FIELDS = {
-    "fold": st.integers(0, 3),
+    "split": st.integers(0, 3),
     "q": st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0, "progressive", "effective"])),
     "mixing": st.sampled_from(CHOICES["mixing"]),
     "alpha": st.one_of(st.floats(0, 5), st.sampled_from([0.0, 0.1, 0.2, 1.0])),
@@ -205,9 +205,9 @@ def test_two_recipes_never_share_a_name_a_folder_or_a_row(pair, data):
     assert make_run_id(one, "data") != make_run_id(other, "data")
     assert make_run_id(one, "data") != make_run_id(one, "other data")
     runs = [describe(one), describe(other)]
-    apart_in_repeats = replace(one, fold=other.fold, seed=other.seed) == other
+    apart_in_repeats = replace(one, split=other.split, seed=other.seed) == other
     assert len(set(name_runs(runs))) == (1 if apart_in_repeats else 2)
-    if one.fold == other.fold:
+    if one.split == other.split:
         assert sum(map(len, group_runs(runs).values())) == 2
     with tempfile.TemporaryDirectory() as folder:
         images = make_data(one.model)

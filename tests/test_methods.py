@@ -78,29 +78,29 @@ def test_every_method_is_another_training_but_those_that_are_known_to_coincide(d
     assert len(set(trained.values())) == len(trained)
 
 
-def test_the_grid_of_make_compare_holds_every_method_and_three_alphas_with_five_seeds(root):
+def test_the_grid_of_make_compare_holds_every_method_and_three_alphas_on_ten_splits(root):
     parameters, _ = read_parameters(root / "notebooks/05_train.ipynb")
     grid = read_grid_file(root / "notebooks/methods.yaml", parameters)
-    rows = [(run["method"], run.get("alpha")) for run in grid if run["seed"] == 0]
+    rows = [(run["method"], run.get("alpha")) for run in grid if run["split"] == 0]
     assert list(dict(rows)) == [
         method for method in ROWS if method != "logit_adjusted"
     ]  # it is balanced_softmax
     assert [alpha for method, alpha in rows if method == "balanced_mixup"] == [0.1, 0.2, 0.3]
-    assert sorted({run["seed"] for run in grid}) == [0, 1, 2, 3, 4]
-    assert len(grid) == 5 * len(rows) == 5 * (len(ROWS) - 1 + 2)
+    assert sorted({(run["split"], run["seed"]) for run in grid}) == [(n, 0) for n in range(10)]
+    assert len(grid) == 10 * len(rows) == 10 * (len(ROWS) - 1 + 2)
 
 
-def test_the_grid_of_make_tuned_gives_every_method_the_same_rates_and_seeds(root):
+def test_the_grid_of_make_tuned_gives_every_method_the_same_rates_and_splits(root):
     parameters, _ = read_parameters(root / "notebooks/05_train.ipynb")
     grid = read_grid_file(root / "notebooks/tuned.yaml", parameters)
     methods = [method for method in ROWS if method != "logit_adjusted"]
     found = {
-        method: [(run["lr"], run["seed"]) for run in grid if run["method"] == method]
+        method: [(run["lr"], run["split"], run["seed"]) for run in grid if run["method"] == method]
         for method in methods
     }
     assert len(grid) == sum(map(len, found.values()))
     assert {tuple(tried) for tried in found.values()} == {
-        tuple(product((0.003, 0.01, 0.03), range(5)))
+        tuple(product((0.003, 0.01, 0.03), range(10), [0]))
     }
 
 

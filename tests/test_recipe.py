@@ -67,7 +67,7 @@ def test_a_number_must_be_finite(name, value):
         ("q", None, r"q must be of type float \| str, got None"),
         ("q", True, r"q must be of type float \| str, got True"),
         ("alpha", -0.2, r"alpha must be a finite number >= 0, got -0\.2"),
-        ("fold", -1, r"fold must be at least 0, got -1"),
+        ("split", -1, r"split must be at least 0, got -1"),
         ("epochs", 0, r"epochs must be at least 1, got 0"),
         ("epochs", -3, r"epochs must be at least 1, got -3"),
         ("batch_size", 1, r"batch_size must be at least 2, got 1"),
@@ -175,7 +175,7 @@ def test_every_method_is_a_row_and_finds_itself(method):
     ("fields", "method"),
     [
         (dict(), "instance"),
-        (dict(lr=0.3, model="mobilenet_v2", fold=2), "instance"),
+        (dict(lr=0.3, model="mobilenet_v2", split=2), "instance"),
         (dict(mixing="balanced", alpha=0.0), "balanced_mixup"),
         (dict(mixing="balanced", alpha=0.7, q=0.5), "balanced_mixup"),
         (dict(mixing="mixup", alpha=1.0, q=0.0), "mixup"),

@@ -62,7 +62,7 @@ def chance_calibration_error(probabilities, *, resamples=200, seed=0):
 
 
 def mean_interval(values, level=0.95):
-    """(mean, low, high) of one number per seed or fold, by Student's t.
+    """(mean, low, high) of one number per seed or split, by Student's t.
 
     NaN bounds below two values. Raises BmixError without a value.
     """

@@ -134,12 +134,12 @@ def _compare(base, group, metric, split, level, limit):
 
 
 def _score_by_pair(group, metric, split):
-    """{(fold, seed): score} of the runs in which the metric is defined."""
+    """{(split, seed): score} of the runs in which the metric is defined."""
     scores = {}
     for run in group:
         score = run["metrics"][split][metric]
         if score is not None:
-            scores[run["recipe"]["fold"], run["recipe"]["seed"]] = score
+            scores[run["recipe"]["split"], run["recipe"]["seed"]] = score
     return scores
 
 

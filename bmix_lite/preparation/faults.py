@@ -105,7 +105,7 @@ KINDS = {
     ),
     "absent": (
         "warning",
-        "A class is missing from a part: a fold that is dealt so is not loaded, a part that came "
+        "A class is missing from a part: a split that is dealt so is not loaded, a part that came "
         "so tells nothing of the class.",
     ),
     "unused": ("warning", "A class that was named has no image: it is left out."),

@@ -169,7 +169,7 @@ def _varies(name, rows):
 
 
 def _add_task(plan, notebook, defaults, parameters, fingerprints):
-    """Add one run of the grid to the plan. fingerprints: {(dataset, fold): its}, filled here."""
+    """Add one run of the grid to the plan. fingerprints: {(dataset, split): its}, filled here."""
     for name in parameters:
         require_choice(f"a parameter of {notebook.name}", name, tuple(defaults))
     for name in (FOLDER, PARENT):
@@ -178,9 +178,9 @@ def _add_task(plan, notebook, defaults, parameters, fingerprints):
     parameters = {name: _plain(value) for name, value in parameters.items()}
     fields, others = sort_parameters(notebook, defaults, parameters)
     recipe = Recipe.make(**fields)
-    key = (recipe.dataset, recipe.fold)
+    key = (recipe.dataset, recipe.split)
     if key not in fingerprints:
-        fingerprints[key] = load(recipe.dataset, fold=recipe.fold).fingerprint
+        fingerprints[key] = load(recipe.dataset, split=recipe.split).fingerprint
         if recipe.dataset not in (*BUILT_IN, *plan.prepared):
             plan.prepared.append(recipe.dataset)
     where = fingerprints[key], _identify(plan, others)

@@ -36,10 +36,10 @@ def make_run(
         "recall": list(recall),
     }
     return {
-        "run_id": f"{method}-{recipe.alpha:g}-{recipe.fold}-{recipe.seed}",
+        "run_id": f"{method}-{recipe.alpha:g}-{recipe.split}-{recipe.seed}",
         "recipe": recipe.asdict(),
         "method": recipe.method,
-        "fingerprint": f"digits, fold {recipe.fold}",
+        "fingerprint": f"digits, split {recipe.split}",
         "class_names": [str(j) for j in range(len(recall))],
         "train_counts": [100 // (j + 1) for j in range(len(recall))],
         "metrics": {"test": test, "val": test | dict.fromkeys(REPORTED, value and value / 2)},
@@ -111,13 +111,13 @@ def test_an_undefined_metric_lowers_n_and_is_averaged_neither_as_zero_nor_as_nan
 
 def test_folds_stand_beside_seeds_where_there_are_several():
     runs = [
-        make_run(value=0.1 * fold + 0.01 * seed, fold=fold, seed=seed)
-        for fold in (0, 1)
+        make_run(value=0.1 * split + 0.01 * seed, split=split, seed=seed)
+        for split in (0, 1)
         for seed in (0, 1)
     ]
     row = summarise(runs).loc["instance"]
     assert row["runs"] == 4
-    columns = [f"fold {fold} seed {seed}" for fold in (0, 1) for seed in (0, 1)]
+    columns = [f"split {split} seed {seed}" for split in (0, 1) for seed in (0, 1)]
     assert row[columns].tolist() == pytest.approx([0, 0.01, 0.1, 0.11])
 
 
@@ -181,7 +181,7 @@ def test_what_all_runs_share_or_the_method_s_name_says_already_is_not_in_their_n
     runs = [
         make_run(epochs=7),
         make_run("mixup", alpha=0.2, epochs=7, seed=1),
-        make_run("focal", epochs=7, fold=1),
+        make_run("focal", epochs=7, split=1),
     ]
     assert name_runs(runs) == ["instance", "mixup, alpha 0.2", "focal"]
 

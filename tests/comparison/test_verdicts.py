@@ -28,7 +28,7 @@ def make_run(method="instance", *, test=0.5, val=None, images=40, **fields):
     }
     return {
         "recipe": recipe.asdict(),
-        "fingerprint": f"digits, fold {recipe.fold}",
+        "fingerprint": f"digits, split {recipe.split}",
         "method": recipe.method,
         "metrics": metrics,
         "train_counts": [100, 60],
@@ -40,7 +40,7 @@ def seeds(method, values, **fields):
 
 
 def folds(method, values, **fields):
-    return [make_run(method, test=value, fold=fold, **fields) for fold, value in enumerate(values)]
+    return [make_run(method, test=value, split=fold, **fields) for fold, value in enumerate(values)]
 
 
 def add(gaps):
@@ -116,9 +116,9 @@ def test_folds_are_compared_by_the_corrected_test():
 
 
 def test_the_seeds_of_a_fold_count_as_one_because_they_share_its_images():
-    runs = [make_run(fold=fold, seed=seed, test=0.5) for fold in (0, 1) for seed in (0, 1)]
+    runs = [make_run(split=fold, seed=seed, test=0.5) for fold in (0, 1) for seed in (0, 1)]
     others = [
-        make_run("focal", fold=f, seed=s, test=0.5 + gap)
+        make_run("focal", split=f, seed=s, test=0.5 + gap)
         for f, s, gap in [(0, 0, 0.1), (0, 1, 0.3), (1, 0, 0)]
     ]
     gaps, unit = pair_up(runs, others, "accuracy")
@@ -127,7 +127,7 @@ def test_the_seeds_of_a_fold_count_as_one_because_they_share_its_images():
 
 
 def test_seeds_that_both_have_on_one_fold_only_are_pairs_of_seeds():
-    runs = [*folds("instance", BASE), make_run(fold=0, seed=1, test=0.7)]
+    runs = [*folds("instance", BASE), make_run(split=0, seed=1, test=0.7)]
     gaps, unit = pair_up(runs, seeds("focal", [0.9, 0.9]), "accuracy")
     assert unit == "seeds"
     assert gaps == pytest.approx([0.1, 0.2])

@@ -341,7 +341,7 @@ def test_published_logs_in_another_place_are_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_real_label_counts_load_without_an_image(name):
-    data, known = load(f"{name}-labels", fold=1), read_counts(name)
+    data, known = load(f"{name}-labels", split=1), read_counts(name)
     assert np.bincount(data.labels).tolist() == known.counts.tolist()
     assert data.class_names == known.classes
     assert data.images.nbytes == 0
@@ -349,6 +349,6 @@ def test_real_label_counts_load_without_an_image(name):
 
 
 def test_fundus_toy_loads_by_name():
-    data = load("fundus_toy", fold=2)
+    data = load("fundus_toy", split=2)
     assert data.name == "fundus_toy"
     assert data.counts("test").min() >= 1

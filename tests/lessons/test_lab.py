@@ -248,7 +248,7 @@ only_mixing = pytest.mark.parametrize("lesson", ["03_mixing"], indirect=True, sc
 
 @pytest.fixture
 def counts():
-    return load("digits_lt", fold=0).counts("train")
+    return load("digits_lt", split=0).counts("train")
 
 
 def find_alphas(lesson):

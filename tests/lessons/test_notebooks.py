@@ -104,7 +104,7 @@ def test_the_parameters_are_literals_with_the_recipes_names(path):
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
     own |= {"parent_folder"}
     own |= {"kind", "imbalance_ratio", "playground"}
-    own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names"}
+    own |= {"source", "images", "path", "label", "group", "part", "group_from", "class_names"}
     own |= {"size", "fit", "on_bad"}
     own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs", "own", "ordered"}
     assert parameters.keys() - Recipe().asdict().keys() <= own

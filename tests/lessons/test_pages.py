@@ -41,7 +41,7 @@ KEYS = {
 # every lesson with another setting than it is committed with; in full where its own runs take long
 SETTINGS = {
     "00": {},
-    "01": {"fold": 1},
+    "01": {"split": 1},
     "02": {"q": 1.0, "epochs": 3},
     "03": {"alpha": 0.3, "q": 0.5},
     "04": {"kind": "rings", "seed": 1},
@@ -58,7 +58,7 @@ SETTINGS = {
         "path": "path",
         "label": "label",
         "group": "patient",
-        "split": "split",
+        "part": "split",
     },
     "10": {"seed": 1, "epochs": 10, "batch_size": 32},
     "11": {"alpha": 0.4},

@@ -101,7 +101,7 @@ def experiment(tmp_path):
     add_run(tmp_path, "mixup", 0, 70)
     append_ledger(
         tmp_path,
-        "class_balanced-toy-fold0-seed3-0123456789",
+        "class_balanced-toy-split0-seed3-0123456789",
         "failed",
         error="cell 4: ValueError: no rows",
     )
@@ -114,7 +114,7 @@ def test_a_failed_run_is_named_and_averaged_neither_as_zero_nor_as_nan(
     page = open_report(browser_page, experiment)
     assert "8 complete, 1 failed" in page.inner_text("body")
     bad = page.inner_text("#bad + .scroll")
-    assert "class_balanced-toy-fold0-seed3-0123456789" in bad
+    assert "class_balanced-toy-split0-seed3-0123456789" in bad
     assert "cell 4: ValueError: no rows" in bad
     reference, balanced, mixed = read_cells(page, ".scroll >> nth=0 >> table")
     assert reference[:2] == ["instance", "4"]
@@ -227,12 +227,12 @@ def test_runs_of_another_notebook_version_or_dataset_are_listed_and_not_pooled(
 
 def test_planned_runs_that_never_ended_are_listed_as_not_run(tmp_path):
     kept = add_run(tmp_path, "instance", 0, 80)
-    add_plan(tmp_path, [kept, "instance-toy-fold0-seed1-0000000000"], seed=1)
+    add_plan(tmp_path, [kept, "instance-toy-split0-seed1-0000000000"], seed=1)
     write_report(tmp_path)
     table = pd.read_csv(tmp_path / "results.csv")
     assert table["status"].tolist() == ["complete", "not run"]
     assert table.loc[1, ["run_id", "method"]].tolist() == [
-        "instance-toy-fold0-seed1-0000000000",
+        "instance-toy-split0-seed1-0000000000",
         "instance",
     ]
     assert '<span class="bad">1 not run</span>' in (tmp_path / "report.html").read_text()
@@ -255,12 +255,12 @@ def test_an_interval_that_was_cut_at_the_end_of_the_metric_is_said_to_be(tmp_pat
     assert "An interval that ends at 0 or 1 was cut there" in write_report(tmp_path)[-1].read_text()
 
 
-def test_with_folds_the_page_says_which_interval_allows_for_what_they_share(tmp_path):
-    for fold, right in enumerate([80, 84, 81]):
-        add_run(tmp_path, "instance", 0, right, fold=fold)
-        add_run(tmp_path, "focal", 0, right + fold, fold=fold)
+def test_with_splits_the_page_says_which_interval_allows_for_what_they_share(tmp_path):
+    for split, right in enumerate([80, 84, 81]):
+        add_run(tmp_path, "instance", 0, right, split=split)
+        add_run(tmp_path, "focal", 0, right + split, split=split)
     page = write_report(tmp_path)[-1].read_text()
-    assert "takes runs for independent, which folds are not" in page
+    assert "takes runs for independent, which splits of the same images are not" in page
     assert "3 folds" in page
     assert "Nadeau and Bengio" in page
 

@@ -288,7 +288,7 @@ def test_the_run_of_the_readme_s_papermill_lies_in_the_clone(clone, monkeypatch)
     runs = clone / "build" / "runs" / "by_hand"
     if not runs.is_dir():  # the test of the command itself was not chosen
         check_papermill(clone, shlex.split(command), monkeypatch)
-    (run,) = runs.glob("balanced_mixup-alpha0.1-digits_lt-fold0-seed3-*")
+    (run,) = runs.glob("balanced_mixup-alpha0.1-digits_lt-split0-seed3-*")
     assert is_complete(run)
 
 

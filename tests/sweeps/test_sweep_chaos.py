@@ -248,9 +248,9 @@ from bmix_lite.data.datasets import load
 from bmix_lite.models import make_model
 from bmix_lite.runs.folder import open_run, save_run
 from bmix_lite.training import Recipe, predict, train
-fields = {"dataset": dataset, "fold": fold, "alpha": alpha, "lr": lr, "epochs": epochs}
+fields = {"dataset": dataset, "split": split, "alpha": alpha, "lr": lr, "epochs": epochs}
 recipe = Recipe.make(method, **fields, seed=seed)
-data, folder = load(recipe.dataset, fold=recipe.fold), Path(run_folder)
+data, folder = load(recipe.dataset, split=recipe.split), Path(run_folder)
 network = make_model(recipe.model, len(data.class_names), data.images.shape[3], seed=recipe.seed)
 open_run(folder, recipe, data)"""
 EPOCHS = """import os, time
