@@ -71,6 +71,29 @@ def load_checkpoint(path):
     return None
 
 
+def describe_run(recipe, data):
+    """What a state says of its run: `require_same_run` compares it."""
+    return {
+        "recipe": recipe.asdict(),
+        "weights": recipe.identity()["weights"],
+        "fingerprint": data.fingerprint,
+    }
+
+
+def save_finished(path, recipe, data, weights, history):
+    """Write the checkpoint of a training that is over: `train` goes on with `recipe.posthoc`.
+
+    weights: the file that `save_model` wrote of it; history: its records. Raises BmixError for a
+    file that holds something else.
+    """
+    try:
+        model = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds
+        raise BmixError(f"{weights}: no weights of a network ({error})") from error
+    ending = {"model": model, "optimizer": None, "best": model, "history": history}
+    save_checkpoint(path, describe_run(recipe, data) | ending)
+
+
 def require_same_run(state, recipe, data, path):
     """Raise BmixError unless the state at `path` is of this recipe and these data.
 

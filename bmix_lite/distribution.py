@@ -180,7 +180,11 @@ def mixed_class_probabilities(counts: ArrayLike, q: float, alpha: float) -> np.n
 
     p_j: the base stream's class probabilities. counts (C,), each at least 1; q in [0, 1].
     """
-    base = class_probabilities(counts, q)
+    return mixed_probabilities(class_probabilities(counts, q), alpha)
+
+
+def mixed_probabilities(base, alpha):
+    """`mixed_class_probabilities` of any base stream, given by its class shares (C,)."""
     weight = mean_lam(alpha)
     return (1 - weight) * base + weight / len(base)
 

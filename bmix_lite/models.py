@@ -9,9 +9,11 @@ from torch import nn
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.randomness import derive_seed
+from bmix_lite.heads import set_head
 from bmix_lite.inference import pinned
 from bmix_lite.layers import HalfDropout, Normalise, RepeatGrey
 from bmix_lite.pretrained import build_bit, build_lite0, build_torchvision
+from bmix_lite.recipe import CHOICES
 
 # mean and standard deviation that torchvision's pretrained weights expect
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -140,6 +142,7 @@ def make_model(
     seed: int,
     weights: str = "",
     side: int | None = None,
+    head: str = "default",
 ) -> nn.Module:
     """A network whose initial weights depend on (name, shape, seed) alone.
 
@@ -148,10 +151,12 @@ def make_model(
               layer may be of other classes, it is made anew
     side    : pixels of the images; below 128 a large network halves them less often, so that 4x4
               positions remain at its end
+    head    : "default", the model's own last layer, or "cosine", see `heads.CosineLinear`
     torch's global generator is left as it was, and torch's settings change nothing. Raises
     BmixError for unknown names, unsupported channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
+    require_choice("head", head, CHOICES["head"])
     num_classes = require_integer("num_classes", num_classes, 0)
     weights = os.fspath(weights)
     if num_classes < 2:
@@ -167,8 +172,8 @@ def make_model(
         raise BmixError(f"{name} has no pretrained weights, got weights={weights!r}")
     with pinned(), seeded(derive_seed(seed, "weights")):
         if name in LARGE:
-            return LARGE[name](num_classes, weights, side)
-        return SMALL[name](num_classes, channels)
+            return set_head(LARGE[name](num_classes, weights, side), head)
+        return set_head(SMALL[name](num_classes, channels), head)
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from bmix_lite.batches import MIXINGS, MixedBatches, register_mixing
 from bmix_lite.distribution import effective_probabilities, register_sampling
 from bmix_lite.losses import make_loss, register_loss
 from bmix_lite.metrics import VALUES, register_metric, score
-from bmix_lite.mixing import balanced_mixup, cutmix, draw_lam, mixup, remix
+from bmix_lite.mixing import balanced_mixup, cutmix, draw_lam, mixup, paste_box, remix
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
 from bmix_lite.runs.folder import make_run_id
 from bmix_lite.schedules import SCHEDULES, lr_at, register_schedule
@@ -144,6 +144,55 @@ def record_boxes(recipe, data, monkeypatch, epoch):
     return np.asarray(calls[0][1])
 
 
+@pytest.mark.parametrize("lam_per", ["batch", "image"])
+def test_cmo_pastes_boxes_of_class_balanced_images_on_those_of_the_base_stream(
+    data, monkeypatch, lam_per
+):
+    recipe = Recipe(mixing="cmo", alpha=1.0, lam_per=lam_per, batch_size=61, augment="none")
+    pastes, mixes = record_calls(monkeypatch, "paste_box"), record_calls(monkeypatch, "mixup")
+    cuts = record_calls(monkeypatch, "cutmix")
+    blends = record_calls(monkeypatch, "balanced_mixup")
+    (x, y), *_ = batches_of(recipe, data)
+    batches_of(replace(recipe, mixing="mixup"), data)
+    batches_of(replace(recipe, mixing="balanced"), data)
+    batches_of(replace(recipe, mixing="cutmix"), data)
+    (base, balanced, box), *_ = pastes
+    assert base[0].equal(mixes[0][0][0])  # the base stream of every method
+    assert balanced[0].equal(blends[0][1][0])  # the balanced one of Balanced-MixUp
+    assert np.array_equal(box, cuts[0][1])  # the boxes of CutMix
+    expected = paste_box(base, balanced, box)
+    assert (x.equal(expected[0]), y.equal(expected[1])) == (True, True)
+
+
+@pytest.mark.parametrize("mixing", ["balanced", "cutmix", "cmo"])
+def test_batches_are_mixed_with_the_probability_of_the_recipe_and_all_else_stays(data, mixing):
+    plain = Recipe(batch_size=2, seed=1)
+    some = replace(plain, mixing=mixing, alpha=1.0, mix_probability=0.4)
+    unmixed = total = 0
+    for epoch in range(1, 21):
+        for mixed, base in zip(
+            batches_of(some, data, epoch), batches_of(plain, data, epoch), strict=True
+        ):
+            unmixed += mixed[0].equal(base[0])
+            total += 1
+    assert total == 20 * 30
+    # of the mixed ones a box may be empty, in CutMix one image its own partner
+    assert 0.6 - 4 * 0.02 <= unmixed / total <= 0.6 + 0.1 + 4 * 0.02
+    always = batches_of(replace(some, mix_probability=1.0), data)
+    pairs = zip(always, batches_of(plain, data), strict=True)
+    assert sum(x.equal(base) for (x, _), (base, _) in pairs) < 15
+
+
+@pytest.mark.parametrize(("probability", "steps"), [(1.0, 15), (0.5, 20)])
+def test_where_images_are_the_budget_a_step_counts_the_images_that_it_reads(
+    data, probability, steps
+):
+    recipe = Recipe(
+        mixing="cmo", alpha=1.0, mix_probability=probability, budget="images", batch_size=2
+    )
+    assert len(batches_of(recipe, data)) == steps  # of 30
+
+
 def test_remix_is_told_the_training_counts(data, monkeypatch):
     calls = record_calls(monkeypatch, "remix")
     (_, y), *_ = batches_of(Recipe(mixing="remix", alpha=1.0, batch_size=61, lam_per="image"), data)
@@ -156,16 +205,17 @@ def test_remix_is_told_the_training_counts(data, monkeypatch):
 
 
 def test_training_asks_for_the_loss_of_each_epoch(data, monkeypatch):
-    from bmix_lite import training
+    from bmix_lite import epochs
 
     asked = []
     monkeypatch.setattr(
-        training,
+        epochs,
         "make_loss",
         lambda *a, **epochs: asked.append(epochs) or make_loss("cross_entropy", COUNTS),
     )
     run(Recipe(**QUICK), data)
-    assert asked == [{"epoch": epoch, "epochs": 3} for epoch in (1, 2, 3)]
+    when = {"epochs": 3, "weight_mean": "classes"}
+    assert asked == [{"epoch": epoch} | when for epoch in (1, 2, 3)]
 
 
 # a method of one's own

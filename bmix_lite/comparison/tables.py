@@ -10,10 +10,12 @@ from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.comparison.datasets import require_same_data
 from bmix_lite.comparison.intervals import metric_interval
 from bmix_lite.data.designs import NOTES
+from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.runs.complete import read_wall
 from bmix_lite.runs.ledger import read_ledger
 
 NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
+BY_METHOD = ("head", "posthoc", "mix_probability")  # it also stands for its row's value of these
 TABULATED = ("q", "alpha", "loss", "split", "seed")  # fields of the recipe in every table
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
 
@@ -33,10 +35,19 @@ def name_run(run):
 def name_runs(runs):
     """The name of each run; it says how they differ in more than method, split and seed."""
     apart = [name for name in vary(runs) if name not in (*NAMED, "dataset", "split", "seed")]
-    return [
-        ", ".join([name_run(run), *(f"{name} {read_field(run, name)}" for name in apart)])
-        for run in runs
-    ]
+    names = []
+    for run in runs:
+        told = [f"{name} {read_field(run, name)}" for name in apart if not _is_of_method(run, name)]
+        names.append(", ".join([name_run(run), *told]))
+    return names
+
+
+def _is_of_method(run, name):
+    """Whether a field has the value that the run's method gives it."""
+    if name not in BY_METHOD:
+        return False
+    usual = getattr(Recipe, name)  # the default
+    return read_field(run, name) == METHODS.get(run["method"], {}).get(name, usual)
 
 
 def vary(runs):

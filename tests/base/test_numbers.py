@@ -15,7 +15,7 @@ from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.mixing import balanced_mixup
 from bmix_lite.models import make_model
-from bmix_lite.posthoc import adjust_probabilities
+from bmix_lite.prevalence import adjust_probabilities
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.folder import make_run_id
 from bmix_lite.samplers import IndexStream

@@ -186,6 +186,28 @@ def test_what_all_runs_share_or_the_method_s_name_says_already_is_not_in_their_n
     assert name_runs(runs) == ["instance", "mixup, alpha 0.2", "focal"]
 
 
+def test_what_the_method_says_of_head_posthoc_and_mixing_is_told_only_where_a_run_differs():
+    rows = ["instance", "ldam_drw", "tau_norm", "cutmix", "balanced_mixup"]
+    names = name_runs([make_run(row) for row in rows])
+    assert names == [
+        "instance",
+        "ldam_drw",
+        "tau_norm",
+        "cutmix, alpha 1",
+        "balanced_mixup, alpha 0.2",
+    ]
+    others = [
+        make_run("instance", head="cosine"),
+        make_run("class_balanced", posthoc="crt"),
+        make_run("cutmix", mix_probability=1.0),
+    ]
+    assert name_runs([*(make_run(row) for row in rows), *others])[5:] == [
+        "instance, head cosine",
+        "class_balanced, posthoc crt",
+        "cutmix, alpha 1, mix_probability 1.0",
+    ]
+
+
 def test_runs_on_different_datasets_are_not_compared():
     runs = [make_run(), make_run("focal", dataset="skin") | {"fingerprint": "skin"}]
     with pytest.raises(BmixError, match="different datasets"):

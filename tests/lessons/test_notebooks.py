@@ -102,6 +102,7 @@ def test_cells_have_unique_ids_and_the_title_is_a_question(notebook):
 def test_the_parameters_are_literals_with_the_recipes_names(path):
     parameters, _ = read_parameters(path)
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
+    own |= {"parent_folder"}
     own |= {"kind", "imbalance_ratio", "playground"}
     own |= {"source", "images", "path", "label", "group", "part", "group_from", "class_names"}
     own |= {"size", "fit", "on_bad"}
@@ -113,7 +114,7 @@ def test_training_takes_every_field_of_the_recipe():
     parameters, _ = read_parameters(ROOT / "notebooks/05_train.ipynb")
     defaults = Recipe().asdict()
     assert defaults.keys() <= parameters.keys()
-    from_method = {"q", "mixing", "alpha", "loss"}
+    from_method = {"q", "mixing", "alpha", "mix_probability", "loss", "posthoc", "head"}
     assert {k: parameters[k] for k in defaults.keys() - from_method} == {
         k: v for k, v in defaults.items() if k not in from_method
     }

@@ -429,6 +429,38 @@ def test_words_of_the_command_line_and_values_of_python_plan_the_same_runs(tmp_p
     )
 
 
+@pytest.fixture(scope="module")
+def with_parents(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parents")
+    parameters = PARAMETERS + '\nparent_folder = ""'
+    return write_notebook(folder / "runs.ipynb", *CELLS, parameters=[parameters])
+
+
+def test_a_run_with_posthoc_comes_last_and_is_told_where_the_one_to_begin_with_lies(
+    tmp_path, with_parents
+):
+    grid = expand_grid(method=["tau_norm", "instance", "crt"], seed=range(2))
+    plan = plan_runs(with_parents, grid, tmp_path)
+    waiting = [task.parameters for task in plan.waiting]
+    assert [row["method"] for row in waiting] == ["instance"] * 2 + ["tau_norm"] * 2 + ["crt"] * 2
+    assert [row["seed"] for row in waiting] == [0, 1] * 3
+    instances = [row["run_folder"] for row in waiting[:2]]
+    assert [row.get("parent_folder") for row in waiting] == [None, None, *instances * 2]
+    assert "parent_folder" not in " ".join(map(" ".join, plan.table()))
+    others = plan_runs(with_parents, [grid[0] | {"lr": 0.1}], tmp_path).waiting
+    assert others[0].parameters["parent_folder"] not in instances  # of the same recipe else
+
+
+def test_a_notebook_that_knows_no_run_to_begin_with_is_told_none(tmp_path, notebook):
+    (task,) = plan_runs(notebook, [{"method": "crt"}], tmp_path).waiting
+    assert "parent_folder" not in task.parameters
+
+
+def test_the_run_to_begin_with_cannot_be_given_to_a_sweep(tmp_path, with_parents):
+    with pytest.raises(BmixError, match="parent_folder cannot be given: each run has its own"):
+        plan_runs(with_parents, [{"method": "crt", "parent_folder": "here"}], tmp_path)
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [(0.4, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (5400, "1.5 h")],
