@@ -16,6 +16,7 @@ from bmix_lite.plots.theme import (
     name_classes,
 )
 
+SUMMARY = ("runs", "mean", "low", "high", "covers")  # columns that are no run of a summary
 HOVER = "true %{y}<br>predicted %{x}<br>%{z}<extra></extra>"  # over a cell of a matrix
 
 
@@ -54,7 +55,7 @@ def plot_metric_dots(summary, metric):
         title=f"{metric}: every run, mean and 95 % interval over runs",
         height=120 + 60 * len(summary),
     )
-    runs = [column for column in summary if column not in ("runs", "mean", "low", "high")]
+    runs = [column for column in summary if column not in SUMMARY]
     for j, (name, row) in enumerate(summary.iterrows()):
         figure.add_scatter(
             x=row[runs],

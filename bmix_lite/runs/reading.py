@@ -15,8 +15,9 @@ from bmix_lite.runs.ledger import read_ledger
 def read_run(folder):
     """One complete run as a dict.
 
-    Keys: run_id, recipe, method, class_names, train_counts, metrics, history (a DataFrame), and
-    whatever else recipe.json holds. Raises BmixError with the reason if it is not complete.
+    Keys: run_id, folder, recipe, method, class_names, train_counts, metrics, history (a
+    DataFrame), and whatever else recipe.json holds. Raises BmixError with the reason if it is not
+    complete.
     """
     folder = Path(folder)
     reason = why_incomplete(folder)
@@ -73,6 +74,7 @@ def _load_run(folder):
 
     run = read_json(folder / ABOUT)
     run["run_id"] = folder.name
+    run["folder"] = str(folder)
     run["metrics"] = read_json(folder / RESULT)
     run["history"] = pd.read_csv(folder / "history.csv")
     return run
