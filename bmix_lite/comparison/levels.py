@@ -4,6 +4,7 @@ Student's t does not know that a score ends at 1: intervals are cut there, see `
 """
 
 import numpy as np
+import pandas as pd
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.estimates import Estimate, bound, combine_errors
@@ -12,8 +13,10 @@ from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.paired import estimate_mean
 from bmix_lite.comparison.pairing import score_runs
 from bmix_lite.comparison.units import (
+    COVERED,
     IMAGES_ONLY,
     SEEDS_AND_IMAGES,
+    SEEDS_ONLY,
     average_seeds,
     find_unit,
 )
@@ -43,6 +46,28 @@ def bound_level(runs, metric, part="test", level=0.95, *, images=False):
         covers = SEEDS_AND_IMAGES if len(values) > 1 else IMAGES_ONLY
         intervals.append(_try_images(runs, metric, part, level, estimate, covers))
     return mean, intervals
+
+
+def bound_column(rows, metric, level=0.95):
+    """(mean, low, high, what it covers) of a column of metrics of one method's runs, as a table.
+
+    rows: of `tables.tabulate`. Where all splits have the same test images the table alone does not
+    tell how much these matter, and there is no interval.
+    """
+    rows = rows.dropna(subset=[metric])
+    if rows.empty:
+        return np.nan, np.nan, np.nan, "nothing: undefined in all runs"
+    splits = rows["split"] if "split" in rows else pd.Series(0, index=rows.index)
+    if splits.nunique() < 2:
+        values, overlap, covers = rows[metric].to_numpy(), 0.0, SEEDS_ONLY
+    elif set(rows["split_kind"]) <= {"draws", "folds"} and rows["split_kind"].nunique() == 1:
+        values = rows.groupby("split")[metric].mean().to_numpy()
+        overlap = float((rows["test_images"] / rows["rest_images"]).mean())
+        covers = COVERED[rows["split_kind"].iloc[0]]
+    else:
+        return float(rows[metric].mean()), np.nan, np.nan, "none over these splits"
+    cut = _cut(_spread(values, overlap), metric, level, covers)
+    return float(values.mean()), cut["low"], cut["high"], covers
 
 
 def _spread(values, overlap):
