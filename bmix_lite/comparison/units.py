@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 SEEDS_ONLY = "other seeds alone"
-SEEDS_AND_IMAGES = "other seeds and test images, on this split"
+SEEDS_AND_IMAGES = "other seeds and test images"
 IMAGES_ONLY = "other test images alone"
 COVERED = {  # by the kind of split
     "draws": "other splits and test images",

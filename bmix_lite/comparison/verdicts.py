@@ -215,5 +215,5 @@ def _say_missed(row, widest):
     if row["detectable"] >= widest:
         return "so few could not have shown any difference"
     low, high = row[["detectable_low", "detectable_high"]]
-    highest = f"{high:.2g}" if high < widest else f"{widest:g}"
-    return f"a true difference below {low:.2g} to {highest} would mostly have been missed"
+    reach = f"{low:.2g} to {high:.2g}" if high < widest else f"{low:.2g} or more"
+    return f"the smallest difference seen 4 times in 5 is {reach}"

@@ -26,7 +26,7 @@ def plot_differences(runs, reference=None, metric="balanced_accuracy", split="te
     reference = names[0] if reference is None else reference
     measure = f"{metric.replace('_', ' ')} on {split}"
     figure = make_figure(
-        title=f"{measure}: each method less {as_text(reference)}", height=170 + 80 * len(table)
+        title=f"{measure}: each method less {as_text(reference)}", height=190 + 80 * len(table)
     )
     furthest = 0.01
     for j, (name, row) in enumerate(table.iterrows()):
@@ -48,7 +48,8 @@ def plot_differences(runs, reference=None, metric="balanced_accuracy", split="te
     )
     figure.add_vline(x=0, line={"color": GREY, "width": 1.5, "dash": "dash"})
     legend = {"text": _explain_marks(table), "font": {"size": 13}}
-    return figure.update_layout(showlegend=False, title_subtitle=legend, margin={"l": 230, "t": 80})
+    layout = {"showlegend": False, "barmode": "overlay", "margin": {"l": 230, "t": 100}}
+    return figure.update_layout(title_subtitle=legend, **layout)
 
 
 def _explain_marks(table):

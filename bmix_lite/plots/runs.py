@@ -51,8 +51,9 @@ def plot_history(history, monitor="balanced_accuracy"):
 
 def plot_metric_dots(summary, metric):
     """Every run as a dot, mean and 95 % interval above. summary: as of `comparison.summarise`."""
+    covers = "; ".join(summary["covers"].unique())
     figure = make_figure(
-        title=f"{metric}: every run, mean and 95 % interval over runs",
+        title=f"{metric}: every run, mean, 95 % interval ({covers})",
         height=120 + 60 * len(summary),
     )
     runs = [column for column in summary if column not in SUMMARY]

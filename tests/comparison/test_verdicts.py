@@ -95,13 +95,13 @@ def test_the_smallest_detectable_difference_is_that_of_holm_s_first_step():
         ([-gap for gap in BETTER], "lower on this split"),
         (
             GAPS,
-            "not separable with 5 seeds on this split; a true difference below 0.023 to 0.11 would "
-            "mostly have been missed",
+            "not separable with 5 seeds on this split; "
+            "the smallest difference seen 4 times in 5 is 0.023 to 0.11",
         ),
         (
             GAPS[:2],
-            "not separable with 2 seeds on this split; a true difference below 0.15 to 1 would "
-            "mostly have been missed",
+            "not separable with 2 seeds on this split; "
+            "the smallest difference seen 4 times in 5 is 0.15 or more",
         ),
         (
             [0.2, -0.1],
@@ -137,8 +137,7 @@ def test_splits_are_compared_by_the_corrected_test(kind):
     reach = range_detectable(estimate_mean(GAPS, 0.25))
     assert row[["detectable_low", "detectable_high"]].tolist() == pytest.approx(reach)
     assert row["verdict"] == (
-        "not separable with 5 splits; a true difference below 0.035 to 0.17 would mostly have been "
-        "missed"
+        "not separable with 5 splits; the smallest difference seen 4 times in 5 is 0.035 to 0.17"
     )
     posterior = stats.t(4, np.mean(GAPS), error)  # Benavoli et al. 2017
     assert row["better"] == pytest.approx(posterior.sf(0))
@@ -255,7 +254,7 @@ def test_kappa_may_differ_by_two_and_accuracy_by_one():
     runs = seeds("instance", [0.1, 0.1]) + seeds("focal", [0.3, 0.1])
     few, kappa = (compare_pairs(runs, metric=name).loc["focal"] for name in ("accuracy", "kappa"))
     assert few["verdict"].endswith("so few could not have shown any difference")
-    assert "a true difference below 0.73 to 2 would" in kappa["verdict"]
+    assert "4 times in 5 is 0.73 or more" in kappa["verdict"]
 
 
 def test_the_tests_are_explained_with_the_floor_of_signs_and_ranks():
