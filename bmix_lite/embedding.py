@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
+from bmix_lite.heads import last_layer
 from bmix_lite.inference import choose_device, pinned, to_tensor, use_threads
 from bmix_lite.layers import Normalise, RepeatGrey
 from bmix_lite.models import HEADS, MODELS, make_model
-from bmix_lite.posthoc import last_layer
 from bmix_lite.pretrained import TIMM, build_by_name
 
 # pixels of a side to which smaller images are enlarged: features of RetinaMNIST's 28 px know little

@@ -9,13 +9,14 @@ import torch
 from bmix_lite.base.errors import BmixError
 from bmix_lite.batches import NEEDS_PLACES, MixedBatches
 from bmix_lite.data.imageset import ImageSet
+from bmix_lite.heads import normalise_classifier
 from bmix_lite.layers import HalfDropout
 from bmix_lite.metrics import score
 from bmix_lite.models import make_model, seeded
-from bmix_lite.posthoc import choose_tau, normalise_classifier, retrain_classifier
+from bmix_lite.posthoc import choose_tau
 from bmix_lite.recipe import METHODS, ON_FEATURES, Recipe
 from bmix_lite.sweeps.grids import read_grid_file
-from bmix_lite.training import predict, train
+from bmix_lite.training import predict, retrain_classifier, train
 from conftest import ROOT
 from examples import COUNTS, digest, without_seconds
 
