@@ -54,6 +54,15 @@ def only_one(lesson):
     return locked(lock, lesson, wait=900) if lesson in SWEEPS else contextlib.nullcontext()
 
 
+def picture(name):
+    """Where a picture of a page goes, for a person to look at; None unless they are asked for.
+
+    BMIX_LITE_PICTURES=1 asks: 40 pictures of pages of up to 16,000 pixels take a minute.
+    """
+    asked = os.environ.get("BMIX_LITE_PICTURES")
+    return ROOT / "build" / "screenshots" / f"{name}.png" if asked else None
+
+
 def printed(notebook):
     """All that a reader of an executed notebook sees printed."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -137,8 +146,17 @@ def open_watched(browser):
     return page
 
 
+@pytest.fixture(scope="module")
+def offline_page(offline_browser):
+    """One page for a module: a second one would compile plotly again, two seconds of a core."""
+    return open_watched(offline_browser)
+
+
 @pytest.fixture
-def browser_page(offline_browser):
-    page = open_watched(offline_browser)
-    yield page
-    page.context.close()
+def browser_page(offline_page):
+    """The page of the module, empty and as wide and light as a new one."""
+    offline_page.goto("about:blank")
+    offline_page.set_viewport_size({"width": 1280, "height": 720})
+    offline_page.emulate_media(color_scheme="light")
+    offline_page.problems.clear()
+    return offline_page
