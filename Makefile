@@ -53,9 +53,9 @@ nightly: install
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m nightly
 	$(PYTHON) benchmarks/chaos.py --quick
 
+# notebooks and tests in one session, so that no worker waits between the two
 test: install
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks tests
 
 # the lowest versions that pyproject.toml allows. Why three of them are high: opencv 4 places pixels up to three levels
 # from where torch does, scikit-learn before 1.8 deals groups otherwise, kaleido 1 draws no plotly before 6.1.1
