@@ -115,6 +115,14 @@ def own_names():
         table.update(before)
 
 
+@pytest.fixture
+def own_signals():
+    """What a command does at SIGTERM ends with its test."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 # an open playwright leaves its event loop running, under all tests that follow
 @pytest.fixture(scope="module")
 def offline_browser(chromium):

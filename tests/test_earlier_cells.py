@@ -22,7 +22,7 @@ from examples import digest, make_images, make_net, without_seconds
 
 # sides of 32: from there on OpenCV augments
 RECIPE = Recipe.make("balanced_mixup", epochs=2, batch_size=16, augment="medical", lr=0.001)
-DATA = make_images(side=32)
+DATA = make_images((20, 8, 5), held_out=(3, 3, 3), side=32)
 
 
 def set_flag(where, name, value):

@@ -156,17 +156,15 @@ def end_limited(limit, *words):
 
 
 @pytest.fixture
-def end_command(capsys):
+def end_command(capsys, own_signals):
     """A function: (code, stdout, stderr) of a command of the kit, in this process."""
-    before = signal.getsignal(signal.SIGTERM)
 
     def end(*words):
         code = bmix_lite.__main__.main([*map(str, words)])
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
-    yield end
-    signal.signal(signal.SIGTERM, before)
+    return end
 
 
 def refused(ending, words):

@@ -6,6 +6,8 @@ there is no rule below fails: whoever prints a new one says here how it is tried
 """
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import re
@@ -67,21 +69,6 @@ def find_commands():
 
 
 COMMANDS = find_commands()
-
-
-# runs a script up to the moment when its parser has read the command line
-DRIVER = """
-import argparse, pathlib, runpy, sys
-parse = argparse.ArgumentParser.parse_args
-def stop(*arguments, **options):
-    parse(*arguments, **options)
-    raise SystemExit(0)
-argparse.ArgumentParser.parse_args = stop
-sys.argv = sys.argv[1:]
-sys.path.insert(0, str(pathlib.Path(sys.argv[0]).resolve().parent))
-runpy.run_path(sys.argv[0], run_name="__main__")
-sys.exit("no parser was asked")
-"""
 
 
 class Parsed(Exception):
@@ -160,12 +147,10 @@ def check_kit(clone, words, monkeypatch):
     more = [] if "--out" in arguments else ["--out", "build/printed"]
     if "--dry-run" not in arguments:
         more.append("--dry-run")
-    monkeypatch.setattr(sys, "argv", ["bmix_lite"])
-    if "--scheduler" in arguments:  # it is asked for after the plan
-        del arguments[arguments.index("--scheduler") :][:2]
-    assert "runs of 05_train.ipynb" in start_here(
-        clone, sys.executable, *words[1:3], *arguments, *more
-    )
+    monkeypatch.chdir(clone)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert bmix_lite.__main__.main([*arguments, *more]) == 0
+    assert "runs of 05_train.ipynb" in printed.getvalue()
 
 
 def check_papermill(clone, words, monkeypatch):
@@ -200,7 +185,10 @@ def check_dask(clone, words, monkeypatch):
 
 def check_script(clone, words, monkeypatch):
     """The script's own parser takes the arguments."""
-    start_here(clone, sys.executable, "-c", DRIVER, *words[1:])
+    monkeypatch.chdir(clone)
+    monkeypatch.setattr(sys, "argv", words[1:])
+    monkeypatch.syspath_prepend((clone / words[1]).resolve().parent)
+    check_by_parser(monkeypatch, lambda: runpy.run_path(words[1], run_name="__main__"))
 
 
 def check_options(clone, words, monkeypatch):
@@ -240,6 +228,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda text: re.sub(r"[^\w-]+", " ", text)[:70])
+@pytest.mark.usefixtures("own_names", "own_signals")
 def test_a_printed_command_works_from_the_root_of_a_clone(command, clone, monkeypatch):
     check = next((RULES[rule] for rule in RULES if re.match(rule, command)), None)
     assert check, f"{COMMANDS[command]} prints `{command}`, and no rule says how it is tried"
