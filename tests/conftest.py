@@ -63,6 +63,13 @@ def picture(name):
     return ROOT / "build" / "screenshots" / f"{name}.png" if asked else None
 
 
+def without_trainings(lesson):
+    """A notebook cut before the cell that trains its first grid."""
+    training = next(k for k, cell in enumerate(lesson.cells) if "run_grid(" in cell.source)
+    lesson.cells = lesson.cells[:training]
+    return lesson
+
+
 def printed(notebook):
     """All that a reader of an executed notebook sees printed."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]

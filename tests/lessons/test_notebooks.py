@@ -18,7 +18,7 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.sweeps.parameters import read_parameters
 from bmix_lite.widgets.explore import PLOTLY_MIME
 from clinic import make_folder
-from conftest import ROOT, only_one, printed, share_runs
+from conftest import ROOT, only_one, printed, share_runs, without_trainings
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
@@ -152,9 +152,7 @@ def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without
     """In each run of the tests up to the trainings, which test_pages does with another table."""
     make_folder(tmp_path / "photos", (12, 8, 6))
     lesson = nbformat.read(OWN_DATA, as_version=4)
-    if not to_the_end:
-        training = next(k for k, cell in enumerate(lesson.cells) if "run_grid(" in cell.source)
-        lesson.cells = lesson.cells[:training]
+    lesson = lesson if to_the_end else without_trainings(lesson)
     nbformat.write(lesson, tmp_path / "lesson.ipynb")
     given = {"source": str(tmp_path / "photos"), "folder": str(tmp_path / "made"), "batch_size": 8}
     settings = {"progress_bar": False, "extra_arguments": QUIET}

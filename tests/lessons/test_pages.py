@@ -4,6 +4,7 @@ There, too, every control moves its figures.
 """
 
 import ast
+import contextlib
 import re
 
 import papermill
@@ -70,9 +71,10 @@ PLACES = {
     "05": lambda made: {"run_folder": str(made / "runs/one")},
     "06": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
     "07": lambda made: {"folder": str(ROOT / "build" / SWEEPS["07_sweep"])} | TRAINED,
+    # paths from the folder where it is started, as people give them
     "09": lambda made: (
-        {"source": str(made.parent / "labels.csv"), "images": str(made.parent / "images")}
-        | {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")}
+        {"source": "labels.csv", "images": "images", "folder": "made"}
+        | {"own": str(ROOT / "notebooks/own_method.py")}
         | TRAINED
     ),
     "10": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
@@ -100,7 +102,7 @@ def path(pages, request):
     if done.stem[:2] == "09":
         plant(folder)  # a table of a clinic, with faults
     settings = {"progress_bar": False, "extra_arguments": QUIET}
-    with precomputing(), only_one(request.param):
+    with precomputing(), only_one(request.param), contextlib.chdir(folder):
         papermill.execute_notebook(
             ROOT / f"notebooks/{request.param}.ipynb", done, choose_setting(done), **settings
         )
