@@ -18,6 +18,7 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.course.published import read_published
 from bmix_lite.data.datasets import load
 from bmix_lite.data.known_counts import KNOWN, read_counts
+from bmix_lite.preparation.sources import list_images
 from clinic import draw
 from common.sources import File, Source, compare, fetch_files, find_one, run
 from conftest import ROOT
@@ -366,3 +367,12 @@ def test_fundus_toy_loads_by_name():
     data = load("fundus_toy", split=2)
     assert data.name == "fundus_toy"
     assert data.counts("test").min() >= 1
+
+
+def test_the_split_of_bccd_is_kept_unless_all_smears_shall_be_dealt(shared):
+    folder = shared / "data/bccd"
+    script = get("get_bccd")
+    parts = {item.split for item in list_images(**script.locate(folder, deal=False)).items}
+    assert parts == {"train", "val", "test"}
+    assert {item.split for item in list_images(**script.locate(folder, deal=True)).items} == {""}
+    assert call("get_bccd", "--from", folder, "--deal", "--labels-only").returncode == 0
