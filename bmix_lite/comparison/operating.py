@@ -77,10 +77,7 @@ class OperatingPoint:
             npv=npv,
             prevalence=known,
             stated=stated is not None,
-            found=int((truth & called).sum()),
-            missed=int((truth & ~called).sum()),
-            false_alarms=int((~truth & called).sum()),
-            cleared=int((~truth & ~called).sum()),
+            counts=_count(truth, called),
             level=level,
             patients=None if patients is None else len(np.unique(patients)),
         )
@@ -110,17 +107,14 @@ class OperatingReport:
     npv: Estimate
     prevalence: float  # for which PPV and NPV hold
     stated: bool  # or else that of these images
-    found: int
-    missed: int
-    false_alarms: int
-    cleared: int
+    counts: dict[str, int]  # images found, missed, false_alarms, cleared
     level: float
     patients: int | None
 
     @property
     def covers(self) -> str:
         """What the intervals speak of, and what not."""
-        images = f"{self.found + self.missed + self.false_alarms + self.cleared:,} images"
+        images = f"{sum(self.counts.values()):,} images"
         others = f"other images than these {images}, taken as of different patients"
         if self.patients is not None:
             others = f"other patients than these {self.patients:,} with {images}"
@@ -138,17 +132,18 @@ class OperatingReport:
         }
 
     def __repr__(self):
-        positives = self.found + self.missed
-        others = self.false_alarms + self.cleared
+        found, missed, false_alarms, cleared = self.counts.values()
         source = "stated" if self.stated else "that of these images"
         expected = self.per_thousand()
-        told = ", ".join(f"{n:.0f} {name.replace('_', ' ')}" for name, n in expected.items())
+        told = "not defined"
+        if not any(map(np.isnan, expected.values())):
+            told = ", ".join(f"{n:.0f} {name.replace('_', ' ')}" for name, n in expected.items())
         return "\n".join(
             [
                 f"OperatingReport: {_name_positive(self.point.positive)}, "
                 f"threshold {self.point.threshold:.4g}, chosen for {self.point.rule}",
-                f"  sensitivity  {self.sensitivity}, {self.found:,} of {positives:,}",
-                f"  specificity  {self.specificity}, {self.cleared:,} of {others:,}",
+                f"  sensitivity  {self.sensitivity}, {found:,} of {found + missed:,}",
+                f"  specificity  {self.specificity}, {cleared:,} of {cleared + false_alarms:,}",
                 f"  PPV          {self.ppv} at prevalence {self.prevalence:.4g} ({source})",
                 f"  NPV          {self.npv}",
                 f"  of 1,000 at this prevalence: {told}",
@@ -194,6 +189,15 @@ def operating_point(
         specificity=specificity,
         counts=(int(truth.sum()), int((~truth).sum())),
     )
+
+
+def _count(truth, called):
+    return {
+        "found": int((truth & called).sum()),
+        "missed": int((truth & ~called).sum()),
+        "false_alarms": int((~truth & called).sum()),
+        "cleared": int((~truth & ~called).sum()),
+    }
 
 
 def _name_positive(positive):
