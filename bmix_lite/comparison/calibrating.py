@@ -48,8 +48,8 @@ def apply_temperature(probabilities, temperature):
     number = require_type("temperature", temperature, "float")
     if number <= 0:
         raise BmixError(f"temperature must be above 0, got {temperature!r}")
-    some_labels = np.zeros(len(probabilities), dtype=int)  # which the check asks for
-    _, probabilities = check_predictions(some_labels, probabilities)
+    any_labels = np.zeros(np.shape(probabilities)[:1], dtype=int)  # which the check asks for
+    _, probabilities = check_predictions(any_labels, probabilities)
     return softmax(_read_logits(probabilities) / number, axis=1)
 
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bmix_lite.base.errors import require_integer
 from bmix_lite.comparison.rates import Estimate, estimate_rates, read_groups
 from bmix_lite.comparison.thresholds import (
     choose_threshold,
@@ -40,8 +39,8 @@ class OperatingPoint:
 
     def call(self, probabilities: ArrayLike) -> np.ndarray:
         """Which images are called positive, (N,) bool, of probabilities (N, C)."""
-        some_labels = np.zeros(len(probabilities), dtype=int)  # which the check asks for
-        scores, _, _ = read_scores(probabilities, some_labels, self.positive)
+        any_labels = np.zeros(np.shape(probabilities)[:1], dtype=int)  # which the check asks for
+        scores, _, _ = read_scores(probabilities, any_labels, self.positive)
         return scores >= self.threshold
 
     def report(
@@ -57,9 +56,9 @@ class OperatingPoint:
     ) -> "OperatingReport":
         """What the threshold does to other images, the test split, with intervals.
 
-        groups (N,): the patient of each image; patients are then resampled, with all their images.
-        prevalence: for PPV and NPV, taken as known; left out, that of the rule, else that of these
-        images. Raises BmixError if a row cannot be scored.
+        groups (N,): the patient of each image; patients are then resampled, with all their images
+        prevalence: for PPV and NPV, taken as known; else that of the rule, else of these images
+        Raises BmixError if a row cannot be scored.
         """
         scores, truth, _ = read_scores(probabilities, labels, self.positive)
         called = scores >= self.threshold
@@ -67,16 +66,18 @@ class OperatingPoint:
         stated = self.prevalence if prevalence is None else read_share("prevalence", prevalence)
         known = float(truth.mean()) if stated is None else stated
         patients = None if groups is None else read_groups(groups, len(truth))
-        settings = {"resamples": require_integer("resamples", resamples, 1), "seed": seed}
+        settings = {"level": level, "resamples": resamples, "seed": seed}
+        rates = estimate_rates(truth, called, known, patients, **settings)
+        sensitivity, specificity, ppv, npv = rates
         return OperatingReport(
-            self,
-            *estimate_rates(truth, called, known, patients, level=level, **settings),
+            point=self,
+            sensitivity=sensitivity,
+            specificity=specificity,
+            ppv=ppv,
+            npv=npv,
             prevalence=known,
             stated=stated is not None,
-            found=int((truth & called).sum()),
-            missed=int((truth & ~called).sum()),
-            false_alarms=int((~truth & called).sum()),
-            cleared=int((~truth & ~called).sum()),
+            counts=_count(truth, called),
             level=level,
             patients=None if patients is None else len(np.unique(patients)),
         )
@@ -106,17 +107,14 @@ class OperatingReport:
     npv: Estimate
     prevalence: float  # for which PPV and NPV hold
     stated: bool  # or else that of these images
-    found: int
-    missed: int
-    false_alarms: int
-    cleared: int
+    counts: dict[str, int]  # images found, missed, false_alarms, cleared
     level: float
     patients: int | None
 
     @property
     def covers(self) -> str:
         """What the intervals speak of, and what not."""
-        images = f"{self.found + self.missed + self.false_alarms + self.cleared:,} images"
+        images = f"{sum(self.counts.values()):,} images"
         others = f"other images than these {images}, taken as of different patients"
         if self.patients is not None:
             others = f"other patients than these {self.patients:,} with {images}"
@@ -134,17 +132,18 @@ class OperatingReport:
         }
 
     def __repr__(self):
-        positives = self.found + self.missed
-        others = self.false_alarms + self.cleared
+        found, missed, false_alarms, cleared = self.counts.values()
         source = "stated" if self.stated else "that of these images"
         expected = self.per_thousand()
-        told = ", ".join(f"{n:.0f} {name.replace('_', ' ')}" for name, n in expected.items())
+        told = "not defined"
+        if not any(map(np.isnan, expected.values())):
+            told = ", ".join(f"{n:.0f} {name.replace('_', ' ')}" for name, n in expected.items())
         return "\n".join(
             [
                 f"OperatingReport: {_name_positive(self.point.positive)}, "
                 f"threshold {self.point.threshold:.4g}, chosen for {self.point.rule}",
-                f"  sensitivity  {self.sensitivity}, {self.found:,} of {positives:,}",
-                f"  specificity  {self.specificity}, {self.cleared:,} of {others:,}",
+                f"  sensitivity  {self.sensitivity}, {found:,} of {found + missed:,}",
+                f"  specificity  {self.specificity}, {cleared:,} of {cleared + false_alarms:,}",
                 f"  PPV          {self.ppv} at prevalence {self.prevalence:.4g} ({source})",
                 f"  NPV          {self.npv}",
                 f"  of 1,000 at this prevalence: {told}",
@@ -174,15 +173,15 @@ def operating_point(
     Of equally good thresholds the one with the highest sensitivity. Thresholds lie half-way between
     neighbouring scores. Raises BmixError unless there is one aim, and both kinds of image.
     """
-    scores, truth, positive = read_scores(probabilities, labels, positive)
-    require_both(truth, positive)
+    scores, truth, classes = read_scores(probabilities, labels, positive)
+    require_both(truth, classes)
     if prevalence is not None:
         prevalence = read_share("prevalence", prevalence)
     aim, value = read_aim(prevalence, min_recall, min_specificity, costs)
     known = float(truth.mean()) if prevalence is None else prevalence
     threshold, sensitivity, specificity, rule = choose_threshold(scores, truth, aim, value, known)
     return OperatingPoint(
-        positive=positive,
+        positive=classes,
         threshold=threshold,
         rule=rule,
         prevalence=prevalence,
@@ -190,6 +189,15 @@ def operating_point(
         specificity=specificity,
         counts=(int(truth.sum()), int((~truth).sum())),
     )
+
+
+def _count(truth, called):
+    return {
+        "found": int((truth & called).sum()),
+        "missed": int((truth & ~called).sum()),
+        "false_alarms": int((~truth & called).sum()),
+        "cleared": int((~truth & ~called).sum()),
+    }
 
 
 def _name_positive(positive):

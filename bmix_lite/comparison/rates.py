@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from bmix_lite.base.errors import BmixError
+from bmix_lite.base.errors import BmixError, require_integer
 from bmix_lite.base.numbers import from_torch
 from bmix_lite.base.randomness import stream
 
@@ -71,6 +71,7 @@ def estimate_rates(truth, called, prevalence, groups=None, *, level=0.95, resamp
     are quantiles over both rates drawn from Beta(hits + 1/2, misses + 1/2), Jeffreys' posterior.
     With groups all four are percentiles over resampled patients.
     """
+    require_integer("resamples", resamples, 1)
     rng = stream(seed, "operating point")
     drawn_pairs = None
     if groups is not None:

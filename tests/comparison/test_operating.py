@@ -165,12 +165,11 @@ def test_a_report_counts_other_images_with_the_threshold_as_it_is():
     point = operating_point(HAND, LABELS, positive=1, min_recall=0.75)  # 0.35
     scores = np.array([0.36, 0.34, 0.35, 0.0])
     report = point.report(np.stack([1 - scores, scores], axis=1), [1, 1, 0, 0])
-    counts = (report.found, report.missed, report.false_alarms, report.cleared)
-    assert counts == (1, 1, 1, 1)
+    assert report.counts == {"found": 1, "missed": 1, "false_alarms": 1, "cleared": 1}
     assert report.prevalence == 0.5
     assert (report.ppv.value, report.npv.value) == (0.5, 0.5)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        report.found = 2
+        report.level = 0.5
 
 
 def test_a_report_reads_as_a_paper_would_state_it():
@@ -210,6 +209,7 @@ def test_a_test_split_without_positives_has_a_specificity_only():
     assert np.isnan([*report.sensitivity, *report.ppv, *report.npv]).all()
     assert report.specificity.value == 0.5
     assert "sensitivity  not defined, 0 of 0" in repr(report)
+    assert "of 1,000 at this prevalence: not defined" in repr(report)
 
 
 def test_patients_that_say_nothing_or_do_not_fit_are_refused():

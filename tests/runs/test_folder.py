@@ -260,5 +260,5 @@ def test_metrics_hold_no_nan_where_all_is_defined(tmp_path):
         for value in metrics[split].values()
         if isinstance(value, float)
     ]
-    assert len(values) == 16
+    assert len(values) == 18
     assert not any(map(math.isnan, values))
