@@ -27,7 +27,7 @@ from bmix_lite.sweeps.parameters import read_parameters
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "data_scripts"))
-LINES = 120
+LINES = 135
 WORDS = "three|four|five|six|seven|eight|nine|ten|eleven|twelve"
 WORDS += "|thirteen|fourteen|fifteen|sixteen|seventeen"
 NUMBER = re.compile(rf"\d[\d.,]*\d|\d|\b(?:{WORDS})\b")
