@@ -63,7 +63,8 @@ def mobilenet_v2(num_classes, weights="", side=None):
     net = _build(build, weights, MobileNet_V2_Weights.IMAGENET1K_V1, "classifier.1.")
     for layer in [net.features[0][0], net.features[2].conv[1][0]][: _count_halvings_to_drop(side)]:
         layer.stride = (1, 1)
-    net.classifier[1] = nn.Linear(net.last_channel, num_classes)
+    # one layer as in the authors' code: torchvision's has a dropout of 0.2 before it
+    net.classifier = nn.Linear(net.last_channel, num_classes)
     return nn.Sequential(RepeatGrey(), Normalise(*IMAGENET), net)
 
 
@@ -104,6 +105,8 @@ def bit_m_r50x1(num_classes, weights="", side=None):
     if drop > 1:
         net.stem.pad = net.stem.pool = nn.Identity()
     net.reset_classifier(num_classes)
+    for parameter in net.head.fc.parameters():  # zeros, as its publisher and the authors begin
+        nn.init.zeros_(parameter)
     bit_normalise = Normalise([0.5] * 3, [0.5] * 3)  # as its publisher did
     return nn.Sequential(RepeatGrey(), bit_normalise, net)
 

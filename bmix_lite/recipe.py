@@ -14,11 +14,14 @@ from bmix_lite.base.errors import (
 )
 from bmix_lite.base.sameness import hash_weights, name_dataset
 from bmix_lite.distribution import SAMPLINGS
+from bmix_lite.paper import PAPER, PAPER_DRAWS
 
 CHOICES = {  # register_loss, register_mixing, register_schedule and register_metric add to them
     "mixing": ("none", "mixup", "balanced", "cutmix", "remix"),
     "lam_per": ("batch", "image"),
+    "base_draw": ("shuffle", "replacement"),
     "balanced_draw": ("replacement", "deck"),
+    "short_batch": ("keep", "drop"),
     "budget": ("steps", "images"),
     "loss": (
         "cross_entropy",
@@ -31,9 +34,9 @@ CHOICES = {  # register_loss, register_mixing, register_schedule and register_me
         "logit_adjusted",
     ),
     "model": ("small_cnn", "mobilenet_v2", "resnext50", "bit_m_r50x1", "mlp"),
-    "augment": ("none", "flips", "upright", "medical"),
+    "augment": ("none", "flips", "upright", "medical", "paper"),
     "optimizer": ("sgd", "adamw"),
-    "schedule": ("cosine", "constant", "plateau"),
+    "schedule": ("cosine", "constant", "plateau", "val_plateau"),
     "monitor": ("balanced_accuracy", "accuracy", "macro_f1", "mcc", "kappa", "macro_auc"),
     "precision": ("auto", "fp32", "bf16"),
 }
@@ -51,7 +54,9 @@ class Recipe:
     # balanced: lam ~ Beta(alpha, 1); all others: Beta(alpha, alpha); 0 never mixes
     alpha: float = 0.0
     lam_per: str = "batch"
+    base_draw: str = "shuffle"  # of q = 1: every image once, or drawn as all other streams are
     balanced_draw: str = "replacement"
+    short_batch: str = "keep"  # the last batch of an epoch, where it is not whole
     # what is equal for all methods: steps, or images read (two per image of a Balanced-MixUp step)
     budget: str = "steps"
     loss: str = "cross_entropy"
@@ -130,13 +135,17 @@ class Recipe:
 
     @classmethod
     def paper(cls, dataset: str, method: str = "balanced_mixup", **fields: Any) -> "Recipe":
-        """The recipe of the authors' runs (Galdran et al., MICCAI 2021, section 3.2, and logs).
+        """The recipe of the authors' runs: Galdran et al., MICCAI 2021, their code and their logs.
 
-        dataset: prepared with size=512 as theirs; its name decides the metric that chooses the
-        epoch, kappa for EyePACS, else MCC. fields override: model="resnext50".
+        dataset: prepared with `paper.PAPER_IMAGES`; its name decides the metric that chooses the
+        epoch and lowers the rate, kappa for EyePACS, else MCC. fields override:
+        model="bit_m_r50x1". `paper.NOT_THE_PAPERS` says what is ours, and how to have theirs.
         """
         monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
-        return cls.make(method, **PAPER | {"dataset": dataset, "monitor": monitor} | fields)
+        ours = PAPER | {"dataset": dataset, "monitor": monitor}
+        mixing = METHODS.get(method, {}).get("mixing")
+        draws = PAPER_DRAWS["balanced" if mixing == "balanced" else "others"]
+        return cls.make(method, **ours | draws | fields)
 
     @property
     def method(self) -> str:
@@ -191,23 +200,6 @@ METHODS: dict[str, dict[str, Any]] = {
     "balanced_softmax": dict(loss="balanced_softmax"),
     "logit_adjusted": dict(loss="logit_adjusted"),
 }
-
-
-# SGD without momentum or weight decay; the rate falls tenfold when the score stalls, and the run
-# ends where it would fall below 1e-4, as 75 of the 114 published runs did
-PAPER = dict(
-    model="mobilenet_v2",
-    weights="imagenet",
-    augment="medical",
-    epochs=30,
-    batch_size=8,
-    optimizer="sgd",
-    lr=0.01,
-    momentum=0.0,
-    weight_decay=0.0,
-    schedule="plateau",
-    min_lr=1e-4,
-)
 
 
 def _defining(method):

@@ -27,7 +27,7 @@ from bmix_lite.losses import make_loss
 from bmix_lite.metrics import NEED_ORDER, score
 from bmix_lite.models import make_optimizer, seeded
 from bmix_lite.recipe import METHODS, Recipe
-from bmix_lite.schedules import PLATEAU_METRIC, lr_at, mixed_metric, train_score
+from bmix_lite.schedules import lr_at, mixed_metric, train_score
 
 __all__ = ["METHODS", "Recipe", "choose_device", "make_optimizer", "predict", "train"]
 
@@ -148,8 +148,10 @@ class _Epochs:
             record[f"val_{name}"] = scores[name]
         if train_score(self.recipe) == "clean":
             clean = self.predict(self.batches.rows)
-            scores = score(self.batches.labels, clean, ["balanced_accuracy"])
-            record[PLATEAU_METRIC] = scores["balanced_accuracy"]
+            names = dict.fromkeys(["balanced_accuracy", self.recipe.monitor])
+            scores = score(self.batches.labels, clean, names)
+            for name in names:
+                record[f"train_{name}"] = scores[name]
 
     def predict(self, rows):
         """Probabilities (n, C) of rows, with the recipe's arithmetic."""
