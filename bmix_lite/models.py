@@ -63,8 +63,8 @@ def mobilenet_v2(num_classes, weights="", side=None):
     net = _build(build, weights, MobileNet_V2_Weights.IMAGENET1K_V1, "classifier.1.")
     for layer in [net.features[0][0], net.features[2].conv[1][0]][: _count_halvings_to_drop(side)]:
         layer.stride = (1, 1)
-    # one layer as in the authors' code: torchvision's has a dropout of 0.2 before it
-    net.classifier = nn.Linear(net.last_channel, num_classes)
+    net.classifier[0] = nn.Identity()  # the authors of Balanced-MixUp took no dropout here
+    net.classifier[1] = nn.Linear(net.last_channel, num_classes)
     return nn.Sequential(RepeatGrey(), Normalise(*IMAGENET), net)
 
 

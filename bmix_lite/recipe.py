@@ -139,7 +139,7 @@ class Recipe:
 
         dataset: prepared with `paper.PAPER_IMAGES`; its name decides the metric that chooses the
         epoch and lowers the rate, kappa for EyePACS, else MCC. fields override:
-        model="bit_m_r50x1". `paper.NOT_THE_PAPERS` says what is ours, and how to have theirs.
+        model="bit_m_r50x1". Lesson 10 lists what is ours, and how to have theirs.
         """
         monitor = "kappa" if "eyepacs" in Path(dataset).name.lower() else "mcc"
         ours = PAPER | {"dataset": dataset, "monitor": monitor}

@@ -236,10 +236,8 @@ def test_the_scores_of_the_114_published_runs_give_their_own_learning_rates(shar
             exact += 1
             continue
         # per cent are logged to two digits, and two scores that look alike were not
-        tries = []
-        for _ in range(100):
-            by = rng.uniform(-0.005, 0.005, (2, len(val)))
-            tries.append(lower_rate_when_training_leads(train + by[0], val + by[1], logged[0]))
+        moved = (rng.uniform(-0.005, 0.005, (2, len(val))) for _ in range(100))
+        tries = (lower_rate_when_training_leads(train + a, val + b, logged[0]) for a, b in moved)
         assert any(rates == pytest.approx(logged, rel=1e-3) for rates in tries), place
     assert (count, exact) == (114, 111)
 

@@ -31,6 +31,26 @@ MISTAKES = {
     ),
     'mixing="global_lam"': "lam from Python's one global generator: a seed fixes no run",
 }
+# what `Recipe.paper` does otherwise than the authors: how theirs is had, or why it is not
+DEVIATIONS = {
+    "the rate may fall after any epoch, not only where training scores above validation": (
+        'schedule="leading_plateau"'
+    ),
+    "all validation images are scored, not whole batches only": "drop_last_of_val(data, 8)",
+    "kappa knows all grades, also those that do not occur": 'monitor="kappa_without_labels"',
+    "lam comes from a private stream of the seed": 'mixing="global_lam"',
+    "the score is that of test images, not of the validation images that chose the epoch": (
+        "choose_on_test(data)"
+    ),
+    "training has 3/5 of the images, not 4/5 (Hyper-Kvasir) or 9/10 (EyePACS)": (
+        "a column `split` in the table that is prepared; some images are left for a test"
+    ),
+    "Hyper-Kvasir has its official folds, and the eyes of a patient stay in one part": (
+        "the same column: theirs were dealt image by image"
+    ),
+    "images are resized once": "no switch: Hyper-Kvasir was resized twice, by way of a JPEG file",
+    "colours change in floats": "no switch: theirs were rounded to 256 levels after each change",
+}
 
 
 def register_defects():
