@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from bmix_lite import augment, batches, losses, metrics, models, recipe, schedules
+from bmix_lite import augment, batches, losses, metrics, models, schedules
 from bmix_lite.base.errors import BmixError
 from bmix_lite.batches import MixedBatches
 from bmix_lite.paper import PAPER_IMAGES
