@@ -69,8 +69,8 @@ def cutmix(batch, box, order):
     batch : x (B, channels, H, W)
     box   : (top, bottom, left, right) in pixels as `cut_box` gives it, each an integer or (B,)
     order : (B,) a permutation: where the box comes from
-    The label's weight is the box's share of the area after it was cut off at the edges (equation
-    1). Returns a new (x, y). Raises BmixError if the box does not lie within the image.
+    The label's weight is the box's share of the area after it was cut off at the edges. Returns a
+    new (x, y). Raises BmixError if the box does not lie within the image.
     """
     x, y = batch
     if x.ndim != 4:
@@ -94,7 +94,7 @@ def cut_box(lam, centre, shape):
 
     lam: in [0, 1], a number or (B,); centre: (row, column) in [0, 1], each like lam; shape: (H, W)
     Returns (top, bottom, left, right), each like lam: rounded to pixels, and cut off at the edges.
-    Source: Yun et al., ICCV 2019, equation 2.
+    Source: Yun et al., ICCV 2019, the box coordinates.
     """
     half = np.sqrt(lam) / 2
     sides = []

@@ -16,9 +16,9 @@ from bmix_lite.models import seeded
 from bmix_lite.recipe import CHOICES
 from bmix_lite.training import train
 
-# 0 to 2; Menon et al., ICLR 2021, figure 3, vary it likewise
+# 0 to 2; Menon et al., ICLR 2021, vary it likewise
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))
-# Kang et al., ICLR 2020, section 5.1: after 90 epochs of the whole network on ImageNet-LT
+# Kang et al., ICLR 2020: after 90 epochs of the whole network on ImageNet-LT
 RETRAINING_EPOCHS = 10
 
 
@@ -28,7 +28,7 @@ def adjust_probabilities(probabilities, counts, tau=1.0):
     probabilities (n, C), such as `read_predictions` gives; counts (C,): training images per class,
     pi their shares. tau=0 changes nothing. Meant for a run trained on the data as they are: one
     whose sampling, mixing or loss has balanced the classes already would be corrected twice.
-    Source: Menon et al., ICLR 2021, equation 9. Raises BmixError for what is no probability.
+    Source: Menon et al., ICLR 2021, post-hoc. Raises BmixError for what is no probability.
     """
     probabilities = _checked_probabilities(probabilities)
     counts = np.asarray(from_torch(counts), dtype=float)
@@ -88,7 +88,7 @@ def last_layer(model):
 
 
 def normalise_classifier(model, tau):
-    """A copy of `model` with class weights w_c / |w_c|**tau (Kang et al., ICLR 2020, equation 3).
+    """A copy of `model` with class weights w_c / |w_c|**tau (tau-norm, Kang et al., ICLR 2020).
 
     tau=0 is the model as it is, tau=1 gives every class a weight of length 1; choose it by
     `choose_tau`. The paper leaves the bias out, as negligible; it is kept here.
@@ -112,7 +112,7 @@ def retrain_classifier(
     seed are used; sampling is q=0, without mixing and with cross-entropy. All before the last layer
     stays as it was, in evaluation mode: BatchNorm keeps its statistics, dropout is off. Like
     `train` it can be interrupted; give it a checkpoint of its own. Once exhausted, `model` holds
-    the epoch that scored best on "val". Source: Kang et al., ICLR 2020, section 4.
+    the epoch that scored best on "val". Source: Kang et al., ICLR 2020, cRT.
     """
     recipe = replace(
         recipe,

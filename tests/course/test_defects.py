@@ -200,7 +200,7 @@ def test_kappa_on_validation_is_scikit_learns_without_labels_where_that_is_asked
 def test_the_leading_plateau_lowers_the_rate_of_a_run_as_its_records_say(
     registered, mixing, scored
 ):
-    fields = QUICK | dict(epochs=20, schedule="leading_plateau", lr=0.05, augment="none")
+    fields = QUICK | dict(epochs=40, schedule="leading_plateau", lr=0.05, augment="none")
     recipe = Recipe(**fields, mixing=mixing, alpha=0.0 if mixing == "none" else 1.0)
     assert defects.choose_score(recipe) == scored
     _, history = run(recipe)
