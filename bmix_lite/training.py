@@ -37,7 +37,7 @@ __all__ = [
     "train",
 ]
 
-# Kang et al., ICLR 2020, section 5.1: after 90 epochs of the whole network on ImageNet-LT
+# Kang et al., ICLR 2020: after 90 epochs of the whole network on ImageNet-LT
 RETRAINING_EPOCHS = 10
 
 
@@ -84,7 +84,7 @@ def retrain_classifier(
     seed are used; sampling is q=0, without mixing and with cross-entropy. All before the last layer
     stays as it was, in evaluation mode: BatchNorm keeps its statistics, dropout is off. Like
     `train` it can be interrupted; give it a checkpoint of its own. Once exhausted, `model` holds
-    the epoch that scored best on "val". Source: Kang et al., ICLR 2020, section 4.
+    the epoch that scored best on "val". Source: Kang et al., ICLR 2020, cRT.
     """
     recipe = replace(recipe, **CLASSIFIER_ONLY, epochs=epochs)
     layer = last_layer(model)
