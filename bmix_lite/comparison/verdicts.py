@@ -18,8 +18,8 @@ from bmix_lite.comparison.paired import correct_holm, flip_signs, lowest_p, rank
 from bmix_lite.comparison.pairing import estimate_gaps, pair_methods
 from bmix_lite.comparison.tables import REPORTED, group_runs, summarise
 
-NUMBERS = ("difference", "low", "high", "p", "better", "equivalent")
-NUMBERS += ("detectable", "detectable_low", "detectable_high", "p_signs", "p_wilcoxon", "floor")
+NUMBERS = ["difference", "low", "high", "p", "better", "equivalent"]
+NUMBERS += ["detectable", "detectable_low", "detectable_high", "p_signs", "p_wilcoxon", "floor"]
 COLUMNS = ["pairs", "difference", "low", "high", "covers", "higher", "p", "better", "equivalent"]
 COLUMNS += ["verdict", "unit", "test", "detectable", "detectable_low", "detectable_high"]
 COLUMNS += ["p_signs", "p_wilcoxon", "floor", "margin"]

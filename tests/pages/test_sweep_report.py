@@ -279,7 +279,7 @@ def test_over_splits_the_page_says_what_its_intervals_cover(tmp_path):
         add_run(tmp_path, "focal", 0, right + split, noted=noted, **{number: split})
     page = write_report(tmp_path)[-1].read_text()
     assert page.count("95 % interval: other splits and test images") == 2
-    assert "not separable with 3 splits; " in page
+    assert "not separable with 3 splits<small" in page
     assert "Nadeau and Bengio" in page
 
 
