@@ -27,7 +27,8 @@ from bmix_lite.augment import AUGMENTATIONS
 from bmix_lite.batches import MixedBatches
 from bmix_lite.data.fundus.toy import fundus_toy
 from bmix_lite.data.imageset import ImageSet
-from bmix_lite.models import IMAGENET, Normalise
+from bmix_lite.layers import Normalise
+from bmix_lite.models import IMAGENET
 from bmix_lite.recipe import Recipe
 
 BATCH = 32

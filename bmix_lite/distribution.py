@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice
+from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice, suggest
 from bmix_lite.base.numbers import from_torch, plain_number
 from bmix_lite.base.registry import add_own
 
@@ -105,6 +105,17 @@ def register_sampling(name, function):
     add_own(SAMPLINGS, BUILT_IN, "sampling", name, function)
 
 
+def require_sampling(q):
+    """Raise BmixError unless `q` is a number in [0, 1] or a name of SAMPLINGS."""
+    names = tuple(SAMPLINGS)
+    rule = f"q must lie in [0, 1] or be one of {', '.join(names)}"
+    if isinstance(q, str):
+        if q not in names:
+            raise BmixError(f"{rule}, got {q!r}{suggest(q, names)}")
+    elif not 0 <= q <= 1:
+        raise BmixError(f"{rule}, got {q!r}")
+
+
 def sampling_probabilities(counts, q, epoch, epochs):
     """Class shares (C,) of a base stream in one epoch. q: a number, or a name of SAMPLINGS."""
     q = plain_number(q)
@@ -169,7 +180,11 @@ def mixed_class_probabilities(counts: ArrayLike, q: float, alpha: float) -> np.n
 
     p_j: the base stream's class probabilities. counts (C,), each at least 1; q in [0, 1].
     """
-    base = class_probabilities(counts, q)
+    return mixed_probabilities(class_probabilities(counts, q), alpha)
+
+
+def mixed_probabilities(base, alpha):
+    """`mixed_class_probabilities` of any base stream, given by its class shares (C,)."""
     weight = mean_lam(alpha)
     return (1 - weight) * base + weight / len(base)
 

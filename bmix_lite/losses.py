@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.registry import add_own
 from bmix_lite.distribution import EFFECTIVE_BETA, per_effective_number
+from bmix_lite.heads import SCALE
 from bmix_lite.recipe import CHOICES
 
 FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017: best in their table 1b
@@ -67,14 +68,16 @@ def adjusted_loss(logits, targets, log_prior):
 
 
 def ldam_loss(logits, targets, margins, weights):
-    """-sum_c w_c y_c log p_c, where p_c has the logit of c alone lowered by margin_c, (C,).
+    """-sum_c w_c y_c log p_c, where p_c has the cosine of c alone lowered by margin_c, (C,).
 
-    Source: Cao et al., NeurIPS 2019, equation 13. They normalise features and last layer and
-    multiply by 30; here the network is the same as for every other loss, so margins are in units of
-    its plain logits. Memory: B * C * C numbers.
+    logits: cosines times SCALE, as `heads.CosineLinear` gives them. On other logits a margin would
+    mean nothing: the network could outgrow it by making them larger.
+    Source: Cao et al., NeurIPS 2019, the LDAM loss, with the normalised head and the factor of
+    their code. Memory: B * C * C numbers.
     """
     check_targets(logits, targets)
-    as_if_true = logits.unsqueeze(1) - torch.diag(margins)  # (B, C, C): row c has its margin at c
+    # (B, C, C): row c has its margin at c
+    as_if_true = logits.unsqueeze(1) - SCALE * torch.diag(margins)
     log_p = F.log_softmax(as_if_true, dim=2).diagonal(dim1=1, dim2=2)
     return -(targets * weights * log_p).sum(dim=1).mean()
 
@@ -90,6 +93,12 @@ def class_balanced_weights(counts, beta=EFFECTIVE_BETA):
     Source: Cui et al., CVPR 2019, equation 9.
     """
     return _scaled(per_effective_number(1, _checked(counts), beta))
+
+
+def scale_to_images(weights, counts):
+    """Weights (C,) times what makes their mean over the training images 1."""
+    counts = _checked(counts)
+    return (weights * (counts.sum() / (counts * weights).sum())).float()
 
 
 def ldam_margins(counts, largest=LARGEST_MARGIN):
@@ -141,10 +150,13 @@ LOSSES: dict[str, tuple[Callable, Callable | None]] = {
 BUILT_IN = tuple(LOSSES)
 
 
-def make_loss(name, counts, device="cpu", *, epoch=1, epochs=1):
+def make_loss(name, counts, device="cpu", *, epoch=1, epochs=1, weight_mean="classes"):
     """The loss called `name` in one epoch, counted from 1, as a function of (logits, soft targets).
 
     counts (C,): the training counts. `epoch` may be left out where a loss does not depend on it.
+    weight_mean: "classes" where class weights have a mean of 1 over classes, as in their papers:
+    over images the mean is then far lower, as most are of classes of small weight, and so the steps
+    are shorter at the same learning rate; "images" where it is 1 over the training images.
     """
     require_choice("loss", name, tuple(LOSSES))
     function, constants = LOSSES[name]
@@ -152,6 +164,8 @@ def make_loss(name, counts, device="cpu", *, epoch=1, epochs=1):
         return function
     arguments = {}
     for argument, value in constants(counts, epoch, epochs).items():
+        if argument == "weights" and weight_mean == "images":
+            value = scale_to_images(value, counts)
         arguments[argument] = torch.as_tensor(value).to(device)
     return functools.partial(function, **arguments)
 

@@ -106,13 +106,15 @@ class IndexStream:
 
 
 class BatchSampler:
-    """One epoch of an IndexStream as a torch `batch_sampler`, or for any loop: lists of indices.
+    """Epochs of an IndexStream as a torch `batch_sampler`, or for any loop: lists of indices.
 
     rank, world_size : this process takes every world_size-th index of each global batch of
                        batch_size * world_size, so that all ranks make the same number of
                        steps, none with fewer than two images, and no image is lost or doubled.
-                       Call `set_epoch` before each epoch, as with torch's DistributedSampler.
+    Each `iter` begins the next epoch; `set_epoch` chooses it, as with torch's DistributedSampler.
     """
+
+    drop_last = False  # frameworks look at it
 
     def __init__(self, stream, batch_size, *, rank=0, world_size=1):
         require_integer("batch_size", batch_size, 1)
@@ -125,16 +127,19 @@ class BatchSampler:
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
-        self.epoch = 1
+        self.epoch = 0  # the next one
+        self.sampler = self  # Lightning sets the epoch of a batch sampler's sampler alone
 
     def set_epoch(self, epoch):
-        """Choose the epoch, counted from 1."""
+        """Choose the epoch that the next `iter` begins, counted from 0 as torch counts."""
+        require_integer("epoch", epoch, 0)
         self.epoch = epoch
 
     def __len__(self):
         return count_batches(len(self.stream), self.batch_size, self.world_size)
 
     def __iter__(self):
+        self.epoch += 1  # with the first batch: a DataLoader with workers asks for two iterators
         for batch in self.stream.batches(self.epoch, self.batch_size, self.world_size):
             yield batch[self.rank :: self.world_size].tolist()
 

@@ -7,7 +7,8 @@ import torch
 import torchvision
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.models import IMAGENET, LARGE, MODELS, Normalise, make_model, seeded, small_cnn
+from bmix_lite.layers import Normalise
+from bmix_lite.models import IMAGENET, LARGE, MODELS, make_model, seeded, small_cnn
 from examples import digest
 
 
@@ -73,6 +74,7 @@ POOLED = {
     "mobilenet_v2": "2.features",
     "resnext50": "2.layer4",
     "bit_m_r50x1": "2.norm",
+    "efficientnet_lite0": "2.bn2",
 }  # the last maps before pooling
 
 
@@ -193,7 +195,7 @@ def test_a_missing_file_of_weights_is_refused_by_name():
     [
         (
             ("smal_cnn", 3, 1),
-            r"model must be one of small_cnn, .*, bit_m_r50x1, mlp, got 'smal_cnn'; "
+            r"model must be one of small_cnn, .*, efficientnet_lite0, linear, mlp, got 'smal_cnn'; "
             r"did you mean 'small_cnn'",
         ),
         (("small_cnn", 1, 1), r"num_classes must be at least 2, got 1"),

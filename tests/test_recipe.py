@@ -67,7 +67,7 @@ def test_a_number_must_be_finite(name, value):
         ("q", None, r"q must be of type float \| str, got None"),
         ("q", True, r"q must be of type float \| str, got True"),
         ("alpha", -0.2, r"alpha must be a finite number >= 0, got -0\.2"),
-        ("fold", -1, r"fold must be at least 0, got -1"),
+        ("split", -1, r"split must be at least 0, got -1"),
         ("epochs", 0, r"epochs must be at least 1, got 0"),
         ("epochs", -3, r"epochs must be at least 1, got -3"),
         ("batch_size", 1, r"batch_size must be at least 2, got 1"),
@@ -100,9 +100,9 @@ def test_a_choice_misspelt_is_refused_with_the_nearest_one(name):
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_makes_a_recipe(name):
-    assert [getattr(Recipe(**{name: choice}), name) for choice in CHOICES[name]] == list(
-        CHOICES[name]
-    )
+    needs = {"loss": {"head": "cosine"}, "weight_mean": {"loss": "weighted"}}.get(name, {})
+    made = [Recipe(**{name: choice}, **needs) for choice in CHOICES[name]]
+    assert [getattr(recipe, name) for recipe in made] == list(CHOICES[name])
 
 
 def test_the_choices_are_what_the_modules_offer():
@@ -117,6 +117,34 @@ def test_the_choices_are_what_the_modules_offer():
 def test_alpha_without_mixing_is_refused_since_it_would_do_nothing():
     with pytest.raises(BmixError, match=r"alpha must be 0 where mixing is 'none', got 0\.2"):
         Recipe(alpha=0.2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(loss="ldam_drw"), "loss='ldam_drw' needs head='cosine'.*, got head='default'"),
+        (dict(mix_probability=0.5), "mix_probability must be 1 where mixing is 'none', got 0.5"),
+        (dict(mixing="mixup", mix_probability=0.0), "mix_probability must lie above 0 .*got 0.0"),
+        (dict(mixing="mixup", mix_probability=1.1), "mix_probability must .*at most 1, got 1.1"),
+        (dict(weight_mean="images"), "only the losses weighted, class_balanced, ldam_drw have"),
+        (dict(head="cosine", posthoc="tau_norm"), "'tau_norm' rescales .* at length 1 already"),
+        (
+            dict(loss="balanced_softmax", posthoc="logit_adjustment"),
+            "needs loss to be one of .*, got 'balanced_softmax': .* corrected twice",
+        ),
+        (
+            dict(loss="ldam_drw", head="cosine", posthoc="logit_adjustment"),
+            "got 'ldam_drw': its margins stand for the correction",
+        ),
+        (
+            dict(mixing="cmo", alpha=1.0, posthoc="logit_adjustment"),
+            "needs mixing to be one of none, .*, got 'cmo': the class shares .* not known",
+        ),
+    ],
+)
+def test_fields_of_a_method_that_do_not_go_together_are_refused(fields, message):
+    with pytest.raises(BmixError, match=message):
+        Recipe(**fields)
 
 
 def test_an_integer_may_stand_for_a_float():
@@ -147,13 +175,18 @@ def test_every_method_is_a_row_and_finds_itself(method):
     ("fields", "method"),
     [
         (dict(), "instance"),
-        (dict(lr=0.3, model="mobilenet_v2", fold=2), "instance"),
+        (dict(lr=0.3, model="mobilenet_v2", split=2), "instance"),
         (dict(mixing="balanced", alpha=0.0), "balanced_mixup"),
         (dict(mixing="balanced", alpha=0.7, q=0.5), "balanced_mixup"),
         (dict(mixing="mixup", alpha=1.0, q=0.0), "mixup"),
         (dict(mixing="cutmix", alpha=0.3), "cutmix"),
-        (dict(loss="ldam_drw", lr=0.1), "ldam_drw"),
-        (dict(q="effective", loss="ldam_drw"), "custom"),
+        (dict(loss="ldam_drw", head="cosine", lr=0.1), "ldam_drw"),
+        (dict(q="effective", loss="ldam_drw", head="cosine"), "custom"),
+        (dict(head="cosine"), "instance"),
+        (dict(posthoc="tau_norm"), "tau_norm"),
+        (dict(q=0.0, posthoc="tau_norm"), "class_balanced"),
+        (dict(mixing="balanced", alpha=0.1, posthoc="crt"), "balanced_mixup"),
+        (dict(mixing="balanced", alpha=0.1, loss="balanced_softmax"), "balanced_mixup_softmax"),
         (dict(q=0.3), "custom"),
         (dict(q=0.0, loss="focal"), "custom"),
         (dict(mixing="balanced", alpha=0.1, loss="class_balanced"), "custom"),

@@ -290,7 +290,7 @@ def test_ranks_share_an_epoch_without_losing_or_doubling_an_image_and_take_equal
         for rank in range(world_size)
     ]
     for sampler in ranks:
-        sampler.set_epoch(3)
+        sampler.set_epoch(2)
     epochs = [list(sampler) for sampler in ranks]
     assert (
         [len(sampler) for sampler in ranks]
@@ -342,7 +342,7 @@ def test_it_serves_as_batch_sampler_of_a_torch_dataloader():
     loader = torch.utils.data.DataLoader(data, batch_sampler=sampler, generator=torch.Generator())
     epochs = []
     for epoch in (1, 2):
-        sampler.set_epoch(epoch)
+        sampler.set_epoch(epoch - 1)
         batches = list(loader)
         assert len(batches) == len(loader) == 3
         assert [len(rows) for rows, _ in batches] == [33, 33, 34]

@@ -30,7 +30,7 @@ def _read_run(experiment, run, data, split, rows):
     recipe = run["recipe"]
     if run["fingerprint"] != data.fingerprint:
         raise BmixError(
-            f"{run['run_id']} was made on {recipe['dataset']!r}, fold {recipe['fold']}: "
+            f"{run['run_id']} was made on {recipe['dataset']!r}, split {recipe['split']}: "
             "other images, labels or split than data has"
         )
     path = Path(experiment) / run["run_id"] / "predictions.csv"

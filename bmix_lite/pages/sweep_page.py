@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 
 from bmix_lite.base.files import fill_static, read_static
-from bmix_lite.comparison.datasets import name_datasets
+from bmix_lite.comparison.datasets import describe_splits, name_datasets
 from bmix_lite.comparison.estimates import MARGIN
 from bmix_lite.comparison.intervals import metric_range
 from bmix_lite.comparison.levels import bound_level
@@ -74,6 +74,7 @@ def _describe_dataset(dataset, runs, table, metric, number, pairs):
     covers = _find_common([[interval["covers"] for interval in found] for found in levels.values()])
     return {
         "dataset": dataset,
+        "splits": describe_splits(runs),
         "figures": [
             figure_html(json.loads(figure.to_json()), f"figure-{number}-{k}")
             for k, figure in enumerate(figures)
@@ -102,7 +103,7 @@ def _draw_dataset(runs, table, summary, metric):
     figures = [plot_metric_dots(summary, f"{metric.replace('_', ' ')} on test")]
     complete = table[table["status"] == "complete"]
     for name in vary(runs):
-        if name not in ("fold", "seed", "q") and _is_swept(runs, name):
+        if name not in ("split", "seed", "q") and _is_swept(runs, name):
             figures.append(plot_against(complete, name, f"test_{metric}"))
     counts = runs[0]["train_counts"]
     one_split = len({run["fingerprint"] for run in runs}) == 1

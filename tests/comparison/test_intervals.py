@@ -251,7 +251,7 @@ def test_the_interval_of_the_calibration_error_reaches_down_to_the_true_one(gap,
     assert covered >= at_least
 
 
-@pytest.mark.parametrize("seed", [200, 201])
+@pytest.mark.parametrize("seed", [200, pytest.param(201, marks=pytest.mark.nightly)])
 def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed(seed):
     labels, probabilities = random_case(seed)
     # resampling adds noise to the gaps: ece is biased upwards

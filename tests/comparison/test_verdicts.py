@@ -25,14 +25,13 @@ BETTER = [0.10, 0.12, 0.11, 0.10, 0.09]
 
 def make_run(method="instance", *, test=0.5, val=None, images=40, split=0, kind="folds", **fields):
     recipe = Recipe.make(method, **fields)
-    number = "split" if "split" in recipe.asdict() else "fold"
     metrics = {
         part: dict.fromkeys(REPORTED, value) | {"confusion": [[images // 2, 0], [0, images // 2]]}
         for part, value in {"test": test, "val": test if val is None else val}.items()
     }
     return {
         "run_id": f"{method}-{split}-{recipe.seed}",
-        "recipe": recipe.asdict() | {number: split},
+        "recipe": recipe.asdict() | {"split": split},
         "fingerprint": f"digits, split {split}",
         "method": recipe.method,
         "metrics": metrics,

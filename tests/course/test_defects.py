@@ -146,7 +146,7 @@ def test_a_changed_split_is_never_taken_for_the_healthy_one(tmp_path, change):
         run(recipe, changed, checkpoint=tmp_path / "checkpoint.pt")
     run_in_folder(tmp_path / "changed", replace(recipe, seed=1), changed)
     with pytest.raises(
-        BmixError, match="runs on fold 0 were made with other images, labels or splits"
+        BmixError, match="runs on split 0 were made with other images, labels or splits"
     ):
         group_runs(read_runs(tmp_path))
 

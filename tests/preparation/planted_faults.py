@@ -73,8 +73,19 @@ def add_mask(source, root, rng, deck):
     name = path.stem + rng.choice(("_mask", "-seg", " mask", "_thumb")) + ".png"
     put(path.with_name(name), draw(next(deck.numbers)))
     if rng.random() < 0.3:
-        source.options["leave_out"] = "*" + name[len(path.stem) :]
+        source.options.setdefault("leave_out", []).append("*" + name[len(path.stem) :])
     return [name]
+
+
+def add_aside(source, root, rng, deck):
+    """A folder, or files of one ending, that the user leaves out."""
+    folder = pick(root, rng).parent / "aside"
+    for _ in range(2):
+        name, content = deck.image()
+        put(folder / name, content)
+    pattern = rng.choice(("aside", f"{folder.relative_to(root)}/*", "as?de"))
+    source.options.setdefault("leave_out", []).append(pattern)
+    return None
 
 
 def add_nested(source, root, rng, deck):
@@ -158,7 +169,7 @@ def respell(text, rng):
 
 
 FILE_FAULTS = (add_cut, add_page, add_copy, add_near, add_ending, add_tiny, add_frames)
-FILE_FAULTS += (add_link_in, add_link_out, add_pipe, add_mask)
+FILE_FAULTS += (add_link_in, add_link_out, add_pipe, add_mask, add_aside)
 FOLDER_FAULTS = (*FILE_FAULTS, add_nested, add_stray, add_empty_class, add_spelling, add_archive)
 FOLDER_FAULTS += (add_folder_link, add_second_part)
 

@@ -1,6 +1,7 @@
 """Random tables of labels as people bring them, with and without planted faults."""
 
 import csv
+import functools
 import io
 import itertools
 
@@ -39,7 +40,9 @@ def write_table(root, rng):
             row["fold"] = part
             rows.append(row)
     rng.shuffle(rows)
-    options = {"columns": names, "images": images}
+    options = {"columns": names, "images": images, **deck.options()}
+    if rng.random() < 0.2:
+        options["search"] = True
     if rng.random() < 0.2:
         options["class_names"] = {label: f"{label}!" for label in reversed(labels)}
     if rng.random() < 0.1:
@@ -66,6 +69,8 @@ def save_table(source, rows, rng):
     lines = []
     for number, row in enumerate(rows):
         row["path"] = row["path"].removesuffix(suffix)
+        if source.options.get("search") and ".." not in row["path"]:
+            row["path"] = row["path"].rpartition("/")[2]
         if rng.random() < 0.1 and row["path"].strip():
             row["path"] = "./" + row["path"]
         cells = [row[what] for what in header]
@@ -94,7 +99,9 @@ def save_table(source, rows, rng):
     source.options["columns"] = names
     images = source.options["images"]
     encoding = "utf-16" if encoding == "utf-16" else "utf-8-sig"
-    source.read = lambda: naive_reader.read_table(source.path, images, names, suffix, encoding)
+    read = functools.partial(naive_reader.read_table, source.path, images, names, suffix)
+    is_searched = source.options.get("search", False)
+    source.read = functools.partial(read, is_searched, encoding, source.options.get("bits", 16))
 
 
 def on_files(fault):
@@ -124,7 +131,7 @@ def add_case(source, rows, rng, deck, images):
     if row["path"].swapcase() == row["path"] or source.options.get("suffix"):
         return None
     row["path"] = row["path"].swapcase()
-    return [row["path"]]
+    return [row["path"].rpartition("/")[2]]
 
 
 def add_no_label(source, rows, rng, deck, images):

@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import sha256_of
+from bmix_lite.data.splits import assign_split
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import folder as runs
 from bmix_lite.runs.complete import is_complete
@@ -22,7 +23,7 @@ from runs.made_up import HISTORY, make_predictions, write_run
 
 CHANGED = dict(
     dataset="cells",
-    fold=1,
+    split=1,
     q=0.5,
     mixing="mixup",
     alpha=0.3,
@@ -70,9 +71,9 @@ def test_data_notebook_and_version_change_the_run_id(monkeypatch):
 
 def test_a_run_id_can_be_read_and_is_a_plain_name():
     recipe = Recipe.make(
-        "balanced_mixup", alpha=0.1, dataset="/somewhere/else/cells/", fold=2, seed=3
+        "balanced_mixup", alpha=0.1, dataset="/somewhere/else/cells/", split=2, seed=3
     )
-    assert make_run_id(recipe, "data").startswith("balanced_mixup-alpha0.1-cells-fold2-seed3-")
+    assert make_run_id(recipe, "data").startswith("balanced_mixup-alpha0.1-cells-split2-seed3-")
     hostile = make_run_id(Recipe(dataset="../../x"), "data")
     assert "/" not in hostile
     assert hostile.startswith("instance-x-")
@@ -89,6 +90,28 @@ def test_an_opened_run_says_what_it_is(tmp_path, data):
     assert about["train_counts"] == [40, 15, 6]
     assert about["environment"]["device"] == "cuda:1"
     assert about["environment"]["numpy"] == np.__version__
+
+
+def test_an_opened_run_notes_how_its_split_relates_to_the_others(tmp_path, data):
+    for split in (0, 7):
+        unsplit = replace(data, split=None)
+        dealt = assign_split(unsplit, split=split)
+        open_run(tmp_path / str(split), Recipe(split=split), dealt)
+        about = json.loads((tmp_path / str(split) / "recipe.json").read_text())
+        rest = len(dealt.rows("train")) + len(dealt.rows("val"))
+        assert about["split_kind"] == "folds"
+        assert (about["test_images"], about["rest_images"]) == (len(dealt.rows("test")), rest)
+        assert about["recipe"]["split"] == split
+    open_run(tmp_path / "own", Recipe(split=3), data)
+    about = json.loads((tmp_path / "own" / "recipe.json").read_text())
+    assert (about["split_kind"], about["test_images"], about["rest_images"]) == (None, None, None)
+
+
+def test_a_recipe_of_another_split_than_that_of_the_data_is_refused(tmp_path, data):
+    dealt = assign_split(replace(data, split=None), split=2)
+    with pytest.raises(BmixError, match="recipe says split 0, the data are split 2: give both"):
+        open_run(tmp_path / "run", Recipe(), dealt)
+    assert not (tmp_path / "run").exists()
 
 
 def test_opening_a_run_again_changes_nothing_but_cleans_up(tmp_path, data):
@@ -237,7 +260,7 @@ def test_metrics_hold_no_nan_where_all_is_defined(tmp_path):
         for value in metrics[split].values()
         if isinstance(value, float)
     ]
-    assert len(values) == 16
+    assert len(values) == 18
     assert not any(map(math.isnan, values))
 
 

@@ -353,7 +353,7 @@ def test_a_hundred_failing_runs_of_two_hundred_are_listed_and_harm_no_other(
             "method": "instance",
             "alpha": None,
         }
-        namespace |= {"dataset": f"{notebook.parent}/cells", "fold": 0, "lr": 0.1, "epochs": 1}
+        namespace |= {"dataset": f"{notebook.parent}/cells", "split": 0, "lr": 0.1, "epochs": 1}
         namespace["seed"] = parameters["seed"]
         exec("\n".join([CELLS[0], CELLS[-2]]), namespace)
         return new_notebook()
