@@ -1,9 +1,4 @@
-"""Intervals: over runs, over other test images or patients, of one class's recall.
-
-Student's t does not know that a score ends at 1, and with two or three seeds its interval may reach
-beyond. It is cut there: the true mean lies within, so it is covered as often as before. An interval
-that had to be cut is a wide one.
-"""
+"""Intervals over other test images or patients: of metrics of one run, of one class's recall."""
 
 import numpy as np
 from scipy import stats
@@ -21,14 +16,13 @@ from bmix_lite.metrics import (
 
 OF_RECALLS = ("accuracy", "balanced_accuracy")  # means of recalls: what one class leaves open adds
 DRAWS = 2000  # of recalls: they cost nothing
-COVERS = {False: "other test images", True: "other test images of other patients"}  # grouped or not
 SIGNED = ("mcc", "kappa", "kendall_tau")  # -1 to 1; all other metrics lie in 0 to 1
 
 
 def bootstrap_intervals(
     labels, probabilities, metrics=METRICS, *, groups=None, resamples=500, level=0.95, seed=0
 ):
-    """Intervals {metric: (low, high)} over other test images, or patients: `COVERS` in words.
+    """Intervals {metric: (low, high)} that cover other test images, and no other training.
 
     groups (N,): patient, lesion or slide of each image; groups are resampled whole. Without them
     images are resampled within each class, so that no metric becomes undefined on the way.
@@ -107,33 +101,10 @@ def chance_calibration_error(probabilities, *, resamples=200, seed=0):
     return float(np.abs(gaps).sum(axis=1).mean() / len(bins))
 
 
-def mean_interval(values, level=0.95):
-    """(mean, low, high) of one number per seed or split, by Student's t.
-
-    NaN bounds below two values. Raises BmixError without a value.
-    """
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or values.size == 0:
-        raise BmixError(f"values must be a non-empty list, got shape {values.shape}")
-    if values.size < 2:
-        return float(values[0]), float("nan"), float("nan")
-    half = stats.sem(values) * stats.t.ppf((1 + level) / 2, values.size - 1)
-    return float(values.mean()), float(values.mean() - half), float(values.mean() + half)
-
-
 def metric_range(metric):
     """(lowest, highest) value of a metric, whose name may begin with "val_" or "test_"."""
     name = metric.removeprefix("val_").removeprefix("test_")
     return (-1.0 if name in SIGNED else 0.0), 1.0
-
-
-def metric_interval(values, metric, level=0.95):
-    """`mean_interval` of a metric over runs, cut at the ends of its range; NaN without a value."""
-    if len(values) == 0:
-        return np.nan, np.nan, np.nan
-    lowest, highest = metric_range(metric)
-    mean, low, high = mean_interval(values, level)
-    return mean, float(np.maximum(low, lowest)), float(np.minimum(high, highest))
 
 
 def recall_intervals(confusion, level=0.95):

@@ -169,6 +169,9 @@ def test_intervals_of_one_method_say_what_they_cover(tmp_path):
     assert (mean, seeds["covers"]) == (pytest.approx(np.mean(values)), "other seeds alone")
     assert images["covers"] == "other seeds and test images"
     assert images["high"] - images["low"] > 0.15
+    grouped = save_run(tmp_path, labels, predicted, groups=np.arange(len(labels)) // 2, seed=9)
+    _, (_, by_groups) = bound_level([grouped], "accuracy", images=True)
+    assert by_groups["covers"] == "other test images by groups alone"
     _, (nothing, images) = bound_level(runs[:1], "accuracy", images=True)
     assert (nothing["covers"], images["covers"]) == ("nothing: one run", "other test images alone")
     _, (fixed,) = bound_level(make_fixed(tmp_path / "fixed")[:5], "accuracy")

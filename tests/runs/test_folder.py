@@ -264,3 +264,15 @@ def test_metrics_hold_no_nan_where_all_is_defined(tmp_path):
     ]
     assert len(values) == 18
     assert not any(map(math.isnan, values))
+
+
+def test_predictions_name_the_patient_of_an_image_by_a_number_alone(tmp_path):
+    data = make_images()
+    names = np.array([f"Mrs {k // 2}" for k in range(len(data.labels))])
+    data = replace(data, groups=names)
+    write_run(tmp_path / "run", data)
+    table = pd.read_csv(tmp_path / "run" / "predictions.csv")
+    assert "Mrs" not in (tmp_path / "run" / "predictions.csv").read_text()
+    of_rows = names[table["index"]]
+    assert table["group"].groupby(of_rows).nunique().eq(1).all()
+    assert table["group"].nunique() == len(set(of_rows))
