@@ -9,6 +9,7 @@ from pathlib import Path
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.data.imageset import SPLITS
 from bmix_lite.preparation.decode import FITS
+from bmix_lite.preparation.faults import KINDS
 from bmix_lite.preparation.prepare import list_images, prepare
 from bmix_lite.preparation.report import read_report
 from bmix_lite.preparation.sources import TABLES
@@ -135,6 +136,11 @@ def _prepare(source, images, chosen):
         f"{report.left} of {report.listed} images prepared in {chosen.out},"
         f" {data.images.shape[1]} pixels per side"
     )
+    for kind in report.counts():
+        faults = [fault for fault in report.faults if fault["kind"] == kind]
+        left_out = {image for fault in faults for image in fault["left_out"]}
+        if left_out:
+            print(f"left out: {len(left_out)}, {kind}: {KINDS[kind][1]}")
     print(f"faults: {report.counts() or 'none'}, see {Path(chosen.out) / 'report.html'}")
 
 
