@@ -54,9 +54,9 @@ nightly: install
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m nightly
 	$(PYTHON) benchmarks/chaos.py --quick
 
+# notebooks and tests in one session, so that no worker waits between the two
 test: install
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks tests
 
 # the three lines of the PairSampler in every framework's loop, in an environment of their own
 integrations: install

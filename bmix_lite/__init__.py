@@ -19,6 +19,7 @@ __all__ = [
     "load",
     "make_model",
     "mixed_class_probabilities",
+    "operating_point",
     "predict",
     "prepare",
     "score",
@@ -28,6 +29,7 @@ __all__ = [
 TYPE_CHECKING = False  # what typing.TYPE_CHECKING is, without importing typing
 if TYPE_CHECKING:
     from bmix_lite.base.errors import BmixError
+    from bmix_lite.comparison.operating import operating_point
     from bmix_lite.data.datasets import load
     from bmix_lite.data.imageset import ImageSet
     from bmix_lite.distribution import (
@@ -59,6 +61,7 @@ _HOME = {
     "load": "data.datasets",
     "make_model": "models",
     "mixed_class_probabilities": "distribution",
+    "operating_point": "comparison.operating",
     "predict": "inference",
     "prepare": "preparation.prepare",
     "score": "metrics",

@@ -189,7 +189,8 @@ def pinned(threads=None):
     threads: CPU threads of torch, or None for those that it has.
     """
     with contextlib.ExitStack() as stack:
-        if torch.get_default_device().type != "cpu":
+        # not get_default_device: torch 2.6 raises after set_default_device(None)
+        if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(held(_list_settings()))
         stack.enter_context(torch.inference_mode(False))

@@ -44,13 +44,13 @@ def adjust_probabilities(
     Source: Menon et al., ICLR 2021, section 4; with a target Saerens et al., Neural Computation
     2002, Bayes' rule. Raises BmixError for what is no probability.
     """
-    probabilities = _checked_probabilities(probabilities)
-    prior = _checked_prior(prior, probabilities.shape[1])
+    given = _checked_probabilities(probabilities)
+    classes = given.shape[1]
     require(math.isfinite(tau), f"tau must be finite, got {tau!r}")
     with np.errstate(divide="ignore"):  # a probability of 0 stays 0
-        logits = np.log(probabilities) - tau * np.log(prior)
+        logits = np.log(given) - tau * np.log(_checked_prior(prior, classes))
         if target is not None:
-            logits += np.log(_checked_target(target, probabilities.shape[1]))
+            logits += np.log(_checked_target(target, classes))
     highest = logits.max(axis=1, keepdims=True)
     if not np.isfinite(highest).all():
         row = int(np.argmin(highest))
@@ -69,12 +69,11 @@ def estimate_prevalence(probabilities: ArrayLike, prior: ArrayLike) -> np.ndarra
     a class look alike in both places.
     Source: Saerens et al., Neural Computation 2002. Raises BmixError for what is no probability.
     """
-    probabilities = _checked_probabilities(probabilities)
-    require(len(probabilities) > 0, "there are no images to estimate class shares from")
-    prior = _checked_prior(prior, probabilities.shape[1])
-    ratios = probabilities / prior
+    given = _checked_probabilities(probabilities)
+    require(len(given) > 0, "there are no images to estimate class shares from")
+    shares = _checked_prior(prior, given.shape[1])
+    ratios = given / shares
     ratios /= ratios.max(axis=1, keepdims=True)
-    shares = prior
     for _ in range(MOST_STEPS):
         likely = ratios * shares
         before = shares

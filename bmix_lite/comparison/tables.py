@@ -8,7 +8,7 @@ import pandas as pd
 
 from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.comparison.datasets import require_same_data
-from bmix_lite.comparison.intervals import metric_interval
+from bmix_lite.comparison.levels import bound_level
 from bmix_lite.data.designs import NOTES
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.runs.complete import read_wall
@@ -99,15 +99,18 @@ def tabulate(runs, experiment):
 
 
 def summarise(runs, metric="balanced_accuracy", split="test"):
-    """One row per method: number of runs, mean, 95 % interval over runs, each run's value."""
+    """One row per method: number of runs, mean, 95 % interval, each run's value.
+
+    covers: what the interval speaks of, in words: see `levels.bound_level`
+    """
     require_choice("metric", metric, REPORTED)
     many_splits = len({run["recipe"]["split"] for run in runs}) > 1
     rows = []
     for name, group in group_runs(runs).items():
         values = [run["metrics"][split][metric] for run in group]
         defined = [value for value in values if value is not None]
-        mean, low, high = metric_interval(defined, metric)
-        row = {"method": name, "runs": len(defined), "mean": mean, "low": low, "high": high}
+        mean, intervals = bound_level(group, metric, split)
+        row = {"method": name, "runs": len(defined), "mean": mean} | intervals[0]
         for run, value in zip(group, values, strict=True):
             row[_name_repeat(run, many_splits)] = value
         rows.append(row)

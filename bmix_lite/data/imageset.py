@@ -52,7 +52,6 @@ class ImageSet:
     images_sha256: str = ""
     ordered: bool = False  # changes no training, nor does design: neither is in the fingerprint
     design: SplitDesign | None = None
-    ordered: bool = False  # changes no training, so it is not in the fingerprint
     made_of: np.ndarray | None = None
     origin: str = ""
 

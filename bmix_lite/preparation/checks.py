@@ -32,7 +32,7 @@ def find_faults(images, facts, size, class_names=None, bits=None):
     faults = [*images.faults, *odd_labels, *find_unreadable(items, facts)]
     left = _list_left(items, faults)
     for find in (
-        lambda rows: find_companions(items, rows) if images.asks_companions else [],
+        lambda rows: find_companions(items, rows, images.companions),
         lambda rows: find_depth(items, facts, rows, bits),
         lambda rows: find_copies(items, facts, rows),
         lambda rows: find_near(items, facts, rows),

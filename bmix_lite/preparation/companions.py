@@ -22,13 +22,15 @@ WORD = r"[^\W\d_]{2,}"  # letters only: "x (2).png" is no companion of "x.png"
 ENDING = re.compile(rf"[-_. (]+((?:{WORD}[-_. ]+)*{WORD})[-_. ]*\d*\)?|({KNOWN})\d*", re.IGNORECASE)
 
 
-def find_companions(items, rows):
+def find_companions(items, rows, kind="companion"):
     """Faults of images that lie beside another under the same name plus a word, one per word.
 
     "benign (4)_mask.png" and "benign (4)_mask_1.png" are companions of "benign (4).png"; so are
     "masks/4.png" of "photos/4.png", and "4.png" of "4.jpg" where that is so of all .png.
-    rows: those that are looked at
+    rows: those that are looked at; kind: of the faults, "beside" for mere warnings, "" for none
     """
+    if not kind:
+        return []
     stems = {}  # (folder, name without its ending): rows
     for row in rows:
         if items[row].box is None:
@@ -40,7 +42,7 @@ def find_companions(items, rows):
         if word:
             rows_of[word] += members
     return [
-        _name_companions(items, word, members)
+        _name_companions(items, kind, word, members)
         for word, members in sorted(rows_of.items())
         if len(members) >= PAIRS or _is_known(word)
     ]
@@ -93,7 +95,7 @@ def _is_known(word):
     return any(re.fullmatch(KNOWN, part) for part in re.split(r"[-_. /]+", word))
 
 
-def _name_companions(items, word, rows):
+def _name_companions(items, kind, word, rows):
     names = shorten([items[row].id for row in rows], 4)
     if word.startswith("."):
         pattern = f"*{word}"
@@ -106,7 +108,8 @@ def _name_companions(items, word, rows):
         pattern = f"*{_find_written(items[rows[0]].id, word)}*"
         found = f"{names}: each beside an image of the same name without {word!r}: masks?"
     where = f"{len(rows)} images"
-    return Fault("companion", where, f"{found} leave_out={pattern!r}", tuple(rows), tuple(rows))
+    drop = tuple(rows) if kind == "companion" else ()
+    return Fault(kind, where, f"{found} leave_out={pattern!r}", tuple(rows), drop)
 
 
 def _find_written(path, word):

@@ -57,17 +57,17 @@ def embed(
     from bmix_lite.embedding import make_embedder
 
     images, place = _open(data)
-    out = _choose_out(out, place, model)
+    folder = _choose_out(out, place, model)
     arguments = (model, os.fspath(weights), images.images.shape[1:], size)
     job = _Job(make_embedder(*arguments), arguments, threads)
     images = _set_origin(images, job.embedder)
     key = _hash_call(images)
-    with unless_made(out, key) as is_made:
+    with unless_made(folder, key) as is_made:
         if not is_made:
-            shards = _cut(images, place, out / "shards" / images.origin[:16])
+            shards = _cut(images, place, folder / "shards" / images.origin[:16])
             _compute(job, shards, scheduler, progress)
-            _write(images, place, out, shards, {"key": key, "network": job.describe()})
-    return load_prepared(out)
+            _write(images, place, folder, shards, {"key": key, "network": job.describe()})
+    return load_prepared(folder)
 
 
 @dataclass(frozen=True)

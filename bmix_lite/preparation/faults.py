@@ -89,6 +89,11 @@ KINDS = {
         "Nearly the same image, twice: a split may part them. A group that they share prevents "
         "that.",
     ),
+    "beside": (
+        "warning",
+        "Images that look like companions of others, and that no pattern of leave_out fits, are "
+        "used: are they photographs?",
+    ),
     "ungrouped": (
         "warning",
         "Images of one patient, lesion or video must share a group, or a split parts them: say "
@@ -105,8 +110,8 @@ KINDS = {
     ),
     "absent": (
         "warning",
-        "A class is missing from a part: a split that is dealt so is not loaded, a part that came "
-        "so tells nothing of the class.",
+        "A class is missing from a part: a split that is dealt so is not loaded, and with a part "
+        "that came so nothing is trained.",
     ),
     "unused": ("warning", "A class that was named has no image: it is left out."),
     "names": ("warning", "An odd class name: is it meant?"),

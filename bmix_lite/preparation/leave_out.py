@@ -33,7 +33,7 @@ class LeaveOut:
         """Whether the file or folder `path`, written from the source on, is left out."""
         parts = path.split("/")
         for pattern in self.patterns:
-            names = [path] if "/" in pattern else parts
+            names = [path, f"{path}/"] if "/" in pattern else parts
             if any(fnmatchcase(name, pattern) for name in names):
                 self.left_out[pattern].append(path)
                 return True

@@ -54,7 +54,8 @@ class Listing:
     labels, and parts, (part of a split that came with the data, label), count faulty rows, too
     side, blocks: where the images are arrays already, pixels of a side, and a function that yields
       them in order, (n, side, side, C) uint8 at a time; digest: their hash where no file has a date
-    asks_companions: whether masks and previews beside the images are looked for
+    companions: the kind of fault that masks and previews beside the images are, "" where all that
+      look like such are meant
     """
 
     source: Path
@@ -65,7 +66,7 @@ class Listing:
     side: int = 0
     blocks: Callable | None = None
     digest: str = ""
-    asks_companions: bool = True
+    companions: str = "companion"
 
     def fault(self, kind, where, found, item=None):
         """Add a Fault; item: its image, where there is one that can be shown."""

@@ -100,7 +100,9 @@ class FileFinder:
         twins = [twin for twin in self._list_twins(name) if as_shown(twin) == as_shown(name)]
         if len(twins) == 1:
             return self._find(text, twins[0])
-        near = [other for other in self._list_alike(name) if _same_folder(other, name)]
+        near = self._list_alike(name)
+        if not self.search:
+            near = [other for other in near if _same_folder(other, name)]
         hint = f", but {shorten(map(show, near), 3)} is" if near else ""
         return FoundFile(name, kind="missing", fault=f"{name} is not there{hint}")
 
@@ -121,32 +123,40 @@ class FileFinder:
     @functools.cached_property
     def by_name(self):
         """{file name: paths below the root}."""
-        paths = {}
-        for path in self.walk():
-            paths.setdefault(path.rpartition("/")[2], []).append(path)
-        return paths
+        return self._index(lambda path: path.rpartition("/")[2])
 
     @functools.cached_property
     def by_reading(self):
         """{how a file name reads: paths below the root}."""
-        paths = {}
-        for path in self.walk():
-            paths.setdefault(reads_as_file(path)[1:], []).append(path)
-        return paths
+        return self._index(lambda path: reads_as_file(path)[1:])
+
+    def _index(self, key_of):
+        """{key: paths of images}; of those that are left out where there are no others.
+
+        A row of a file that is left out is so found, and left out, instead of called missing.
+        """
+        used = {}
+        left_out = {}
+        for path in filter(is_image, self._walk()):
+            paths = left_out if self.leave_out(path) else used
+            paths.setdefault(key_of(path), []).append(path)
+        return left_out | used
 
     def walk(self):
-        """Paths of all images below the root."""
+        """Paths of all images below the root, without those that are left out."""
         return (path for path in self.walk_all() if is_image(path))
 
     def walk_all(self):
-        """Paths of all files below the root."""
+        """Paths of all files below the root, without those that are left out."""
+        return (path for path in self._walk() if not self.leave_out(path))
+
+    def _walk(self):
         for folder, folders, files in os.walk(self.root):
             folders[:] = sorted(name for name in folders if not is_hidden(name))
             below = os.path.relpath(folder, self.root).replace(os.sep, "/")
             for name in sorted(files):
-                path = name if below == "." else f"{below}/{name}"
-                if not is_hidden(name) and not self.leave_out(path):
-                    yield path
+                if not is_hidden(name):
+                    yield name if below == "." else f"{below}/{name}"
 
 
 def _same_folder(one, other):

@@ -39,7 +39,8 @@ def list_images(source, *, group_from=None, leave_out=None, folder=None, **listi
         if group_from is not None:
             set_groups(images, group_from)
     leaves.note(images)
-    images.asks_companions = not leaves.is_given
+    if leaves.is_given:
+        images.companions = "beside" if leaves.patterns else ""
     return images
 
 

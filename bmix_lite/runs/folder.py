@@ -201,6 +201,10 @@ def _tabulate_predictions(data, split, probabilities):
     rows = data.rows(split)
     table = pd.DataFrame(probabilities, columns=[f"p_{j}" for j in range(probabilities.shape[1])])
     table = table.astype("float32")
+    if data.groups is not None:
+        # a number, so that no name of a patient leaves the dataset
+        numbers, _ = pd.factorize(data.groups, sort=True)
+        table.insert(0, "group", numbers[rows])
     table.insert(0, "label", data.labels[rows])
     table.insert(0, "index", rows)
     table.insert(0, "split", split)

@@ -15,9 +15,10 @@ from bmix_lite.runs.ledger import read_ledger
 def read_run(folder):
     """One complete run as a dict.
 
-    Keys: run_id, recipe, method, class_names, train_counts, metrics, history (a DataFrame), and
-    whatever else recipe.json holds: split_kind, test_images and rest_images (of `SplitDesign`;
-    None where it is not known). Raises BmixError with the reason if it is not complete.
+    Keys: run_id, folder, recipe, method, class_names, train_counts, metrics, history (a
+    DataFrame), and whatever else recipe.json holds: split_kind, test_images and rest_images (of
+    `SplitDesign`; None where it is not known). Raises BmixError with the reason if it is not
+    complete.
     """
     folder = Path(folder)
     reason = why_incomplete(folder)
@@ -77,6 +78,7 @@ def _load_run(folder):
     renamed = {"fold": "split"}
     run["recipe"] = {renamed.get(name, name): value for name, value in run["recipe"].items()}
     run["run_id"] = folder.name
+    run["folder"] = str(folder)
     run["metrics"] = read_json(folder / RESULT)
     run["history"] = pd.read_csv(folder / "history.csv")
     return run

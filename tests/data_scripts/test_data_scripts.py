@@ -18,6 +18,7 @@ import pytest
 from bmix_lite.base.errors import BmixError
 from bmix_lite.data.datasets import load
 from bmix_lite.data.prepared import save_prepared
+from bmix_lite.preparation.report import read_report
 from clinic import draw
 from common.sources import run
 from conftest import ROOT
@@ -359,8 +360,9 @@ def test_the_reference_data_of_chula_and_mhsma_go_through_their_scripts(shared, 
     assert "an excerpt: 365 of the 623 photographs" in said
     assert "differs" not in said
     data = load(tmp_path / "chula")
-    assert len(data.labels) == sum(chula.DRAWN)
+    assert np.bincount(data.labels).tolist() == list(chula.DRAWN)
     assert data.class_names == chula.TYPES
+    assert set(read_report(tmp_path / "chula").counts()) <= {"alike", "lookalike", "ignored"}
     assert sum(chula.ALL) == 22_106
     mhsma = get("mhsma")
     for label, abnormal in mhsma.ABNORMAL.items():

@@ -1,11 +1,15 @@
+import contextlib
 import hashlib
 import importlib.util
+import io
 import os
+import runpy
 import stat
-import subprocess
 import sys
 import zipfile
 from collections import Counter
+from types import SimpleNamespace
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -14,6 +18,7 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.course.published import read_published
 from bmix_lite.data.datasets import load
 from bmix_lite.data.known_counts import KNOWN, read_counts
+from bmix_lite.preparation.sources import list_images
 from clinic import draw
 from common.sources import File, Source, compare, fetch_files, find_one, run
 from conftest import ROOT
@@ -30,8 +35,18 @@ def get(name):
 
 
 def call(name, *arguments, **environment):
-    command = [sys.executable, ROOT / "data_scripts" / f"{name}.py", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    """What a script leaves that is called so; in this process, in one of its own by test_bccd."""
+    path = str(ROOT / "data_scripts" / f"{name}.py")
+    with (
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
+        mock.patch.dict(os.environ, environment),
+        mock.patch.object(sys, "argv", [path, *map(str, arguments)]),
+        pytest.raises(SystemExit) as ended,
+    ):
+        runpy.run_path(path, run_name="__main__")
+    done = dict(returncode=ended.value.code or 0, stdout=out.getvalue(), stderr=err.getvalue())
+    return SimpleNamespace(**done)
 
 
 def test_the_scripts_are_those_that_are_promised():
@@ -352,3 +367,12 @@ def test_fundus_toy_loads_by_name():
     data = load("fundus_toy", split=2)
     assert data.name == "fundus_toy"
     assert data.counts("test").min() >= 1
+
+
+def test_the_split_of_bccd_is_kept_unless_all_smears_shall_be_dealt(shared):
+    folder = shared / "data/bccd"
+    script = get("get_bccd")
+    parts = {item.split for item in list_images(**script.locate(folder, deal=False)).items}
+    assert parts == {"train", "val", "test"}
+    assert {item.split for item in list_images(**script.locate(folder, deal=True)).items} == {""}
+    assert call("get_bccd", "--from", folder, "--deal", "--labels-only").returncode == 0

@@ -73,8 +73,19 @@ def add_mask(source, root, rng, deck):
     name = path.stem + rng.choice(("_mask", "-seg", " mask", "_thumb")) + ".png"
     put(path.with_name(name), draw(next(deck.numbers)))
     if rng.random() < 0.3:
-        source.options["leave_out"] = "*" + name[len(path.stem) :]
+        source.options.setdefault("leave_out", []).append("*" + name[len(path.stem) :])
     return [name]
+
+
+def add_aside(source, root, rng, deck):
+    """A folder, or files of one ending, that the user leaves out."""
+    folder = pick(root, rng).parent / "aside"
+    for _ in range(2):
+        name, content = deck.image()
+        put(folder / name, content)
+    pattern = rng.choice(("aside", f"{folder.relative_to(root)}/*", "as?de"))
+    source.options.setdefault("leave_out", []).append(pattern)
+    return None
 
 
 def add_nested(source, root, rng, deck):
@@ -158,14 +169,20 @@ def respell(text, rng):
 
 
 FILE_FAULTS = (add_cut, add_page, add_copy, add_near, add_ending, add_tiny, add_frames)
-FILE_FAULTS += (add_link_in, add_link_out, add_pipe, add_mask)
+FILE_FAULTS += (add_link_in, add_link_out, add_pipe, add_mask, add_aside)
 FOLDER_FAULTS = (*FILE_FAULTS, add_nested, add_stray, add_empty_class, add_spelling, add_archive)
 FOLDER_FAULTS += (add_folder_link, add_second_part)
 
 
+def choose_faults(rng, faults):
+    """None, one or two of the faults; last come those whose files are left out, so none hides."""
+    chosen = rng.sample(faults, rng.choice((0, 1, 1, 2)))
+    return sorted(chosen, key=lambda fault: fault.__name__.startswith(("add_mask", "add_aside")))
+
+
 def plant_files(source, root, rng, deck, faults):
     """None, one or two planted faults; harmless files that systems leave."""
-    for fault in rng.sample(faults, rng.choice((0, 1, 1, 2))):
+    for fault in choose_faults(rng, faults):
         marks = fault(source, root, rng, deck)
         if marks:
             source.marks[fault.__name__] = marks

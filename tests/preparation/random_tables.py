@@ -1,11 +1,12 @@
 """Random tables of labels as people bring them, with and without planted faults."""
 
 import csv
+import functools
 import io
 import itertools
 
 from preparation import naive_reader
-from preparation.planted_faults import FILE_FAULTS, respell
+from preparation.planted_faults import FILE_FAULTS, choose_faults, respell
 from preparation.source_parts import CLASSES, GROUPS, PARTED, WORDS, Deck, Source, draw, put
 
 
@@ -39,7 +40,9 @@ def write_table(root, rng):
             row["fold"] = part
             rows.append(row)
     rng.shuffle(rows)
-    options = {"columns": names, "images": images}
+    options = {"columns": names, "images": images, **deck.options()}
+    if rng.random() < 0.2:
+        options["search"] = True
     if rng.random() < 0.2:
         options["class_names"] = {label: f"{label}!" for label in reversed(labels)}
     if rng.random() < 0.1:
@@ -47,7 +50,7 @@ def write_table(root, rng):
     if suffix:
         options["suffix"] = suffix
     source = Source(root / "labels.csv", options, None)
-    for fault in rng.sample(TABLE_FAULTS, rng.choice((0, 1, 1, 2))):
+    for fault in choose_faults(rng, TABLE_FAULTS):
         marks = fault(source, rows, rng, deck, images)
         if marks:
             source.marks[fault.__name__] = marks
@@ -66,6 +69,8 @@ def save_table(source, rows, rng):
     lines = []
     for number, row in enumerate(rows):
         row["path"] = row["path"].removesuffix(suffix)
+        if source.options.get("search") and ".." not in row["path"]:
+            row["path"] = row["path"].rpartition("/")[2]
         if rng.random() < 0.1 and row["path"].strip():
             row["path"] = "./" + row["path"]
         cells = [row[what] for what in header]
@@ -94,7 +99,9 @@ def save_table(source, rows, rng):
     source.options["columns"] = names
     images = source.options["images"]
     encoding = "utf-16" if encoding == "utf-16" else "utf-8-sig"
-    source.read = lambda: naive_reader.read_table(source.path, images, names, suffix, encoding)
+    read = functools.partial(naive_reader.read_table, source.path, images, names, suffix)
+    is_searched = source.options.get("search", False)
+    source.read = functools.partial(read, is_searched, encoding, source.options.get("bits", 16))
 
 
 def on_files(fault):
@@ -124,7 +131,7 @@ def add_case(source, rows, rng, deck, images):
     if row["path"].swapcase() == row["path"] or source.options.get("suffix"):
         return None
     row["path"] = row["path"].swapcase()
-    return [row["path"]]
+    return [row["path"].rpartition("/")[2]]
 
 
 def add_no_label(source, rows, rng, deck, images):

@@ -204,3 +204,29 @@ def test_an_archive_among_the_images_is_named_unless_it_is_unpacked_beside(tmp_p
         "left_out",
         "left_out",
     ]
+
+
+def test_what_looks_like_a_mask_and_fits_no_pattern_that_was_given_is_a_warning(tmp_path):
+    names = [f"{label}/{n}{end}.png" for label in "ab" for n in range(6) for end in ("", "-seg")]
+    root = put(tmp_path / "in", *names, "a/thumb.png")
+    prepare_small(root, tmp_path / "out", leave_out="thumb*")
+    [fault] = [f for f in read_report(tmp_path / "out").faults if f["kind"] == "beside"]
+    assert fault["level"] == "warning"
+    assert "leave_out='*-seg*'" in fault["found"]
+    assert fault["left_out"] == []
+
+
+def test_a_pattern_of_all_that_is_in_a_folder_leaves_the_folder_out(tmp_path):
+    root = put(tmp_path / "in", "a/1.png", "a/old/2.png", "a/old/3.png", "b/4.png")
+    listing = list_images(root, leave_out="a/old/*")
+    assert [item.id for item in listing.items] == ["a/1.png", "b/4.png"]
+    assert [fault.kind for fault in listing.faults] == ["left_out"]
+
+
+def test_a_row_of_a_file_that_is_left_out_is_left_out_where_files_are_searched_too(tmp_path):
+    put(tmp_path / "photos", "x/1.png", "x/2.png", "y/3.png", "old/1.png", "old/4.png")
+    table = tmp_path / "t.csv"
+    table.write_text("path,label\n1.png,a\n2.png,a\n3.png,b\n4.png,b\n")
+    listing = list_images(table, images=tmp_path / "photos", search=True, leave_out="old")
+    assert [item.id for item in listing.items] == ["x/1.png", "x/2.png", "y/3.png"]
+    assert [fault.kind for fault in listing.faults] == ["left_out"]

@@ -244,3 +244,10 @@ def test_a_label_and_a_group_that_show_nothing_are_missing(tmp_path, blank):
     found = [(fault.kind, fault.where) for fault in listing.faults]
     assert found == [("label", "labels.csv row 3"), ("group", "labels.csv row 4")]
     assert dict(listing.labels) == {"a": 1, "b": 2}
+
+
+def test_a_file_that_is_searched_under_other_letters_is_named(tmp_path):
+    touch(tmp_path, "sub/a-9.tif", "sub/b.tif")
+    table = write(tmp_path, "A-9.TIF,x", "b.tif,y")
+    missing, _ = list_table(table, search=True).faults
+    assert "A-9.TIF is not there, but 'sub/a-9.tif' is" in missing.found

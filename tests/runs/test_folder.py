@@ -29,7 +29,9 @@ CHANGED = dict(
     alpha=0.3,
     mix_probability=0.5,
     lam_per="image",
+    base_draw="replacement",
     balanced_draw="deck",
+    short_batch="drop",
     budget="images",
     loss="focal",
     weight_mean="images",
@@ -265,5 +267,17 @@ def test_metrics_hold_no_nan_where_all_is_defined(tmp_path):
         for value in metrics[split].values()
         if isinstance(value, float)
     ]
-    assert len(values) == 16
+    assert len(values) == 18
     assert not any(map(math.isnan, values))
+
+
+def test_predictions_name_the_patient_of_an_image_by_a_number_alone(tmp_path):
+    data = make_images()
+    names = np.array([f"Mrs {k // 2}" for k in range(len(data.labels))])
+    data = replace(data, groups=names)
+    write_run(tmp_path / "run", data)
+    table = pd.read_csv(tmp_path / "run" / "predictions.csv")
+    assert "Mrs" not in (tmp_path / "run" / "predictions.csv").read_text()
+    of_rows = names[table["index"]]
+    assert table["group"].groupby(of_rows).nunique().eq(1).all()
+    assert table["group"].nunique() == len(set(of_rows))
