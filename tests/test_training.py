@@ -374,6 +374,7 @@ def test_records_hold_what_scikit_learn_says_of_the_model_of_that_epoch(data, fi
             expected["train_balanced_accuracy"] = sk.balanced_accuracy_score(
                 data.labels[clean], on_train
             )
+            expected["train_macro_f1"] = sk.f1_score(data.labels[clean], on_train, average="macro")
         assert set(record) == set(expected) | {"lr", "train_loss", "seconds"}
         assert {name: record[name] for name in expected} == pytest.approx(expected, rel=1e-5)
         assert record["seconds"] > 0

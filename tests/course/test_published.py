@@ -224,6 +224,7 @@ def test_the_lesson_shows_scipys_paired_tests_of_the_logs(shared):
             gaps.mean(),
             stats.tstd(gaps),
             sum(gaps > 0),
+            sum(gaps == 0),
             stats.ttest_rel(*pairs.T).pvalue,
         ]
         expected += [stats.binomtest(int(sum(gaps > 1e-9)), int(sum(abs(gaps) > 1e-9))).pvalue]
