@@ -79,7 +79,7 @@ class MixedBatches:
         self.balanced = BatchSampler(balanced, recipe.batch_size, **share)
         self.steps = len(self.base)
         _, reads_balanced = MIXINGS[recipe.mixing]
-        if recipe.budget == "images" and reads_balanced:
+        if recipe.budget == "images" and reads_balanced and recipe.alpha > 0:
             # of an image a step reads two where it mixes
             self.steps = math.ceil(self.steps / (1 + recipe.mix_probability))
 

@@ -145,7 +145,7 @@ def _check_fit(model, data, recipe, device):
     if len(rows) < recipe.batch_size:
         raise BmixError(f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
     require_parts(data)
-    if recipe.monitor in NEED_ORDER and not data.ordered:
+    if recipe.monitor in NEED_ORDER and not getattr(data, "ordered", False):
         words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
         raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")
     if are_features(data.images):

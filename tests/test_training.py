@@ -393,10 +393,15 @@ def test_a_plateau_run_ends_where_its_rate_would_fall_below_min_lr_and_stays_end
 
 
 @pytest.mark.parametrize(
-    ("mixing", "steps"), [("balanced", STEPS // 2), ("mixup", STEPS), ("none", STEPS)]
+    ("mixing", "alpha", "steps"),
+    [
+        ("balanced", 0.3, STEPS // 2),
+        ("balanced", 0.0, STEPS),  # nothing is mixed in, and no balanced image is read
+        ("mixup", 0.3, STEPS),
+        ("none", 0.0, STEPS),
+    ],
 )
-def test_where_images_are_the_budget_all_methods_read_equally_many(data, mixing, steps):
-    alpha = 0.0 if mixing == "none" else 0.3
+def test_where_images_are_the_budget_all_methods_read_equally_many(data, mixing, alpha, steps):
     recipe = Recipe(**QUICK, budget="images", mixing=mixing, alpha=alpha)
     batches = MixedBatches(data, recipe, "cpu")
     read = []
