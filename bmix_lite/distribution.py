@@ -172,10 +172,8 @@ def median_lam(alpha):
 def lam_density(lam, alpha):
     """Density of Beta(alpha, 1): alpha * lam**(alpha - 1), for lam in (0, 1] and alpha > 0."""
     alpha = require_alpha(alpha)
-    if alpha == 0:
-        raise BmixError(
-            "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density"
-        )
+    words = "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density"
+    require(alpha > 0, words)
     lam = np.asarray(lam, dtype=float)
     require(bool(np.all((lam > 0) & (lam <= 1))), "lam must lie in (0, 1]")
     return alpha * lam ** (alpha - 1)
@@ -198,11 +196,7 @@ def mixed_class_probabilities(counts: ArrayLike, q: float, alpha: float) -> np.n
 
     p_j: the base stream's class probabilities. counts (C,), each at least 1; q in [0, 1].
     """
-    return mixed_probabilities(class_probabilities(counts, q), alpha)
-
-
-def mixed_probabilities(base, alpha):
-    """`mixed_class_probabilities` of any base stream, given by its class shares (C,)."""
+    base = class_probabilities(counts, q)
     weight = mean_lam(alpha)
     return (1 - weight) * base + weight / len(base)
 
@@ -236,9 +230,8 @@ def expected_distinct(counts, q, draws, *, replacement=True):
 def lorenz_curve(counts):
     """(shares of the classes, share of the images that the rarest of them hold), each (C+1,)."""
     ordered = np.sort(_checked_counts(counts))
-    classes = np.linspace(0, 1, len(ordered) + 1)
     images = np.concatenate([[0], np.cumsum(ordered)]) / ordered.sum()
-    return classes, images
+    return np.linspace(0, 1, len(images)), images
 
 
 def _mean_of_smaller(draws, share, n):

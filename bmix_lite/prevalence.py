@@ -12,7 +12,7 @@ from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.numbers import from_torch
 from bmix_lite.distribution import (
     EFFECTIVE_BETA,
-    mixed_probabilities,
+    mean_lam,
     per_effective_number,
     sampling_probabilities,
 )
@@ -96,8 +96,8 @@ def trained_shares(recipe, counts):
     drawn = [sampling_probabilities(counts, recipe.q, epoch, recipe.epochs) for epoch in epochs]
     shares = np.mean(drawn, axis=0)
     if recipe.mixing == "balanced":
-        mixed = mixed_probabilities(shares, recipe.alpha)
-        shares = (1 - recipe.mix_probability) * shares + recipe.mix_probability * mixed
+        weight = recipe.mix_probability * mean_lam(recipe.alpha)  # of the balanced labels
+        shares = (1 - weight) * shares + weight / len(shares)
     if recipe.loss == "weighted":
         shares = shares / counts
     if recipe.loss == "class_balanced":
