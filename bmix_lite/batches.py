@@ -70,14 +70,16 @@ class MixedBatches:
         self.images_on_gpu = hold_on_gpu(data.images, self.device)
         self.one_hot = torch.eye(len(data.class_names), dtype=torch.float32, device=device)
         seed = recipe.seed
-        base = IndexStream(self.labels, recipe.q, seed=seed, purpose="base", epochs=recipe.epochs)
+        how = {"shuffle": recipe.base_draw == "shuffle", "epochs": recipe.epochs}
+        base = IndexStream(self.labels, recipe.q, seed=seed, purpose="base", **how)
         balanced = balanced_stream(self.labels, seed=seed, draw=recipe.balanced_draw)
         share = {"rank": rank, "world_size": world_size}
+        share["drop_last"] = recipe.short_batch == "drop"
         self.base = BatchSampler(base, recipe.batch_size, **share)
         self.balanced = BatchSampler(balanced, recipe.batch_size, **share)
         self.steps = len(self.base)
         _, reads_balanced = MIXINGS[recipe.mixing]
-        if recipe.budget == "images" and reads_balanced:
+        if recipe.budget == "images" and reads_balanced and recipe.alpha > 0:
             # of an image a step reads two where it mixes
             self.steps = math.ceil(self.steps / (1 + recipe.mix_probability))
 

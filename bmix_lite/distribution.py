@@ -10,7 +10,7 @@ from bmix_lite.base.errors import BmixError, require, require_alpha, require_cho
 from bmix_lite.base.numbers import from_torch, plain_number
 from bmix_lite.base.registry import add_own
 
-EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019, section 5.2: their choice for long-tailed data
+EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019: the largest of those they tried
 
 
 def count_classes(labels, num_classes=None):
@@ -35,12 +35,30 @@ def count_classes(labels, num_classes=None):
     return counts
 
 
+def require_parts(data):
+    """Raise BmixError unless val and test have images of every class, as a training needs them.
+
+    data: an ImageSet, or what is like one
+    """
+    for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
+        counts = data.counts(part)
+        if not counts.any():
+            raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
+        missing = [name for name, count in zip(data.class_names, counts, strict=True) if not count]
+        if missing:
+            raise BmixError(
+                f"dataset {data.name!r} has no {part!r} images of "
+                f"{', '.join(map(repr, missing))} {use}: prepare it with the class merged with "
+                "another or left out, or without that part, which a fold of train then replaces"
+            )
+
+
 def class_probabilities(counts: ArrayLike, q: float) -> np.ndarray:
     """Probability that a drawn image belongs to each class: p_j = n_j**q / sum_i n_i**q.
 
     q=1 instance-balanced, q=1/2 square-root, q=0 class-balanced. The authors' code writes n**-q:
     their q is the reverse of this one. counts (C,), each at least 1; returns (C,) summing to 1.
-    Source: Kang et al., ICLR 2020, equation 1. Raises BmixError for other counts or q.
+    Source: Kang et al., ICLR 2020, sampling strategies. Raises BmixError for other counts or q.
     """
     counts = _checked_counts(counts)
     q = plain_number(q)
@@ -53,7 +71,7 @@ def class_probabilities(counts: ArrayLike, q: float) -> np.ndarray:
 def progressive_probabilities(counts, epoch, epochs):
     """From instance-balanced in the first epoch (1) to class-balanced in the last, (C,).
 
-    Source: Kang et al., ICLR 2020, equation 2.
+    Source: Kang et al., ICLR 2020, progressively-balanced sampling.
     """
     require(1 <= epoch <= epochs, f"epoch must lie in 1..{epochs}, got {epoch}")
     balance = (epoch - 1) / (epochs - 1) if epochs > 1 else 1.0
@@ -68,8 +86,8 @@ def effective_probabilities(counts, beta=EFFECTIVE_BETA):
     beta=0 is instance-balanced, beta near 1 class-balanced: with 0.9999 small data are too, as
     long as all classes are far smaller than 1 / (1 - beta) = 10,000 images. counts (C,), each at
     least 1.
-    Source: Cui et al., CVPR 2019, equation 2; weights of a sampler in the code of Cao et al.,
-    NeurIPS 2019.
+    Source: Cui et al., CVPR 2019, effective number of samples; as weights of a sampler in the code
+    of Cao et al., NeurIPS 2019.
     """
     counts = _checked_counts(counts)
     weights = per_effective_number(counts, counts, beta)
@@ -80,7 +98,7 @@ def per_effective_number(values, counts, beta):
     """`values` over the effective numbers of the classes, (1 - beta**n) / (1 - beta).
 
     values: a number or (C,); counts (C,): a NumPy array or a torch tensor, as is the result.
-    Source: Cui et al., CVPR 2019, equation 2. Raises BmixError unless beta lies in [0, 1).
+    Source: Cui et al., CVPR 2019, effective number. Raises BmixError unless beta lies in [0, 1).
     """
     if not 0 <= beta < 1:
         raise BmixError(f"beta must lie in [0, 1), got {beta!r}")

@@ -20,7 +20,7 @@ from bmix_lite.inference import autocast, choose_layout, predict
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.models import make_optimizer, seeded
-from bmix_lite.schedules import PLATEAU_METRIC, mixed_metric, train_score
+from bmix_lite.schedules import mixed_metric, train_score
 
 STEPS_BETWEEN_LOOKS = 100  # at the loss on a GPU, which has to wait for each look
 
@@ -100,8 +100,10 @@ class Epochs:
             record[f"val_{name}"] = scores[name]
         if train_score(self.recipe) == "clean":
             clean = self.predict(self.batches.rows)
-            scores = score(self.batches.labels, clean, ["balanced_accuracy"])
-            record[PLATEAU_METRIC] = scores["balanced_accuracy"]
+            names = dict.fromkeys(["balanced_accuracy", self.recipe.monitor])
+            scores = score(self.batches.labels, clean, names)
+            for name in names:
+                record[f"train_{name}"] = scores[name]
 
     def predict(self, rows):
         """Probabilities (n, C) of rows, with the recipe's arithmetic."""

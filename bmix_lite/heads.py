@@ -65,7 +65,7 @@ def check_head(model, head):
 
 
 def normalise_classifier(model, tau):
-    """A copy of `model` with class weights w_c / |w_c|**tau (Kang et al., ICLR 2020, equation 3).
+    """A copy of `model` with class weights w_c / |w_c|**tau (tau-norm, Kang et al., ICLR 2020).
 
     tau=0 is the model as it is, tau=1 gives every class a weight of length 1; choose it by
     `choose_tau`. The paper leaves the bias out, as negligible; it is kept here.

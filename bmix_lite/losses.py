@@ -17,7 +17,7 @@ from bmix_lite.recipe import CHOICES
 
 FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017: best in their table 1b
 SMOOTHING = 0.1  # Szegedy et al., CVPR 2016, section 7
-LARGEST_MARGIN = 0.5  # Cao et al., NeurIPS 2019, section 4: sets the constant of the margins
+LARGEST_MARGIN = 0.5  # in the code of Cao et al., NeurIPS 2019: sets the constant of the margins
 # re-weighting begins after 4/5 of the epochs: after 160 of 200 in the code of Cao et al.
 DEFERRED = (4, 5)
 
@@ -40,7 +40,7 @@ def weighted_loss(logits, targets, weights):
     """-sum_c w_c y_c log p_c, weights (C,) as `inverse_weights` or `class_balanced_weights`.
 
     The mean is over images, not over weights: an image's gradient does not depend on its batch.
-    Source: Cui et al., CVPR 2019, equation 10.
+    Source: Cui et al., CVPR 2019, the class-balanced softmax cross-entropy.
     """
     check_targets(logits, targets)
     return -(targets * weights * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
@@ -58,10 +58,10 @@ def label_smoothing_loss(logits, targets, smoothing=SMOOTHING):
 def adjusted_loss(logits, targets, log_prior):
     """Cross-entropy of logits + log_prior: the network learns what class shares do not explain.
 
-    This is logit adjustment with tau = 1 (Menon et al., ICLR 2021, equation 10) and also balanced
-    softmax (Ren et al., NeurIPS 2020, equation 4), which adds log n_c instead of log pi_c: the same
-    but for a constant, which softmax does not see. Both names are kept since both papers are
-    compared with; they give the same run bit for bit.
+    This is logit adjustment with tau = 1 (Menon et al., ICLR 2021, the logit adjusted softmax
+    cross-entropy) and also balanced softmax (Ren et al., NeurIPS 2020), which adds log n_c instead
+    of log pi_c: the same but for a constant, which softmax does not see. Both names are kept since
+    both papers are compared with; they give the same run bit for bit.
     """
     check_targets(logits, targets)
     return F.cross_entropy(logits + log_prior, targets)
@@ -90,7 +90,7 @@ def inverse_weights(counts):
 def class_balanced_weights(counts, beta=EFFECTIVE_BETA):
     """(C,) weights (1 - beta) / (1 - beta**n_c), scaled to sum to C.
 
-    Source: Cui et al., CVPR 2019, equation 9.
+    Source: Cui et al., CVPR 2019, one over the effective number of samples.
     """
     return _scaled(per_effective_number(1, _checked(counts), beta))
 
@@ -104,7 +104,7 @@ def scale_to_images(weights, counts):
 def ldam_margins(counts, largest=LARGEST_MARGIN):
     """(C,) margins proportional to n_c**(-1/4), the largest being `largest`.
 
-    Source: Cao et al., NeurIPS 2019, section 3.2.
+    Source: Cao et al., NeurIPS 2019, class-dependent margins.
     """
     margins = _checked(counts) ** -0.25
     return (margins * (largest / margins.max())).float()

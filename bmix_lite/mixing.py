@@ -80,8 +80,8 @@ def paste_box(base, other, box):
     base, other : (x, y) with x (B, channels, H, W) float and y (B, C) soft labels
     box         : (top, bottom, left, right) in pixels as `cut_box` gives it, each an integer or
                   (B,)
-    The label's weight is the box's share of the area after it was cut off at the edges (equation 1
-    of CutMix). Returns a new (x, y). Raises BmixError if the box does not lie within the image.
+    The label's weight is the box's share of the area after it was cut off at the edges. Returns a
+    new (x, y). Raises BmixError if the box does not lie within the image.
     """
     x, y = base
     if x.ndim != 4:
@@ -108,7 +108,7 @@ def cut_box(lam, centre, shape):
     Edges are rounded from where the formula has them, so that its area is met on average at every
     size: a mean share of 0.32 of the image for lam uniform. The authors' code cuts sides down to an
     even number of pixels: 0.23 at 8 px, 0.30 at 32 px, 0.32 at 224 px.
-    Source: Yun et al., ICCV 2019, equation 2.
+    Source: Yun et al., ICCV 2019, the box coordinates.
     """
     half = np.sqrt(lam) / 2
     sides = []

@@ -47,6 +47,7 @@ def mobilenet_v2(num_classes, weights="", side=None):
     net = build_torchvision(build, weights, MobileNet_V2_Weights.IMAGENET1K_V1, "classifier.1.")
     for layer in [net.features[0][0], net.features[2].conv[1][0]][: _count_halvings_to_drop(side)]:
         layer.stride = (1, 1)
+    net.classifier[0] = nn.Identity()  # the authors of Balanced-MixUp took no dropout here
     net.classifier[1] = nn.Linear(net.last_channel, num_classes)
     return nn.Sequential(RepeatGrey(), Normalise(*IMAGENET), net)
 
@@ -78,6 +79,8 @@ def bit_m_r50x1(num_classes, weights="", side=None):
     if drop > 1:
         net.stem.pad = net.stem.pool = nn.Identity()
     net.reset_classifier(num_classes)
+    for parameter in net.head.fc.parameters():  # zeros, as its publisher and the authors begin
+        nn.init.zeros_(parameter)
     bit_normalise = Normalise([0.5] * 3, [0.5] * 3)  # as its publisher did
     return nn.Sequential(RepeatGrey(), bit_normalise, net)
 

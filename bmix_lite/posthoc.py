@@ -20,7 +20,7 @@ from bmix_lite.models import seeded
 from bmix_lite.prevalence import adjust_probabilities, trained_shares
 from bmix_lite.recipe import CHOICES
 
-# 0 to 2; Menon et al., ICLR 2021, figure 3, vary it likewise
+# 0 to 2; Menon et al., ICLR 2021, vary it likewise
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.batches import NEEDS_PLACES, TrainingImages
+from bmix_lite.distribution import require_parts
 from bmix_lite.epochs import Epochs
 from bmix_lite.heads import check_head, last_layer
 from bmix_lite.inference import (
@@ -37,7 +38,7 @@ __all__ = [
     "train",
 ]
 
-# Kang et al., ICLR 2020, section 5.1: after 90 epochs of the whole network on ImageNet-LT
+# Kang et al., ICLR 2020: after 90 epochs of the whole network on ImageNet-LT
 RETRAINING_EPOCHS = 10
 
 
@@ -84,7 +85,7 @@ def retrain_classifier(
     seed are used; sampling is q=0, without mixing and with cross-entropy. All before the last layer
     stays as it was, in evaluation mode: BatchNorm keeps its statistics, dropout is off. Like
     `train` it can be interrupted; give it a checkpoint of its own. Once exhausted, `model` holds
-    the epoch that scored best on "val". Source: Kang et al., ICLR 2020, section 4.
+    the epoch that scored best on "val". Source: Kang et al., ICLR 2020, cRT.
     """
     recipe = replace(recipe, **CLASSIFIER_ONLY, epochs=epochs)
     layer = last_layer(model)
@@ -143,10 +144,8 @@ def _check_fit(model, data, recipe, device):
     rows = data.rows("train")
     if len(rows) < recipe.batch_size:
         raise BmixError(f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
-    for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
-        if len(data.rows(part)) == 0:
-            raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
-    if recipe.monitor in NEED_ORDER and not data.ordered:
+    require_parts(data)
+    if recipe.monitor in NEED_ORDER and not getattr(data, "ordered", False):
         words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
         raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")
     if are_features(data.images):

@@ -1,6 +1,8 @@
 """Sperm under the microscope: 1,540 grey images of 64 pixels, four yes/no labels, official split.
 
 python data_scripts/get_mhsma.py tail
+Twelve images of train and validation are nearly those of validation and test: they are left out,
+1,528 of 1,540 remain; --strict stops at them instead.
 Its licence is CC BY-NC-SA 4.0: for non-commercial use only, and what is made of it and passed on
 must be under the same licence.
 """

@@ -178,7 +178,7 @@ def test_balanced_softmax_is_the_formula_of_ren_with_counts(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_logit_adjustment_is_the_formula_of_menon_with_pairwise_ratios_of_shares(seed):
-    # equation 10 in its pairwise form: log(1 + sum over y' != y of (pi_y' / pi_y) e^(f_y' - f_y))
+    # the same loss in its pairwise form: log(1 + sum over y' != y of (pi_y' / pi_y) e^(f_y' - f_y))
     logits, targets, numbers = make_case(seed)
     z, pi = logits.detach().numpy(), np.array(COUNTS) / sum(COUNTS)
     terms = []

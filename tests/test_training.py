@@ -374,6 +374,7 @@ def test_records_hold_what_scikit_learn_says_of_the_model_of_that_epoch(data, fi
             expected["train_balanced_accuracy"] = sk.balanced_accuracy_score(
                 data.labels[clean], on_train
             )
+            expected["train_macro_f1"] = sk.f1_score(data.labels[clean], on_train, average="macro")
         assert set(record) == set(expected) | {"lr", "train_loss", "seconds"}
         assert {name: record[name] for name in expected} == pytest.approx(expected, rel=1e-5)
         assert record["seconds"] > 0
@@ -392,10 +393,15 @@ def test_a_plateau_run_ends_where_its_rate_would_fall_below_min_lr_and_stays_end
 
 
 @pytest.mark.parametrize(
-    ("mixing", "steps"), [("balanced", STEPS // 2), ("mixup", STEPS), ("none", STEPS)]
+    ("mixing", "alpha", "steps"),
+    [
+        ("balanced", 0.3, STEPS // 2),
+        ("balanced", 0.0, STEPS),  # nothing is mixed in, and no balanced image is read
+        ("mixup", 0.3, STEPS),
+        ("none", 0.0, STEPS),
+    ],
 )
-def test_where_images_are_the_budget_all_methods_read_equally_many(data, mixing, steps):
-    alpha = 0.0 if mixing == "none" else 0.3
+def test_where_images_are_the_budget_all_methods_read_equally_many(data, mixing, alpha, steps):
     recipe = Recipe(**QUICK, budget="images", mixing=mixing, alpha=alpha)
     batches = MixedBatches(data, recipe, "cpu")
     read = []
@@ -422,10 +428,13 @@ def test_the_model_returned_is_the_one_of_the_best_epoch_on_validation(data, mon
     assert len({weights for _, weights in seen}) == len(seen)
 
 
-def test_a_validation_split_without_one_class_is_scored_on_the_others():
-    data = make_images(held_out=(5, 5, 0))
-    _, history = run(Recipe(**QUICK), data)
-    assert all(0 <= record["val_balanced_accuracy"] <= 1 for record in history)
+def test_a_part_that_came_without_a_class_is_refused_before_the_training():
+    for part in ("val", "test"):
+        data = make_images()
+        lost = (data.split == part) & (data.labels == 2)
+        data = replace(data, split=np.where(lost, "unused", data.split))
+        with pytest.raises(BmixError, match=f"no '{part}' images of 'class 2' to"):
+            run(Recipe(**QUICK), data)
 
 
 def test_changing_a_record_does_not_change_the_run(data, monkeypatch):

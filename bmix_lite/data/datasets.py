@@ -43,7 +43,7 @@ def digits_lt(*, imbalance_ratio=100, split=0):
 
     test: 40 per class, the same for every `imbalance_ratio`; val: 34 per class; train: 100 of
     digit 0 down to 100 / imbalance_ratio of digit 9 by exponential decay,
-    n_j = 100 * ratio**(-j/9) (Cui et al., CVPR 2019, section 5.1).
+    n_j = 100 * ratio**(-j/9) (Cui et al., CVPR 2019, long-tailed CIFAR).
     Another `split`, any number from 0, draws anew. Pixels are scaled from 0..16 to 0..255.
     Source: Alpaydin and Kaynak, UCI, 1998, as shipped with scikit-learn (`load_digits`).
     """

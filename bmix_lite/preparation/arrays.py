@@ -137,6 +137,7 @@ def _add_row(listing, where, id, row, columns, *, split="", path=""):
     faults = {}
     if is_blank(label):
         faults["label"] = "no label"
+        listing.unlabelled += 1
     else:
         listing.labels[label] += 1
     if columns["group"] is not None and is_blank(group):

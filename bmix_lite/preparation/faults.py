@@ -110,8 +110,8 @@ KINDS = {
     ),
     "absent": (
         "warning",
-        "A class is missing from a part: a split that is dealt so is not loaded, a part that came "
-        "so tells nothing of the class.",
+        "A class is missing from a part: a split that is dealt so is not loaded, and with a part "
+        "that came so nothing is trained.",
     ),
     "unused": ("warning", "A class that was named has no image: it is left out."),
     "names": ("warning", "An odd class name: is it meant?"),

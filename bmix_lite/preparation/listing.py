@@ -51,7 +51,8 @@ class Item:
 class Listing:
     """The images found, the faults found on the way, and how many rows each label has.
 
-    labels, and parts, (part of a split that came with the data, label), count faulty rows, too
+    labels, and parts, (part of a split that came with the data, label), count faulty rows, too;
+      unlabelled counts those of which the label cannot be read
     side, blocks: where the images are arrays already, pixels of a side, and a function that yields
       them in order, (n, side, side, C) uint8 at a time; digest: their hash where no file has a date
     companions: the kind of fault that masks and previews beside the images are, "" where all that
@@ -63,6 +64,7 @@ class Listing:
     faults: list = field(default_factory=list)
     labels: Counter = field(default_factory=Counter)
     parts: Counter = field(default_factory=Counter)
+    unlabelled: int = 0
     side: int = 0
     blocks: Callable | None = None
     digest: str = ""
@@ -93,7 +95,7 @@ def list_table(
     root = Path(images) if images is not None else table.path.parent
     require(root.is_dir(), f"images: {root}: there is no such folder")
     find = FileFinder(root, suffix, search, leave_out)
-    listing = Listing(table.path, faults=list(table.faults))
+    listing = Listing(table.path, faults=list(table.faults), unlabelled=len(table.misfits))
     warn_of_columns(listing, table.header, columns, group_from)
     rows = read_rows(table, columns)
     seen = set()
@@ -139,7 +141,9 @@ def _find_unused(listing, columns):
 def _add_row(listing, where, row, file, faults):
     """Add a row to the listing: its faults, or the image where there are none."""
     label = row["label"]
-    if not is_blank(label) and not row["why"]:
+    if is_blank(label) or row["why"]:
+        listing.unlabelled += 1
+    else:
         listing.labels[label] += 1
     split = read_split(row["split"])
     if split:

@@ -161,16 +161,27 @@ def _compare(values):
 
 
 def _normalise(grey):
-    """Residuals (N, D) of length 1; 0 where image or residual is less than one grey level a pixel.
+    """Residuals (N, D) of length 1; 0 where an image or its residual shows nothing.
 
-    Of an image of one colour no more would be left than the mean of the others, as of any such.
+    Nothing is less than one grey level a pixel, besides the shading of a lamp: what else an empty
+    field of view shows is the mean of the others and the shading, as any such does.
     """
     least = grey.shape[1] ** 0.5
     values = grey.astype(np.float32)
     values -= values.mean(axis=1, keepdims=True)
-    is_blank = np.linalg.norm(values, axis=1) < least
+    shading = _make_shading(grey.shape[1])
+    flat = values - (values @ shading) @ shading.T
+    is_blank = np.linalg.norm(flat, axis=1) < least
     values -= values.mean(axis=0, keepdims=True) * len(values) / (len(values) + BLEND)
     lengths = np.linalg.norm(values, axis=1, keepdims=True)
     values /= np.maximum(lengths, 1e-6)
     values[is_blank | (lengths[:, 0] < least)] = 0  # nothing to compare
     return values
+
+
+def _make_shading(pixels):
+    """An orthonormal basis (D, 6) of what is smooth from edge to edge: 1, x, y, x², xy, y²."""
+    side = round(pixels**0.5)
+    y, x = np.divmod(np.arange(pixels), side) / np.float32(side)
+    terms = np.stack([np.ones(pixels), x, y, x * x, x * y, y * y], axis=1)
+    return np.linalg.qr(terms)[0].astype(np.float32)

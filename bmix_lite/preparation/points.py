@@ -78,6 +78,8 @@ def _list_file(listing, find, file, lines, paths, cut):
         label = match[3].strip() if match else ""
         if label:
             listing.labels[label] += 1
+        else:
+            listing.unlabelled += 1
         box = _read_square(match, cut)
         if box is None or not label:
             listing.fault("point", where, f"{line.strip()!r} is not x y class")

@@ -187,9 +187,9 @@ def _picture_asides(faults, size):
 
 def _hash_call(images, chunks, on_bad, class_names, ordered):
     rows = [(item.id, item.label, item.group, item.split, item.fold) for item in images.items]
-    # a warning of names came later than the first prepared sets, which stay what they are
-    listed = [fault for fault in images.faults if fault.kind != "ungrouped"]
-    faults = [(fault.kind, fault.where, fault.found) for fault in listed]
+    # notes and warnings change no pixel: a file more beside the images makes no other dataset
+    grave = [fault for fault in images.faults if fault.level in ("stop", "bad")]
+    faults = [(fault.kind, fault.where, fault.found) for fault in grave]
     names = [chunk.name for chunk in chunks]
     said = [] if ordered is None else [ordered]
     return hash_json([on_bad, class_names, rows, faults, names, *said])

@@ -113,7 +113,7 @@ def make_report(listing, faults, left, classes, on_bad):
         }
         for fault in sorted(faults, key=lambda fault: LEVELS.index(fault.level))
     ]
-    listed = sum(listing.labels.values())
+    listed = listing.labels.total() + listing.unlabelled
     return Report(listing.source.name, listed, len(left), classes, rows, on_bad)
 
 

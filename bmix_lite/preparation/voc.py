@@ -101,7 +101,9 @@ def _add_object(listing, where, thing, file, number, parts):
     label = thing.findtext("name") or ""
     edges = [thing.findtext(f"bndbox/{edge}") or "" for edge in EDGES]
     box = _read_box(edges)
-    if not is_blank(label):
+    if is_blank(label):
+        listing.unlabelled += 1
+    else:
         listing.labels[label] += 1
         for part in filter(None, parts):
             listing.parts[part, label] += 1

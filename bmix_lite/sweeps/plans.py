@@ -13,6 +13,7 @@ from bmix_lite.base.ipynb import read_notebook
 from bmix_lite.base.numbers import plain_number
 from bmix_lite.base.registry import run_own
 from bmix_lite.data.datasets import BUILT_IN, load
+from bmix_lite.distribution import require_parts
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.complete import list_complete, read_wall
 from bmix_lite.runs.folder import LOCKS, make_run_id
@@ -180,7 +181,9 @@ def _add_task(plan, notebook, defaults, parameters, fingerprints):
     recipe = Recipe.make(**fields)
     key = (recipe.dataset, recipe.split)
     if key not in fingerprints:
-        fingerprints[key] = load(recipe.dataset, split=recipe.split).fingerprint
+        data = load(recipe.dataset, split=recipe.split)
+        require_parts(data)  # before a kernel starts, and not in each of them
+        fingerprints[key] = data.fingerprint
         if recipe.dataset not in (*BUILT_IN, *plan.prepared):
             plan.prepared.append(recipe.dataset)
     where = fingerprints[key], _identify(plan, others)

@@ -33,7 +33,7 @@ def content(table):
 
 
 def test_the_report_finds_what_was_planted_and_nothing_else(table, tmp_path):
-    with pytest.raises(BmixError, match="362 images listed"):  # of 363 rows, one has no label
+    with pytest.raises(BmixError, match="363 images listed"):  # one of which has no label
         prepare(table, tmp_path / "data", columns=COLUMNS, size=16, jobs=1, progress=False)
     assert read_report(tmp_path / "data").counts() == PLANTED
 

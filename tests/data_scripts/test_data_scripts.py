@@ -372,6 +372,8 @@ def test_the_reference_data_of_chula_and_mhsma_go_through_their_scripts(shared, 
         said = capsys.readouterr().out
         assert "licence  CC BY-NC-SA 4.0: non-commercial use only, share alike" in said
         assert re.search(rf"abnormal +{abnormal} +{abnormal}\n", said)
+        assert "1528 of 1540 images prepared" in said
+        assert "left out: 12, near: Nearly the same image must not lie on two sides" in said
         assert load(out).class_names == ("normal", "abnormal")
 
 

@@ -146,6 +146,8 @@ def test_the_parts_of_eyepacs_are_joined_unpacked_and_prepared(tmp_path, monkeyp
         str(tmp_path / "out"),
         "--size",
         "16",
+        "--fit",
+        "stretch",
         "--jobs",
         "1",
     ]

@@ -174,9 +174,15 @@ FOLDER_FAULTS = (*FILE_FAULTS, add_nested, add_stray, add_empty_class, add_spell
 FOLDER_FAULTS += (add_folder_link, add_second_part)
 
 
+def choose_faults(rng, faults):
+    """None, one or two of the faults; last come those whose files are left out, so none hides."""
+    chosen = rng.sample(faults, rng.choice((0, 1, 1, 2)))
+    return sorted(chosen, key=lambda fault: fault.__name__.startswith(("add_mask", "add_aside")))
+
+
 def plant_files(source, root, rng, deck, faults):
     """None, one or two planted faults; harmless files that systems leave."""
-    for fault in rng.sample(faults, rng.choice((0, 1, 1, 2))):
+    for fault in choose_faults(rng, faults):
         marks = fault(source, root, rng, deck)
         if marks:
             source.marks[fault.__name__] = marks

@@ -6,7 +6,7 @@ import io
 import itertools
 
 from preparation import naive_reader
-from preparation.planted_faults import FILE_FAULTS, respell
+from preparation.planted_faults import FILE_FAULTS, choose_faults, respell
 from preparation.source_parts import CLASSES, GROUPS, PARTED, WORDS, Deck, Source, draw, put
 
 
@@ -50,7 +50,7 @@ def write_table(root, rng):
     if suffix:
         options["suffix"] = suffix
     source = Source(root / "labels.csv", options, None)
-    for fault in rng.sample(TABLE_FAULTS, rng.choice((0, 1, 1, 2))):
+    for fault in choose_faults(rng, TABLE_FAULTS):
         marks = fault(source, rows, rng, deck, images)
         if marks:
             source.marks[fault.__name__] = marks

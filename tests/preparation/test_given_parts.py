@@ -10,7 +10,9 @@ from bmix_lite.data.datasets import load
 from bmix_lite.preparation.folders import list_folder
 from bmix_lite.preparation.prepare import prepare
 from bmix_lite.preparation.report import read_report
+from bmix_lite.sweeps.plans import plan_runs
 from clinic import draw, write_table
+from conftest import ROOT
 
 QUIET = dict(progress=False, jobs=1, size=8)
 
@@ -100,6 +102,11 @@ def test_a_class_that_a_given_part_never_had_is_in_the_report(tmp_path):
     assert (fault["where"], fault["found"]) == ("'b'", "12 images: none in val of split 0")
     assert load(tmp_path / "a").counts("val").tolist() == [3, 0]
     assert load(tmp_path / "a", split=1).counts("val").tolist() == [2, 2]
+    lesson = ROOT / "notebooks/05_train.ipynb"
+    grid = [{"dataset": str(tmp_path / "a"), "split": split} for split in (0, 1)]
+    with pytest.raises(BmixError, match="no 'val' images of 'b' to choose an epoch with"):
+        plan_runs(lesson, grid, tmp_path / "runs")
+    assert len(plan_runs(lesson, grid[1:], tmp_path / "runs").tasks) == 1
 
 
 def test_folds_that_a_small_train_part_does_not_allow_are_in_the_report(tmp_path):

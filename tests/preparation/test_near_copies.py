@@ -246,3 +246,16 @@ def test_images_of_one_colour_are_no_near_copies_of_each_other(tmp_path):
             Image.new("RGB", (24, 24), (7, 60 * label + 20 * number, 0)).save(path)
     data = prepare(tmp_path / "s", tmp_path / "made", size=8, jobs=1, progress=False)
     assert len(data.labels) == 22
+
+
+def test_empty_fields_under_one_lamp_are_no_copies_and_faint_pictures_may_be():
+    y, x = np.mgrid[:64, :64] / 64
+    lamp = 120 + 12 * x - 6 * y - 8 * (x - 0.5) ** 2
+    random = np.random.default_rng(0)
+    empty = [lamp + level + random.normal(0, 1, lamp.shape) for level in range(5)]
+    faint = np.asarray(draw_photo(3, 64, grey=True), float)
+    faint = 100 + 12 * (faint - faint.mean()) / faint.std()
+    pictures = [*empty, faint, faint + random.normal(0, 1, lamp.shape)]
+    grey = np.stack([shrink(Image.fromarray(p.round().astype(np.uint8))) for p in pictures])
+    assert list_copies(grey) == [(5, 6)]
+    assert list_pairs(grey[:5]) == {}

@@ -23,6 +23,7 @@ from bmix_lite.preparation.faults import KINDS
 from bmix_lite.preparation.prepare import list_images, prepare
 from bmix_lite.preparation.report import read_report
 from clinic import CLASSES, draw, make_clinic, make_folder, plant, write_table
+from field import prepare_small, put
 
 COLUMNS = {"group": "patient", "split": "split"}
 QUIET = dict(progress=False, jobs=1, size=16)
@@ -558,3 +559,18 @@ def test_the_prepared_set_can_be_loaded_without_the_files(tmp_path):
     fingerprint = prepare(root, tmp_path / "data", **QUIET).fingerprint
     shutil.rmtree(root)
     assert load_prepared(tmp_path / "data").fingerprint == fingerprint
+
+
+def test_a_file_more_beside_the_images_that_is_not_used_makes_no_other_dataset(tmp_path):
+    put(tmp_path, *(f"{number}.png" for number in range(12)))
+    table = tmp_path / "t.csv"
+    rows = [f"{number}.png,{'ab'[number % 2]}" for number in range(12)]
+    table.write_text("\n".join(["path,label", *rows]) + "\n")
+    made = tmp_path.parent / f"{tmp_path.name}-made"
+    first = prepare_small(table, made)
+    put(tmp_path / "extra", "a.png", start=50)
+    (tmp_path / "b.dat").write_bytes((tmp_path / "extra/a.png").read_bytes())
+    assert prepare_small(table, made).fingerprint == first.fingerprint
+    (tmp_path / "gone.csv").write_text(table.read_text() + "gone.png,a\n")
+    with pytest.raises(BmixError, match="made of other files or options"):
+        prepare_small(tmp_path / "gone.csv", made, on_bad="skip")

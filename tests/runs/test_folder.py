@@ -27,11 +27,17 @@ CHANGED = dict(
     q=0.5,
     mixing="mixup",
     alpha=0.3,
+    mix_probability=0.5,
     lam_per="image",
+    base_draw="replacement",
     balanced_draw="deck",
+    short_batch="drop",
     budget="images",
     loss="focal",
+    weight_mean="images",
+    posthoc="crt",
     model="mobilenet_v2",
+    head="cosine",
     weights="imagenet",
     augment="none",
     epochs=3,
@@ -52,7 +58,8 @@ CHANGED = dict(
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
 def test_every_field_of_the_recipe_changes_the_run_id(name):
-    fields = dict(mixing="balanced", alpha=0.2, schedule="plateau")  # min_lr needs it
+    # min_lr needs the schedule, weight_mean the loss
+    fields = dict(mixing="balanced", alpha=0.2, schedule="plateau", loss="weighted")
     recipe = Recipe(**fields)
     assert make_run_id(recipe, "data") == make_run_id(Recipe(**fields), "data")
     assert make_run_id(replace(recipe, **{name: CHANGED[name]}), "data") != make_run_id(
