@@ -61,8 +61,7 @@ def average_seeds(scores, unit):
 
 def read_split(run):
     """The number of a run's split."""
-    recipe = run["recipe"]
-    return recipe["split"] if "split" in recipe else recipe["fold"]
+    return run["recipe"]["split"]
 
 
 def _find_fault(kinds):

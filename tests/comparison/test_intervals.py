@@ -31,7 +31,7 @@ def metric_interval(values, metric, level=0.95):
 def student(values, level=0.95):
     """The same, not cut, by scipy."""
     mean, error = np.mean(values), stats.sem(values)
-    if error == 0:
+    if np.ptp(values) == 0:
         return mean, mean, mean
     return mean, *stats.t.interval(level, len(values) - 1, loc=mean, scale=error)
 
