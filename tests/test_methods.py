@@ -255,8 +255,8 @@ def test_a_schedule_is_given_the_records_of_all_epochs_before_and_the_training_s
 
     asked = {"plain": None, "clean": "clean", "mixed": "mixed"}
     asked["by_recipe"] = lambda recipe: "mixed" if recipe.alpha == 0 else "clean"
-    for name, score in asked.items():
-        register_schedule(f"watch_{name}", watch, score)
+    for name, kind in asked.items():
+        register_schedule(f"watch_{name}", watch, kind)
     records = {
         name: run(Recipe(**QUICK, schedule=f"watch_{name}", monitor="mcc"), data)[1][0]
         for name in asked
