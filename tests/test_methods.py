@@ -309,15 +309,18 @@ def test_a_schedule_is_given_the_records_of_all_epochs_before_and_the_training_s
         seen.append((epoch, len(history)))
         return recipe.lr
 
-    for name, asked in (("plain", None), ("clean", "clean"), ("mixed", "mixed")):
-        register_schedule(f"watch_{name}", watch, asked)
+    asked = {"plain": None, "clean": "clean", "mixed": "mixed"}
+    asked["by_recipe"] = lambda recipe: "mixed" if recipe.alpha == 0 else "clean"
+    for name, kind in asked.items():
+        register_schedule(f"watch_{name}", watch, kind)
     records = {
         name: run(Recipe(**QUICK, schedule=f"watch_{name}", monitor="mcc"), data)[1][0]
-        for name in ("plain", "clean", "mixed")
+        for name in asked
     }
-    assert seen == [(1, 0), (2, 1), (3, 2)] * 3
-    assert set(records["clean"]) - set(records["plain"]) == {"train_balanced_accuracy"}
-    assert set(records["mixed"]) - set(records["plain"]) == {"train_mixed_mcc"}
+    assert seen == [(1, 0), (2, 1), (3, 2)] * 4
+    added = {name: set(record) - set(records["plain"]) for name, record in records.items()}
+    assert added["clean"] == {"train_balanced_accuracy", "train_mcc"}
+    assert added["mixed"] == added["by_recipe"] == {"train_mixed_mcc"}
 
 
 def test_a_schedule_ends_the_training_below_min_lr_but_never_before_its_first_epoch(
