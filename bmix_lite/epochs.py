@@ -6,16 +6,10 @@ import time
 import numpy as np
 import torch
 
+from bmix_lite import checkpoints
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import derive_seed
 from bmix_lite.batches import MixedBatches
-from bmix_lite.checkpoints import (
-    describe_run,
-    load_checkpoint,
-    note_progress,
-    require_same_run,
-    save_checkpoint,
-)
 from bmix_lite.inference import autocast, choose_layout, predict
 from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
@@ -120,21 +114,21 @@ class Epochs:
 
     def save(self, path):
         """Write the checkpoint, and beside it how far the training is."""
-        state = describe_run(self.recipe, self.data) | {
+        state = checkpoints.describe_run(self.recipe, self.data) | {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "history": self.history,
         }
-        save_checkpoint(path, state)
-        note_progress(path, self.recipe, self.history)
+        checkpoints.save_checkpoint(path, state)
+        checkpoints.note_progress(path, self.recipe, self.history)
 
     def resume(self, path):
         """Go back to where the checkpoint at `path`, if there is one, left the training."""
-        state = load_checkpoint(path)
+        state = checkpoints.load_checkpoint(path)
         if state is None:
             return
-        require_same_run(state, self.recipe, self.data, path)
+        checkpoints.require_same_run(state, self.recipe, self.data, path)
         try:
             self.model.load_state_dict(state["model"])
             if state["optimizer"] is not None:  # of a finished run, which takes no more steps

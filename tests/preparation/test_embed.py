@@ -96,7 +96,7 @@ def test_features_are_what_the_network_makes_of_the_images(cells, features):
 
 def test_every_fold_splits_features_as_it_splits_the_images(cells, features):
     for fold in range(2):
-        assert load(features, fold=fold).split.tolist() == load(cells, fold=fold).split.tolist()
+        assert load(features, split=fold).split.tolist() == load(cells, split=fold).split.tolist()
 
 
 def test_a_head_tells_cells_of_unseen_smears_apart(features):

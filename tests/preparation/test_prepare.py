@@ -276,6 +276,9 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
         columns={"group": "patient"},
         class_names=names,
     )
+    masked = [f"{label}/{number}.png" for label in "ab" for number in range(6)]
+    put(tmp_path / "15", *masked, "a/1_mask.png", "a/z.png")
+    look(tmp_path / "16", tmp_path / "15", leave_out="z.png")
     assert seen == set(KINDS)
 
 
@@ -545,7 +548,9 @@ def test_images_of_many_sizes_become_one_array(tmp_path):
 
 def test_the_report_survives_json_and_a_spreadsheet(planted):
     content = json.loads((planted[0] / "data/report.json").read_text())
-    assert content["listed"] == sum(listed for listed, _ in content["classes"].values())
+    labelled = sum(listed for listed, _ in content["classes"].values())
+    unlabelled = [f for f in content["faults"] if f["kind"] == "row" or "no label" in f["found"]]
+    assert content["listed"] == labelled + len(unlabelled) > labelled
     hostile = [
         line
         for line in (planted[0] / "data/report.csv").read_text().splitlines()

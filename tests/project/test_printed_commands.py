@@ -20,10 +20,13 @@ import tomllib
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 
 import bmix_lite.__main__
 from bmix_lite.base.errors import BmixError
+from bmix_lite.data.imageset import ImageSet
+from bmix_lite.data.prepared import save_prepared
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.complete import is_complete
 from bmix_lite.runs.folder import place_run
@@ -110,7 +113,14 @@ def clone(tmp_path_factory):
         (folder / name).symlink_to(ROOT / name)
     shutil.copytree(ROOT / "notebooks", folder / "notebooks")
     write_clinic(folder)
+    save_prepared(make_features(), folder / "data/bccd-efficientnet_lite0")  # as `embed` names it
     return folder
+
+
+def make_features():
+    """Twelve images of two classes as eight features each."""
+    numbers = np.random.default_rng(0).normal(size=(12, 1, 1, 8)).astype(np.float32)
+    return ImageSet(numbers, np.arange(12) % 2, ("a", "b"), split=["train", "val", "test"] * 4)
 
 
 def write_clinic(folder):
