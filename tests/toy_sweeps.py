@@ -177,4 +177,5 @@ def results(runs):
     rows = [run | {"history": run["history"].to_csv(index=False)} for run in runs]
     for row in rows:
         row.pop("environment", None)
+        row.pop("folder")
     return json.dumps(rows, sort_keys=True)

@@ -462,6 +462,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_runs_are_kept(
     tmp_path, notebook, monkeypatch, capsys
 ):
     from bmix_lite import __main__
+    from bmix_lite.pages import sweep_command
     from bmix_lite.sweeps import sweep as batch
 
     ending = Ending(tmp_path / "run", "complete")
@@ -470,7 +471,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_runs_are_kept(
     def full(_):
         raise OSError(28, "No space left on device", "report.html")
 
-    monkeypatch.setattr(__main__, "_write_report", full)
+    monkeypatch.setattr(sweep_command, "_write_report", full)
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert __main__.main(["sweep", str(notebook), "--out", str(tmp_path)]) == 1
