@@ -1,5 +1,5 @@
 # make demo, make test, make lab: each installs what it needs on the first call.
-.PHONY: install demo compare tuned test nightly floors lab voila package notebooks playground example pictures readme site bench lint clean
+.PHONY: install demo compare tuned test nightly integrations floors lab voila package notebooks playground example pictures readme site bench lint clean
 .DEFAULT_GOAL := help
 
 VENV := .venv
@@ -16,11 +16,12 @@ WORKERS ?= 2
 help:
 	@echo "make install    the environment in .venv (once, 1 to 3 minutes)"
 	@echo "make demo       train and compare on real digits: table and build/demo/report.html (3 to 5 minutes)"
-	@echo "make compare    every method with five seeds: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
+	@echo "make compare    every method on ten splits: build/compare/<dataset>/report.html (DATASET=$(DATASET), EPOCHS=$(EPOCHS))"
 	@echo "make tuned      the same, each method with the best of three learning rates: build/tuned/<dataset>/report.html"
 	@echo "make lab        JupyterLab on the notebooks"
 	@echo "make test       all tests, notebooks included (10 to 20 minutes)"
 	@echo "make floors     the tests of core, data and plots with the lowest versions of all packages (5 to 10 minutes)"
+	@echo "make integrations  Balanced-MixUp in the loops of Lightning, accelerate, transformers, fastai, skorch, MONAI"
 	@echo "make lint       style, and whether README and guide say what the repository's data give"
 	@echo "make nightly    more of the same: kills at random moments, more cases (half an hour)"
 	@echo "make notebooks  execute the notebooks and clean them for git"
@@ -53,9 +54,16 @@ nightly: install
 	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m nightly
 	$(PYTHON) benchmarks/chaos.py --quick
 
+# notebooks and tests in one session, so that no worker waits between the two
 test: install
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks
-	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --nbval notebooks tests
+
+# the three lines of the PairSampler in every framework's loop, in an environment of their own
+integrations: install
+	$(PYTHON) -m uv venv --quiet --allow-existing --python $(PYTHON) build/integrations
+	$(PYTHON) -m uv pip install --quiet --python build/integrations/bin/python --constraints constraints.txt \
+	  --editable ".[integrations]" pytest hypothesis
+	build/integrations/bin/python -m pytest tests/integrations
 
 # the lowest versions that pyproject.toml allows. Why three of them are high: opencv 4 places pixels up to three levels
 # from where torch does, scikit-learn before 1.8 deals groups otherwise, kaleido 1 draws no plotly before 6.1.1
@@ -116,7 +124,7 @@ package: install
 # with the peers that the samplers are measured beside, installed on the first call
 bench: install
 	test -d $(VENV)/lib/python*/site-packages/imblearn || $(PYTHON) -m uv pip install --quiet --python $(PYTHON) --constraints constraints.txt --editable ".[bench]"
-	status=0; for name in loading samplers scale mixing training notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
+	status=0; for name in loading samplers scale mixing training features notebooks; do echo "== $$name"; $(PYTHON) benchmarks/$$name.py --quick || status=1; done; exit $$status
 
 # style, and what README and guide say
 lint: install readme

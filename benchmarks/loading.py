@@ -3,7 +3,7 @@
 python benchmarks/loading.py [--quick] [--json PATH]. An image of Balanced-MixUp is mixed from two.
 With --quick 2 min.
 Promised: at least 10 times the images of Balanced-MixUp from files at 64 px and 5 times at 224 px
-with the paper's augmentation, 15 times with flips alone.
+with augment="medical", 15 times with flips alone.
 
 From files: a DataLoader opens each with Pillow, decodes it anew each time, and augments it by
 torchvision, "medical" with the widths that ours has; Balanced-MixUp zips two loaders, one with a
@@ -27,7 +27,8 @@ from bmix_lite.augment import AUGMENTATIONS
 from bmix_lite.batches import MixedBatches
 from bmix_lite.data.fundus.toy import fundus_toy
 from bmix_lite.data.imageset import ImageSet
-from bmix_lite.models import IMAGENET, Normalise
+from bmix_lite.layers import Normalise
+from bmix_lite.models import IMAGENET
 from bmix_lite.recipe import Recipe
 
 BATCH = 32

@@ -17,6 +17,7 @@ def read_table(out):
     table = {}
     for run in read_runs(out):
         hashes = {name: sha256_of(out / run["run_id"] / name) for name in SAME}
+        del run["folder"]
         table[run["run_id"]] = run | {"history": run["history"].to_csv(), "hashes": hashes}
     return table
 

@@ -32,10 +32,11 @@ from pairs import finish, keep_memory, read_arguments, rotate
 
 from bmix_lite.batches import MixedBatches
 from bmix_lite.data.imageset import ImageSet
+from bmix_lite.epochs import Epochs
 from bmix_lite.inference import autocast, choose_layout, use_threads
 from bmix_lite.models import make_model
 from bmix_lite.recipe import Recipe
-from bmix_lite.training import _Epochs, make_optimizer
+from bmix_lite.training import make_optimizer
 
 CLASSES = 5
 PLAIN = "plain epoch"
@@ -113,7 +114,7 @@ def make_turn(name, device, model, side, batch, steps):
     if name != DEFAULTS:
         network.to(memory_format=choose_layout(device, (batch, side, side, 3)))
     if name in (PLAIN, MIXED):
-        training = _Epochs(network, draw_images(side, batch * steps), recipe, device)
+        training = Epochs(network, draw_images(side, batch * steps), recipe, device)
         return lambda: training.train_epoch(next(epochs), 0.01)
     step = make_step(name, network, recipe, device, side)
     return lambda: [step() for _ in range(steps)]

@@ -27,9 +27,9 @@ QUICK = {"lr": [0.01, 0.05], "epochs": [40], "seed": [0]}
 def validate(setting):
     """Best validation balanced accuracy of one run."""
     recipe = Recipe.make(**setting)
-    data = load(recipe.dataset, fold=recipe.fold)
-    channels = data.images.shape[3]
-    network = make_model(recipe.model, len(data.class_names), channels, seed=recipe.seed)
+    data = load(recipe.dataset, split=recipe.split)
+    classes, channels = len(data.class_names), data.images.shape[3]
+    network = make_model(recipe.model, classes, channels, seed=recipe.seed, head=recipe.head)
     return max(record["val_balanced_accuracy"] for record in train(network, data, recipe))
 
 

@@ -7,7 +7,9 @@ from functools import partial
 from pathlib import Path
 
 from bmix_lite.base.endings import take_debug, tell_ending
-from bmix_lite.base.errors import BmixError
+from bmix_lite.base.options import add_option
+from bmix_lite.pages.sweep_command import add_report, add_sweep, run_report, run_sweep
+from bmix_lite.preparation.command import add_embed, run_embed
 
 EPILOG = "COMMAND --help lists its options, --debug shows where an error arose. Begin: README.md."
 
@@ -46,108 +48,25 @@ def _make_parser():
     return parser
 
 
-def _option(command, name, default, about):
-    """Add an option of the type of its default, which its help states."""
-    about = f"{about} (default: %(default)s)"
-    command.add_argument(name, default=default, type=type(default), help=about)
-
-
 def _add_demo(demo):
-    _option(demo, "--out", "build/demo", "folder of runs, table and report")
-    _option(demo, "--notebooks", "notebooks", "folder of the notebooks")
-    _option(demo, "--dataset", "digits_lt", "built-in name or prepared folder")
-    _option(demo, "--seeds", 5, "runs per method")
-    _option(demo, "--jobs", 2, "runs at a time")
+    add_option(demo, "--out", "build/demo", "folder of runs, table and report")
+    add_option(demo, "--notebooks", "notebooks", "folder of the notebooks")
+    add_option(demo, "--dataset", "digits_lt", "built-in name or prepared folder")
+    add_option(demo, "--splits", 1, "splits of the images")
+    add_option(demo, "--seeds", 5, "seeds per split")
+    add_option(demo, "--jobs", 2, "runs at a time")
 
 
 def _demo(options):
     """Try it: five methods with five seeds on real digits, compared in a page."""
     from bmix_lite.pages.demo import run_demo
 
-    given = {"seeds": options.seeds, "jobs": options.jobs, "dataset": options.dataset}
+    names = ("splits", "seeds", "jobs", "dataset")
+    given = {name: getattr(options, name) for name in names}
     summary = run_demo(options.notebooks, options.out, **given)
     print("balanced accuracy on test: mean and 95 % interval over runs, then every run")
     print(summary.to_string(float_format="%.3f"))
     print(f"table:  {options.out}/results.csv\nreport: {options.out}/report.html")
-
-
-def _add_sweep(sweep):
-    sweep.add_argument("notebook")
-    about = "alpha=0.1,0.2 or seed=0:5"
-    sweep.add_argument("--grid", action="append", default=[], metavar="NAME=VALUES", help=about)
-    sweep.add_argument("--grid-file", help="YAML with any of the blocks fixed, runs, zip, product")
-    about = "Python file that adds methods of your own"
-    sweep.add_argument("--with", dest="own", metavar="FILE", help=about)
-    sweep.add_argument("--out", required=True, help="folder of the runs, their ledger and tables")
-    _option(sweep, "--jobs", 2, "runs at a time")
-    about = "GPU numbers such as 0,1: one run at a time on each"
-    sweep.add_argument("--devices", default="", help=about)
-    about = "address of a running Dask scheduler, such as tcp://node1:8786"
-    sweep.add_argument("--scheduler", help=about)
-    sweep.add_argument("--timeout", type=float, help="seconds per try of a run")
-    _option(sweep, "--retries", 1, "further tries after a kill or timeout")
-    about = "start each kernel anew, not as a copy of a process that has imported all"
-    sweep.add_argument("--no-fork", dest="fork", action="store_false", help=about)
-    about = "check the grid and print the plan, start nothing"
-    sweep.add_argument("--dry-run", action="store_true", help=about)
-
-
-def _sweep(options):
-    """Run a notebook for each point of a grid, here or on a Dask cluster."""
-    from bmix_lite.sweeps.sweep import describe_endings, plan_runs, run_plan
-
-    devices = tuple(part.strip() for part in options.devices.split(",") if part.strip())
-    plan = plan_runs(options.notebook, _read_grid(options), options.out, own=options.own)
-    print(plan.describe(len(devices) or options.jobs))
-    if options.dry_run:
-        return 0
-    where = {"jobs": options.jobs, "devices": devices, "scheduler": options.scheduler}
-    where["fork"] = options.fork
-    endings = run_plan(plan, timeout=options.timeout, retries=options.retries, **where)
-    print(describe_endings(endings))
-    good = [ending.good for ending in endings]
-    reported = not any(good) or _try_report(options.out)
-    return 0 if all(good) and reported else 1
-
-
-def _read_grid(options):
-    """The grid of the arguments, crossed with that of the file."""
-    from bmix_lite.sweeps.grids import cross_grids, read_assignments, read_grid_file
-    from bmix_lite.sweeps.parameters import read_parameters
-
-    defaults, _ = read_parameters(options.notebook)
-    grid = read_assignments(options.grid, defaults)
-    if not options.grid_file:
-        return grid
-    return cross_grids(read_grid_file(options.grid_file, defaults), grid)
-
-
-def _try_report(folder):
-    """Write the report; False, with the reason on stderr, if that fails."""
-    try:
-        _write_report(folder)
-    except (BmixError, OSError) as error:
-        print(f"the runs are kept, their report could not be written: {error}", file=sys.stderr)
-        return False
-    return True
-
-
-def _add_report(report):
-    report.add_argument("runs")
-    _option(report, "--metric", "balanced_accuracy", "to compare by")
-    about = "only each method's best setting on validation"
-    report.add_argument("--tuned", action="store_true", help=about)
-
-
-def _report(options):
-    """What a folder of runs holds: one page, one table."""
-    _write_report(options.runs, metric=options.metric, tuned=options.tuned)
-
-
-def _write_report(folder, **options):
-    from bmix_lite.pages.sweep_report import write_report
-
-    print(*write_report(folder, **options), sep="\n")
 
 
 def _add_html(html):
@@ -166,8 +85,8 @@ def _html(options):
 
 
 def _add_site(site):
-    _option(site, "--notebooks", "notebooks", "folder of the lessons")
-    _option(site, "--out", "build/site", "folder of the site")
+    add_option(site, "--notebooks", "notebooks", "folder of the lessons")
+    add_option(site, "--out", "build/site", "folder of the site")
 
 
 def _site(options):
@@ -178,8 +97,8 @@ def _site(options):
 
 
 def _add_student(student):
-    _option(student, "--notebook", "notebooks/11_exercises.ipynb", "exercises with solutions")
-    _option(student, "--out", "build/student", "folder of the version to hand out")
+    add_option(student, "--notebook", "notebooks/11_exercises.ipynb", "exercises with solutions")
+    add_option(student, "--out", "build/student", "folder of the version to hand out")
 
 
 def _student(options):
@@ -222,8 +141,8 @@ def _keep(options):
 
 
 def _add_playground(playground):
-    _option(playground, "--out", "notebooks/playground.npz", "the file")
-    _option(playground, "--jobs", 2, "trainings at a time")
+    add_option(playground, "--out", "notebooks/playground.npz", "the file")
+    add_option(playground, "--jobs", 2, "trainings at a time")
 
 
 def _playground(options):
@@ -236,8 +155,9 @@ def _playground(options):
 
 COMMANDS = {  # what runs a command (its docstring is the help), and what adds its arguments
     "demo": (_demo, _add_demo),
-    "sweep": (_sweep, _add_sweep),
-    "report": (_report, _add_report),
+    "embed": (run_embed, add_embed),
+    "sweep": (run_sweep, add_sweep),
+    "report": (run_report, add_report),
     "html": (_html, _add_html),
     "site": (_site, _add_site),
     "student": (_student, _add_student),

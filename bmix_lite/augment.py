@@ -1,6 +1,7 @@
 """Random augmentation, each image with a draw of its own: on the batch's device, or by OpenCV."""
 
 import contextlib
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from bmix_lite.base.errors import BmixError, require_choice
+from bmix_lite.colour import jitter, jitter_pixels
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class Augmentation:
     flip_y: bool = False
     brightness: float = 0.0  # added, in units of the full range 0..1
     contrast: float = 0.0  # 0.1: factor between 0.9 and 1.1
+    # (0.95, 1.2): one of scale in this range, x shift and rotation per image, instead of all three
+    one_of_scales: tuple[float, ...] = ()
+    sharp: bool = False  # nearest pixel, black outside; else bilinear, the edge repeated
+    # factors of brightness, contrast and saturation, and the hue's shift in turns; random order
+    jitter: tuple[float, ...] = ()
 
 
 AUGMENTATIONS = {
@@ -33,6 +40,17 @@ AUGMENTATIONS = {
     "medical": Augmentation(
         rotate=45, scale=0.1, shift=0.05, flip_x=True, flip_y=True, brightness=0.05, contrast=0.1
     ),
+    # of Galdran et al., MICCAI 2021, as their released code has it
+    "paper": Augmentation(
+        rotate=45,
+        scale=0.2,
+        shift=0.05,
+        flip_x=True,
+        flip_y=True,
+        one_of_scales=(0.95, 1.2),
+        sharp=True,
+        jitter=(0.25, 0.25, 0.25, 0.01),
+    ),
 }
 
 
@@ -40,27 +58,36 @@ AUGMENTATIONS = {
 # at 64 and 1.7 to 5.7 at 224, but 0.8 to 1 at 8 and 16
 PIXELS_FROM = 32
 LEVELS = np.arange(256, dtype=np.float32) / 255
+ORDERS = np.array(list(itertools.permutations(range(4))))  # of the changes of colour
 
 
 def augment(images, name, *, rng):
     """Augment images (B, C, H, W) float in [0, 1]; returns the same shape and range.
 
     name: a key of AUGMENTATIONS; rng: a numpy Generator, drawn from alike on every device.
-    Geometry is one bilinear resampling; outside the image the nearest edge pixel is repeated.
+    Geometry is one resampling, bilinear with the nearest edge pixel repeated outside the image, or
+    as `Augmentation.sharp` says.
     """
     require_choice("augment", name, AUGMENTATIONS)
     if images.ndim != 4 or not images.is_floating_point():
         got = f"{tuple(images.shape)} {images.dtype}"
         raise BmixError(f"images must be (B, C, H, W) float, got {got}")
     chosen = AUGMENTATIONS[name]
-    draws = torch.as_tensor(rng.random((8, len(images))), dtype=images.dtype, device=images.device)
+    like = {"dtype": images.dtype, "device": images.device}
+    numbers = rng.random((8, len(images)))
+    draws = torch.as_tensor(numbers, **like)
     centred = 2 * draws - 1
+    moves = centred[2:6]
+    if chosen.one_of_scales:
+        moves = torch.as_tensor(choose_move(chosen, numbers), **like)
     if chosen.flip_x:
         images = torch.where((draws[0] < 0.5)[:, None, None, None], images.flip(3), images)
     if chosen.flip_y:
         images = torch.where((draws[1] < 0.5)[:, None, None, None], images.flip(2), images)
     if chosen.rotate or chosen.scale or chosen.shift:
-        images = _resample(images, chosen, *centred[2:6])
+        images = _resample(images, chosen, *moves)
+    if chosen.jitter:
+        return jitter(images, *draw_jitter(chosen, numbers))
     if chosen.brightness or chosen.contrast:
         gain = (1 + chosen.contrast * centred[6])[:, None, None, None]
         lift = (chosen.brightness * centred[7])[:, None, None, None]
@@ -73,19 +100,51 @@ def augment_pixels(images, name, *, rng):
     """`augment` of pixels (B, H, W, C) uint8, image by image on the CPU.
 
     Returns float32 (B, C, H, W) in [0, 1]. The same draws make the same images: flips to the bit,
-    resampled ones but for rounding to 256 levels before the colour changes.
+    resampled ones but for rounding to 256 levels before the colour changes, and where a pixel of
+    the sharp ones lies between two.
     """
     require_choice("augment", name, AUGMENTATIONS)
     chosen = AUGMENTATIONS[name]
-    draws = rng.random((8, len(images))).astype(np.float32)
+    numbers = rng.random((8, len(images)))
+    draws = numbers.astype(np.float32)
     centred = 2 * draws - 1
+    moves = choose_move(chosen, numbers) if chosen.one_of_scales else centred[2:6]
     mirror = np.where((draws[:2] < 0.5) & [[chosen.flip_x], [chosen.flip_y]], -1, 1)
     coloured = np.empty(images.shape, np.float32)
     with _one_thread():
-        moved = _warp(np.ascontiguousarray(images), chosen, mirror, *centred[2:6])
-        for image, gain, lift, out in zip(moved, *centred[6:], coloured, strict=True):
-            _colour(image, chosen, gain, lift, out)
+        moved = _warp(np.ascontiguousarray(images), chosen, mirror, *moves)
+        if chosen.jitter:
+            jitter_pixels(moved, *draw_jitter(chosen, numbers), out=coloured)
+        else:
+            for image, gain, lift, out in zip(moved, *centred[6:], coloured, strict=True):
+                _colour(image, chosen, gain, lift, out)
     return torch.from_numpy(coloured).permute(0, 3, 1, 2)
+
+
+def choose_move(chosen, numbers):
+    """Rotation, scale, x and y shift of each image, (4, B) in half-widths: all but one are 0.
+
+    numbers (8, B): uniform draws, of which the third is used: a third of [0, 1) for each of scale,
+    x shift and rotation, and the place within it says how far.
+    """
+    which, place = np.divmod(3 * numbers[2], 1)
+    low, high = chosen.one_of_scales
+    scale = (low + (high - low) * place - 1) / chosen.scale
+    moves = np.zeros((4, len(place)))
+    for row, number, move in ((1, 0, scale), (2, 1, 2 * place - 1), (0, 2, 2 * place - 1)):
+        moves[row] = np.where(which == number, move, 0)
+    return moves
+
+
+def draw_jitter(chosen, numbers):
+    """Strengths (4, B) of `colour.CHANGES` and the order (B, 4) in which an image undergoes them.
+
+    numbers (8, B): uniform draws, of which the last five are used.
+    """
+    widths = np.array(chosen.jitter)[:, None]
+    middles = np.array([1, 1, 1, 0])[:, None]  # the hue's is added
+    strengths = middles + widths * (2 * numbers[[7, 6, 3, 4]] - 1)
+    return strengths, ORDERS[(len(ORDERS) * numbers[5]).astype(int)]
 
 
 @contextlib.contextmanager
@@ -127,7 +186,9 @@ def _warp(images, chosen, mirror, *draws):
     moved = np.empty_like(images)
     height, width = images.shape[1:3]
     if chosen.rotate or chosen.scale or chosen.shift:
-        how = {"flags": cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, "borderMode": cv2.BORDER_REPLICATE}
+        method = cv2.INTER_NEAREST if chosen.sharp else cv2.INTER_LINEAR
+        border = cv2.BORDER_CONSTANT if chosen.sharp else cv2.BORDER_REPLICATE
+        how = {"flags": method | cv2.WARP_INVERSE_MAP, "borderMode": border}
         matrices = _find_sources(height, width, chosen, mirror, *draws)
         for image, matrix, out in zip(images, matrices, moved, strict=True):
             cv2.warpAffine(image, matrix, (width, height), dst=out, **how)
@@ -167,5 +228,7 @@ def _resample(images, chosen, rotate, scale, shift_x, shift_y):
     rows = [cos, -sin * height / width, shift * shift_x, sin * width / height, cos, shift * shift_y]
     matrix = torch.stack(rows, dim=1).view(-1, 2, 3)
     grid = F.affine_grid(matrix, images.shape, align_corners=False)
+    if chosen.sharp:
+        return F.grid_sample(images, grid, mode="nearest", align_corners=False)  # black outside
     # bilinear weights may sum to a rounding error more than 1
     return F.grid_sample(images, grid, padding_mode="border", align_corners=False).clamp(0, 1)

@@ -16,7 +16,7 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
 from bmix_lite.base.registry import add_own
 from bmix_lite.inference import hold_on_gpu, to_tensor
-from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
+from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, paste_box, remix
 from bmix_lite.recipe import CHOICES
 from bmix_lite.samplers import BatchSampler, IndexStream, balanced_stream
 
@@ -26,13 +26,15 @@ PURPOSES = {
     "mixup order": "mixup order",
     "cutmix box": "cutmix box",
     "lam": "lam",
+    "whether to mix": "whether to mix",
 }
 
 
 class TrainingImages(Protocol):
     """What training needs of a dataset: `ImageSet` has it, and any other class may.
 
-    images (N, H, W, C) uint8; labels (N,) integers 0..C-1; fingerprint: text that other data change
+    images (N, H, W, C) uint8, or features (N, 1, 1, D) float32; labels (N,) integers 0..C-1;
+    fingerprint: text that other data change
     """
 
     images: np.ndarray
@@ -68,26 +70,29 @@ class MixedBatches:
         self.images_on_gpu = hold_on_gpu(data.images, self.device)
         self.one_hot = torch.eye(len(data.class_names), dtype=torch.float32, device=device)
         seed = recipe.seed
-        base = IndexStream(self.labels, recipe.q, seed=seed, purpose="base", epochs=recipe.epochs)
+        how = {"shuffle": recipe.base_draw == "shuffle", "epochs": recipe.epochs}
+        base = IndexStream(self.labels, recipe.q, seed=seed, purpose="base", **how)
         balanced = balanced_stream(self.labels, seed=seed, draw=recipe.balanced_draw)
         share = {"rank": rank, "world_size": world_size}
+        share["drop_last"] = recipe.short_batch == "drop"
         self.base = BatchSampler(base, recipe.batch_size, **share)
         self.balanced = BatchSampler(balanced, recipe.batch_size, **share)
         self.steps = len(self.base)
         _, reads_balanced = MIXINGS[recipe.mixing]
-        if recipe.budget == "images" and reads_balanced:
-            self.steps = math.ceil(self.steps / 2)  # each step reads two images
+        if recipe.budget == "images" and reads_balanced and recipe.alpha > 0:
+            # of an image a step reads two where it mixes
+            self.steps = math.ceil(self.steps / (1 + recipe.mix_probability))
 
     def epoch(self, epoch):
         """Yield (images (B, C, H, W) in [0, 1], soft labels (B, classes)); epochs count from 1."""
-        self.base.set_epoch(epoch)
-        self.balanced.set_epoch(epoch)
+        self.base.set_epoch(epoch - 1)
+        self.balanced.set_epoch(epoch - 1)
         self.rng = self._make_streams(epoch)
         mix, _ = MIXINGS[self.recipe.mixing]
         pairs = zip(self.base, self.balanced, strict=True)
         for base, balanced in itertools.islice(pairs, self.steps):
             batch = self.fetch(base, "base")
-            if self.recipe.alpha > 0:
+            if self.recipe.alpha > 0 and self._draw_whether():
                 batch = mix(batch, Draws(self, len(base), balanced))
             yield batch
 
@@ -101,16 +106,24 @@ class MixedBatches:
         else:
             pixels = self.images_on_gpu[torch.as_tensor(rows, device=self.device)]
         large = min(pixels.shape[1:3]) >= PIXELS_FROM
-        if self.device.type == "cpu" and large and name != "none":
+        if name == "none":
+            images = to_tensor(pixels, self.device)
+        elif self.device.type == "cpu" and large:
             images = augment_pixels(pixels, name, rng=rng)
         else:
             images = augment(to_tensor(pixels, self.device), name, rng=rng)
         return images, self.one_hot[self.labels[positions]]
 
+    def _draw_whether(self):
+        """Whether this step's batch is mixed, the same for all processes."""
+        return self.rng["whether to mix"].random() < self.recipe.mix_probability
+
     def _make_streams(self, epoch):
         """{what is drawn: a private generator}; each process draws for its images, lam for all."""
         recipe = self.recipe
-        drawn_for_all = () if recipe.lam_per == "image" else ("lam", "cutmix box")
+        drawn_for_all = ["whether to mix"]
+        if recipe.lam_per == "batch":
+            drawn_for_all += ["lam", "cutmix box"]
         streams = {}
         for name, purpose in PURPOSES.items():
             if self.rank and purpose not in drawn_for_all:
@@ -155,10 +168,9 @@ def register_mixing(name, function, *, reads_balanced=False):
     """Make `mixing=name` a mixing of recipes: function(batch, draws) returns the mixed (x, y).
 
     batch: (x (B, channels, H, W) in [0, 1], y (B, C) soft labels), both keep their shapes; draws:
-    see `Draws`. It is called where alpha is above 0. reads_balanced: True where each step also
-    reads `draws.balanced_batch()`, for which budget="images" halves the number of steps. For
-    example,
-    Balanced-MixUp whose lam is never above a half:
+    see `Draws`. It is called where alpha is above 0, for a share `mix_probability` of the batches.
+    reads_balanced: True where it also reads `draws.balanced_batch()`, for which budget="images"
+    takes fewer steps. For example, Balanced-MixUp whose lam is never above a half:
 
         def gentle(batch, draws):
             lam = draw_lam(draws.alpha, draws.size, rng=draws.lam_rng) / 2
@@ -206,6 +218,11 @@ def _cutmix(batch, draws):
     return cutmix(batch, box, draws.order())
 
 
+def _cmo(batch, draws):
+    box = cut_box(draws.symmetric_lam(), draws.centre(), batch[0].shape[2:])
+    return paste_box(batch, draws.balanced_batch(), box)
+
+
 # name: (function of (batch, draws) that gives the mixed batch, whether it reads a balanced one too)
 MIXINGS = {
     "none": (lambda batch, draws: batch, False),
@@ -213,5 +230,7 @@ MIXINGS = {
     "balanced": (_mix_balanced, True),
     "cutmix": (_cutmix, False),
     "remix": (_remix, False),
+    "cmo": (_cmo, True),
 }
 BUILT_IN = tuple(MIXINGS)
+NEEDS_PLACES = ("cutmix", "cmo")  # what no features have

@@ -14,7 +14,7 @@ import torch
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import remove_leftovers, write_atomic
-from bmix_lite.base.weights import unwrap_state
+from bmix_lite.base.weights import enter_state, unwrap_state
 from bmix_lite.inference import held
 
 HEADER = b"bmix-lite checkpoint 1\n"  # the number is the format version
@@ -71,6 +71,29 @@ def load_checkpoint(path):
     return None
 
 
+def describe_run(recipe, data):
+    """What a state says of its run: `require_same_run` compares it."""
+    return {
+        "recipe": recipe.asdict(),
+        "weights": recipe.identity()["weights"],
+        "fingerprint": data.fingerprint,
+    }
+
+
+def save_finished(path, recipe, data, weights, history):
+    """Write the checkpoint of a training that is over: `train` goes on with `recipe.posthoc`.
+
+    weights: the file that `save_model` wrote of it; history: its records. Raises BmixError for a
+    file that holds something else.
+    """
+    try:
+        model = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds
+        raise BmixError(f"{weights}: no weights of a network ({error})") from error
+    ending = {"model": model, "optimizer": None, "best": model, "history": history}
+    save_checkpoint(path, describe_run(recipe, data) | ending)
+
+
 def require_same_run(state, recipe, data, path):
     """Raise BmixError unless the state at `path` is of this recipe and these data.
 
@@ -120,8 +143,12 @@ def load_model(model, path):
     return model
 
 
-def load_weights(net, path, head):
-    """Weights from a file into a network; those of its last layer, `head`, only where they fit."""
+def load_weights(net, path, head, without=(), convert=None):
+    """Weights from a file into a network; those of its last layer, `head`, only where they fit.
+
+    head: the beginning of its names, or several; without: beginnings of names to pass over
+    convert: function of what the file holds that puts it under the network's names
+    """
     if path in ("", "imagenet"):
         return
     if not Path(path).is_file():
@@ -131,8 +158,12 @@ def load_weights(net, path, head):
             net.load_pretrained(path)
             return
         own = net.state_dict()
-        state = unwrap_state(_read_state(path), own, (head,))
-        for name in (name for name in own if name.startswith(head)):
+        heads = (head,) if isinstance(head, str) else head
+        state = _read_state(path)
+        if convert is not None:
+            state = convert(enter_state(state))
+        state = unwrap_state(state, own, heads, without)
+        for name in (name for name in own if name.startswith(heads)):
             if name not in state or state[name].shape != own[name].shape:
                 state[name] = own[name]  # it is made anew in any case
         net.load_state_dict(state)

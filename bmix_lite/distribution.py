@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice
+from bmix_lite.base.errors import BmixError, require, require_alpha, require_choice, suggest
 from bmix_lite.base.numbers import from_torch, plain_number
 from bmix_lite.base.registry import add_own
 
-EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019, section 5.2: their choice for long-tailed data
+EFFECTIVE_BETA = 0.9999  # Cui et al., CVPR 2019: the largest of those they tried
 
 
 def count_classes(labels, num_classes=None):
@@ -58,7 +58,7 @@ def class_probabilities(counts: ArrayLike, q: float) -> np.ndarray:
 
     q=1 instance-balanced, q=1/2 square-root, q=0 class-balanced. The authors' code writes n**-q:
     their q is the reverse of this one. counts (C,), each at least 1; returns (C,) summing to 1.
-    Source: Kang et al., ICLR 2020, equation 1. Raises BmixError for other counts or q.
+    Source: Kang et al., ICLR 2020, sampling strategies. Raises BmixError for other counts or q.
     """
     counts = _checked_counts(counts)
     q = plain_number(q)
@@ -71,7 +71,7 @@ def class_probabilities(counts: ArrayLike, q: float) -> np.ndarray:
 def progressive_probabilities(counts, epoch, epochs):
     """From instance-balanced in the first epoch (1) to class-balanced in the last, (C,).
 
-    Source: Kang et al., ICLR 2020, equation 2.
+    Source: Kang et al., ICLR 2020, progressively-balanced sampling.
     """
     require(1 <= epoch <= epochs, f"epoch must lie in 1..{epochs}, got {epoch}")
     balance = (epoch - 1) / (epochs - 1) if epochs > 1 else 1.0
@@ -86,8 +86,8 @@ def effective_probabilities(counts, beta=EFFECTIVE_BETA):
     beta=0 is instance-balanced, beta near 1 class-balanced: with 0.9999 small data are too, as
     long as all classes are far smaller than 1 / (1 - beta) = 10,000 images. counts (C,), each at
     least 1.
-    Source: Cui et al., CVPR 2019, equation 2; weights of a sampler in the code of Cao et al.,
-    NeurIPS 2019.
+    Source: Cui et al., CVPR 2019, effective number of samples; as weights of a sampler in the code
+    of Cao et al., NeurIPS 2019.
     """
     counts = _checked_counts(counts)
     weights = per_effective_number(counts, counts, beta)
@@ -98,7 +98,7 @@ def per_effective_number(values, counts, beta):
     """`values` over the effective numbers of the classes, (1 - beta**n) / (1 - beta).
 
     values: a number or (C,); counts (C,): a NumPy array or a torch tensor, as is the result.
-    Source: Cui et al., CVPR 2019, equation 2. Raises BmixError unless beta lies in [0, 1).
+    Source: Cui et al., CVPR 2019, effective number. Raises BmixError unless beta lies in [0, 1).
     """
     if not 0 <= beta < 1:
         raise BmixError(f"beta must lie in [0, 1), got {beta!r}")
@@ -121,6 +121,17 @@ def register_sampling(name, function):
     one.
     """
     add_own(SAMPLINGS, BUILT_IN, "sampling", name, function)
+
+
+def require_sampling(q):
+    """Raise BmixError unless `q` is a number in [0, 1] or a name of SAMPLINGS."""
+    names = tuple(SAMPLINGS)
+    rule = f"q must lie in [0, 1] or be one of {', '.join(names)}"
+    if isinstance(q, str):
+        if q not in names:
+            raise BmixError(f"{rule}, got {q!r}{suggest(q, names)}")
+    elif not 0 <= q <= 1:
+        raise BmixError(f"{rule}, got {q!r}")
 
 
 def sampling_probabilities(counts, q, epoch, epochs):
@@ -161,10 +172,8 @@ def median_lam(alpha):
 def lam_density(lam, alpha):
     """Density of Beta(alpha, 1): alpha * lam**(alpha - 1), for lam in (0, 1] and alpha > 0."""
     alpha = require_alpha(alpha)
-    if alpha == 0:
-        raise BmixError(
-            "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density"
-        )
+    words = "alpha must be above 0: at alpha = 0 all mass sits at lam = 0 and there is no density"
+    require(alpha > 0, words)
     lam = np.asarray(lam, dtype=float)
     require(bool(np.all((lam > 0) & (lam <= 1))), "lam must lie in (0, 1]")
     return alpha * lam ** (alpha - 1)
@@ -221,9 +230,8 @@ def expected_distinct(counts, q, draws, *, replacement=True):
 def lorenz_curve(counts):
     """(shares of the classes, share of the images that the rarest of them hold), each (C+1,)."""
     ordered = np.sort(_checked_counts(counts))
-    classes = np.linspace(0, 1, len(ordered) + 1)
     images = np.concatenate([[0], np.cumsum(ordered)]) / ordered.sum()
-    return classes, images
+    return np.linspace(0, 1, len(images)), images
 
 
 def _mean_of_smaller(draws, share, n):

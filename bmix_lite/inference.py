@@ -24,12 +24,14 @@ def predict(
 ) -> np.ndarray:
     """Class probabilities (n, C) float32 of images (N, H, W, C) uint8, or of those in `rows`.
 
+    Or of features (N, 1, 1, D) float32, such as an ImageSet made by `embed` holds.
+
     Nothing is drawn, and each layer is left in the mode it was in. Raises BmixError without images.
     """
     device = choose_device(device)
     rows = np.arange(len(images)) if rows is None else np.asarray(from_torch(rows))
     require(len(rows) > 0, "there are no images to predict")
-    if str(images.dtype).removeprefix("torch.") != "uint8":
+    if str(images.dtype).removeprefix("torch.") != "uint8" and not are_features(images):
         raise BmixError(f"images must be uint8, 0 to 255, as in training, got {images.dtype}")
     modes = {layer: layer.training for layer in model.modules()}  # layer by layer: some are frozen
     with pinned():
@@ -87,10 +89,20 @@ def choose_layout(device, shape):
 
 
 def to_tensor(images, device):
-    """uint8 (B, H, W, C), array or tensor, to float (B, C, H, W) in [0, 1]; memory order stays."""
+    """uint8 (B, H, W, C), array or tensor, to float (B, C, H, W) in [0, 1]; memory order stays.
+
+    Features (B, 1, 1, D) float32 keep their values.
+    """
     if isinstance(images, np.ndarray):
         images = torch.from_numpy(np.ascontiguousarray(images))
-    return images.to(device).permute(0, 3, 1, 2).float().div_(255)
+    moved = images.to(device).permute(0, 3, 1, 2)
+    return moved if are_features(images) else moved.float().div_(255)
+
+
+def are_features(images):
+    """Whether an array or tensor holds features, (N, 1, 1, D) float32, instead of pixels."""
+    is_float = str(images.dtype).removeprefix("torch.") == "float32"
+    return is_float and tuple(images.shape[1:3]) == (1, 1)
 
 
 def hold_on_gpu(images, device):
@@ -177,7 +189,8 @@ def pinned(threads=None):
     threads: CPU threads of torch, or None for those that it has.
     """
     with contextlib.ExitStack() as stack:
-        if torch.get_default_device().type != "cpu":
+        # not get_default_device: torch 2.6 raises after set_default_device(None)
+        if torch.empty(0).device.type != "cpu":
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(held(_list_settings()))
         stack.enter_context(torch.inference_mode(False))

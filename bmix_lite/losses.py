@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.registry import add_own
 from bmix_lite.distribution import EFFECTIVE_BETA, per_effective_number
+from bmix_lite.heads import SCALE
 from bmix_lite.recipe import CHOICES
 
 FOCAL_GAMMA = 2.0  # Lin et al., ICCV 2017: best in their table 1b
 SMOOTHING = 0.1  # Szegedy et al., CVPR 2016, section 7
-LARGEST_MARGIN = 0.5  # Cao et al., NeurIPS 2019, section 4: sets the constant of the margins
+LARGEST_MARGIN = 0.5  # in the code of Cao et al., NeurIPS 2019: sets the constant of the margins
 # re-weighting begins after 4/5 of the epochs: after 160 of 200 in the code of Cao et al.
 DEFERRED = (4, 5)
 
@@ -39,7 +40,7 @@ def weighted_loss(logits, targets, weights):
     """-sum_c w_c y_c log p_c, weights (C,) as `inverse_weights` or `class_balanced_weights`.
 
     The mean is over images, not over weights: an image's gradient does not depend on its batch.
-    Source: Cui et al., CVPR 2019, equation 10.
+    Source: Cui et al., CVPR 2019, the class-balanced softmax cross-entropy.
     """
     check_targets(logits, targets)
     return -(targets * weights * F.log_softmax(logits, dim=1)).sum(dim=1).mean()
@@ -57,24 +58,26 @@ def label_smoothing_loss(logits, targets, smoothing=SMOOTHING):
 def adjusted_loss(logits, targets, log_prior):
     """Cross-entropy of logits + log_prior: the network learns what class shares do not explain.
 
-    This is logit adjustment with tau = 1 (Menon et al., ICLR 2021, equation 10) and also balanced
-    softmax (Ren et al., NeurIPS 2020, equation 4), which adds log n_c instead of log pi_c: the same
-    but for a constant, which softmax does not see. Both names are kept since both papers are
-    compared with; they give the same run bit for bit.
+    This is logit adjustment with tau = 1 (Menon et al., ICLR 2021, the logit adjusted softmax
+    cross-entropy) and also balanced softmax (Ren et al., NeurIPS 2020), which adds log n_c instead
+    of log pi_c: the same but for a constant, which softmax does not see. Both names are kept since
+    both papers are compared with; they give the same run bit for bit.
     """
     check_targets(logits, targets)
     return F.cross_entropy(logits + log_prior, targets)
 
 
 def ldam_loss(logits, targets, margins, weights):
-    """-sum_c w_c y_c log p_c, where p_c has the logit of c alone lowered by margin_c, (C,).
+    """-sum_c w_c y_c log p_c, where p_c has the cosine of c alone lowered by margin_c, (C,).
 
-    Source: Cao et al., NeurIPS 2019, equation 13. They normalise features and last layer and
-    multiply by 30; here the network is the same as for every other loss, so margins are in units of
-    its plain logits. Memory: B * C * C numbers.
+    logits: cosines times SCALE, as `heads.CosineLinear` gives them. On other logits a margin would
+    mean nothing: the network could outgrow it by making them larger.
+    Source: Cao et al., NeurIPS 2019, the LDAM loss, with the normalised head and the factor of
+    their code. Memory: B * C * C numbers.
     """
     check_targets(logits, targets)
-    as_if_true = logits.unsqueeze(1) - torch.diag(margins)  # (B, C, C): row c has its margin at c
+    # (B, C, C): row c has its margin at c
+    as_if_true = logits.unsqueeze(1) - SCALE * torch.diag(margins)
     log_p = F.log_softmax(as_if_true, dim=2).diagonal(dim1=1, dim2=2)
     return -(targets * weights * log_p).sum(dim=1).mean()
 
@@ -87,15 +90,21 @@ def inverse_weights(counts):
 def class_balanced_weights(counts, beta=EFFECTIVE_BETA):
     """(C,) weights (1 - beta) / (1 - beta**n_c), scaled to sum to C.
 
-    Source: Cui et al., CVPR 2019, equation 9.
+    Source: Cui et al., CVPR 2019, one over the effective number of samples.
     """
     return _scaled(per_effective_number(1, _checked(counts), beta))
+
+
+def scale_to_images(weights, counts):
+    """Weights (C,) times what makes their mean over the training images 1."""
+    counts = _checked(counts)
+    return (weights * (counts.sum() / (counts * weights).sum())).float()
 
 
 def ldam_margins(counts, largest=LARGEST_MARGIN):
     """(C,) margins proportional to n_c**(-1/4), the largest being `largest`.
 
-    Source: Cao et al., NeurIPS 2019, section 3.2.
+    Source: Cao et al., NeurIPS 2019, class-dependent margins.
     """
     margins = _checked(counts) ** -0.25
     return (margins * (largest / margins.max())).float()
@@ -141,10 +150,13 @@ LOSSES: dict[str, tuple[Callable, Callable | None]] = {
 BUILT_IN = tuple(LOSSES)
 
 
-def make_loss(name, counts, device="cpu", *, epoch=1, epochs=1):
+def make_loss(name, counts, device="cpu", *, epoch=1, epochs=1, weight_mean="classes"):
     """The loss called `name` in one epoch, counted from 1, as a function of (logits, soft targets).
 
     counts (C,): the training counts. `epoch` may be left out where a loss does not depend on it.
+    weight_mean: "classes" where class weights have a mean of 1 over classes, as in their papers:
+    over images the mean is then far lower, as most are of classes of small weight, and so the steps
+    are shorter at the same learning rate; "images" where it is 1 over the training images.
     """
     require_choice("loss", name, tuple(LOSSES))
     function, constants = LOSSES[name]
@@ -152,6 +164,8 @@ def make_loss(name, counts, device="cpu", *, epoch=1, epochs=1):
         return function
     arguments = {}
     for argument, value in constants(counts, epoch, epochs).items():
+        if argument == "weights" and weight_mean == "images":
+            value = scale_to_images(value, counts)
         arguments[argument] = torch.as_tensor(value).to(device)
     return functools.partial(function, **arguments)
 

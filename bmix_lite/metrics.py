@@ -21,7 +21,7 @@ from bmix_lite.base.registry import add_own
 from bmix_lite.recipe import CHOICES
 
 OF_CLASSES = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau")
-METRICS = (*OF_CLASSES, "macro_auc", "ece")  # these two need probabilities
+METRICS = (*OF_CLASSES, "macro_auc", "macro_ap", "ece")  # these three need probabilities
 NEED_ORDER = ("kappa", "kendall_tau")  # mean nothing where the classes have no order
 BINS = 15  # of confidence in the calibration error (Guo et al., ICML 2017)
 
@@ -36,9 +36,10 @@ def score(
     """All metrics of one set of predictions.
 
     labels (N,) integers 0..C-1, probabilities (N, C) with rows that sum to 1. Returns a dict of
-    floats, one per name in `metrics`, plus "recall" and "precision" (one per class), "confusion"
-    (C rows, the true classes) and "notes". `kappa` has quadratic weights; `kappa` and `kendall_tau`
-    only mean something where classes are ordered: they are NaN where `ordered` is False.
+    floats, one per name in `metrics`, plus "recall", "precision" and "specificity" (one per class),
+    "confusion" (C rows, the true classes) and "notes"; with `macro_ap` also the "average_precision"
+    of each class. `kappa` has quadratic weights; `kappa` and `kendall_tau` only mean something
+    where classes are ordered: they are NaN where `ordered` is False.
     Raises BmixError if a row cannot be scored.
     """
     labels, probabilities = check_predictions(labels, probabilities)
@@ -50,11 +51,15 @@ def score(
         values = {name: VALUES[name](labels, predicted, probabilities) for name in metrics}
         recall = np.diag(matrix) / matrix.sum(axis=1)
         precision = np.diag(matrix) / matrix.sum(axis=0)
+        others = len(labels) - matrix.sum(axis=1)
+        specificity = (others - matrix.sum(axis=0) + np.diag(matrix)) / others
     if not ordered:
         values |= {name: float("nan") for name in NEED_ORDER if name in values}
+    per_class = {"recall": recall, "precision": precision, "specificity": specificity}
+    if "macro_ap" in metrics:
+        per_class["average_precision"] = per_class_ap(labels, probabilities)
     return values | {
-        "recall": recall.tolist(),
-        "precision": precision.tolist(),
+        **{name: of_classes.tolist() for name, of_classes in per_class.items()},
         "confusion": matrix.tolist(),
         "notes": _explain_gaps(matrix, values, ordered),
     }
@@ -66,7 +71,8 @@ def _explain_gaps(matrix, values, ordered):
     absent = np.flatnonzero(matrix.sum(axis=1) == 0)
     if absent.size:
         listed = ", ".join(map(str, absent))
-        notes.append(f"no image of class {listed}: left out of balanced_accuracy and macro_auc")
+        metrics = "balanced_accuracy, macro_auc and macro_ap"
+        notes.append(f"no image of class {listed}: left out of {metrics}")
     unseen = [j for j in absent if matrix[:, j].sum() == 0]
     if unseen:
         classes = ", ".join(map(str, unseen))
@@ -131,6 +137,18 @@ def per_class_auc(labels, probabilities):
     return areas
 
 
+def per_class_ap(labels, probabilities):
+    """Average precision of each class against the rest, (C,); NaN for a class without an image.
+
+    The area in steps under the precision-recall curve; a score that says nothing has about the
+    share of the class.
+    """
+    areas = np.full(probabilities.shape[1], np.nan)
+    for j in np.unique(labels):
+        areas[j] = sk.average_precision_score(labels == j, probabilities[:, j])
+    return areas
+
+
 def _macro_auc(labels, predicted, probabilities):
     values = per_class_auc(labels, probabilities)
     return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
@@ -188,6 +206,7 @@ VALUES = {
 } | {
     "kendall_tau": _quietly(lambda y, p, _: stats.kendalltau(y, p).statistic),
     "macro_auc": _macro_auc,
+    "macro_ap": lambda y, _, s: float(np.nanmean(per_class_ap(y, s))),
     "ece": lambda y, _, s: expected_calibration_error(y, s),
 }
 _UNDEFINED = dict.fromkeys(METRICS, "no class can be scored")

@@ -7,7 +7,7 @@ from torch import Tensor
 from bmix_lite.base.errors import BmixError
 from bmix_lite.distribution import draw_lam
 
-__all__ = ["balanced_mixup", "cut_box", "cutmix", "draw_lam", "mixup", "remix"]
+__all__ = ["balanced_mixup", "cut_box", "cutmix", "draw_lam", "mixup", "paste_box", "remix"]
 
 Batch = tuple[Tensor, Tensor]  # images (B, ...) and soft labels (B, C), both float
 
@@ -66,13 +66,24 @@ def remix(batch, lam, order, counts, kappa=REMIX_KAPPA, tau=REMIX_TAU):
 def cutmix(batch, box, order):
     """A box of each image comes from another one of the batch (Yun et al., ICCV 2019).
 
-    batch : x (B, channels, H, W)
-    box   : (top, bottom, left, right) in pixels as `cut_box` gives it, each an integer or (B,)
-    order : (B,) a permutation: where the box comes from
-    The label's weight is the box's share of the area after it was cut off at the edges (equation
-    1). Returns a new (x, y). Raises BmixError if the box does not lie within the image.
+    order: (B,) a permutation: where the box comes from; all else as in `paste_box`
     """
     x, y = batch
+    return paste_box(batch, (x[order], y[order]), box)
+
+
+def paste_box(base, other, box):
+    """A box of each image of `base` is that of the image of `other` in its place.
+
+    With a class-balanced batch as `other` this is CMO (Park et al., CVPR 2022): images of rare
+    classes come into the surroundings that frequent ones have.
+    base, other : (x, y) with x (B, channels, H, W) float and y (B, C) soft labels
+    box         : (top, bottom, left, right) in pixels as `cut_box` gives it, each an integer or
+                  (B,)
+    The label's weight is the box's share of the area after it was cut off at the edges. Returns a
+    new (x, y). Raises BmixError if the box does not lie within the image.
+    """
+    x, y = base
     if x.ndim != 4:
         raise BmixError(f"CutMix needs images (B, channels, H, W), got {tuple(x.shape)}")
     height, width = x.shape[2:]
@@ -80,13 +91,13 @@ def cutmix(batch, box, order):
     _require_inside(box, len(x), height, width)
     top, bottom, left, right = box
     lam = ((bottom - top) * (right - left)).to(x.dtype) / (height * width)
-    lam = _check(batch, (x[order], y[order]), lam)
+    lam = _check(base, other, lam)
     rows = torch.arange(height, device=x.device)
     columns = torch.arange(width, device=x.device)
     in_rows = (rows >= top[..., None]) & (rows < bottom[..., None])  # (H,) or (B, H)
     in_columns = (columns >= left[..., None]) & (columns < right[..., None])
     in_box = (in_rows[..., :, None] & in_columns[..., None, :]).unsqueeze(-3)
-    return torch.where(in_box, x[order], x), _mix(y, y[order], lam)
+    return torch.where(in_box, other[0], x), _mix(y, other[1], lam)
 
 
 def cut_box(lam, centre, shape):
@@ -94,7 +105,10 @@ def cut_box(lam, centre, shape):
 
     lam: in [0, 1], a number or (B,); centre: (row, column) in [0, 1], each like lam; shape: (H, W)
     Returns (top, bottom, left, right), each like lam: rounded to pixels, and cut off at the edges.
-    Source: Yun et al., ICCV 2019, equation 2.
+    Edges are rounded from where the formula has them, so that its area is met on average at every
+    size: a mean share of 0.32 of the image for lam uniform. The authors' code cuts sides down to an
+    even number of pixels: 0.23 at 8 px, 0.30 at 32 px, 0.32 at 224 px.
+    Source: Yun et al., ICCV 2019, the box coordinates.
     """
     half = np.sqrt(lam) / 2
     sides = []

@@ -9,31 +9,15 @@ from torch import nn
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.randomness import derive_seed
-from bmix_lite.checkpoints import load_weights
+from bmix_lite.heads import set_head
 from bmix_lite.inference import pinned
+from bmix_lite.layers import HalfDropout, Normalise, RepeatGrey
+from bmix_lite.pretrained import build_bit, build_lite0, build_torchvision
+from bmix_lite.recipe import CHOICES
 
 # mean and standard deviation that torchvision's pretrained weights expect
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-class Normalise(nn.Module):
-    """(x - mean) / std per channel, inside the model, so that a saved model is complete."""
-
-    def __init__(self, mean, std):
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1))
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1))
-
-    def forward(self, x):
-        if x.is_contiguous(memory_format=torch.channels_last):
-            width = x.shape[3]
-            return (x - _repeat_along(self.mean, width)).div_(_repeat_along(self.std, width))
-        return (x - self.mean).div_(self.std)
-
-
-def _repeat_along(value, width):
-    """(1, C, 1, 1) repeated along a row: a third of the time where channels are last, same bits."""
-    return value.expand(-1, -1, 1, width).contiguous(memory_format=torch.channels_last)
+MOST_COLOURS = 3  # channels of an image; what has more are features
 
 
 def small_cnn(num_classes, channels):
@@ -60,9 +44,10 @@ def mobilenet_v2(num_classes, weights="", side=None):
     from torchvision.models import MobileNet_V2_Weights
     from torchvision.models import mobilenet_v2 as build
 
-    net = _build(build, weights, MobileNet_V2_Weights.IMAGENET1K_V1, "classifier.1.")
+    net = build_torchvision(build, weights, MobileNet_V2_Weights.IMAGENET1K_V1, "classifier.1.")
     for layer in [net.features[0][0], net.features[2].conv[1][0]][: _count_halvings_to_drop(side)]:
         layer.stride = (1, 1)
+    net.classifier[0] = nn.Identity()  # the authors of Balanced-MixUp took no dropout here
     net.classifier[1] = nn.Linear(net.last_channel, num_classes)
     return nn.Sequential(RepeatGrey(), Normalise(*IMAGENET), net)
 
@@ -71,7 +56,7 @@ def resnext50(num_classes, weights="", side=None):
     """torchvision's ResNeXt-50 32x4d (Xie et al., CVPR 2017), the large network of the paper."""
     from torchvision.models import ResNeXt50_32X4D_Weights, resnext50_32x4d
 
-    net = _build(resnext50_32x4d, weights, ResNeXt50_32X4D_Weights.IMAGENET1K_V2, "fc.")
+    net = build_torchvision(resnext50_32x4d, weights, ResNeXt50_32X4D_Weights.IMAGENET1K_V2, "fc.")
     drop = _count_halvings_to_drop(side)
     if drop > 0:
         net.conv1.stride = (1, 1)
@@ -87,39 +72,51 @@ def bit_m_r50x1(num_classes, weights="", side=None):
     weights: "imagenet" is ImageNet-21k, as the M stands for; a file may be a state dict or the
     publisher's .npz.
     """
-    try:
-        import timm
-    except ImportError as error:
-        raise BmixError("model 'bit_m_r50x1' needs timm: pip install bmix-lite[timm]") from error
-    name = "resnetv2_50x1_bit.goog_in21k"
-    if weights == "imagenet":
-        with _fetching(f"the file model.safetensors of huggingface.co/timm/{name}"):
-            net = timm.create_model(name, pretrained=True)
-    else:
-        net = timm.create_model(name)
-    load_weights(net, weights, "head.fc.")
+    net = build_bit(weights)
     drop = _count_halvings_to_drop(side)
     if drop > 0:
         net.stem.conv.stride = (1, 1)
     if drop > 1:
         net.stem.pad = net.stem.pool = nn.Identity()
     net.reset_classifier(num_classes)
+    for parameter in net.head.fc.parameters():  # zeros, as its publisher and the authors begin
+        nn.init.zeros_(parameter)
     bit_normalise = Normalise([0.5] * 3, [0.5] * 3)  # as its publisher did
     return nn.Sequential(RepeatGrey(), bit_normalise, net)
 
 
-class RepeatGrey(nn.Module):
-    """One channel to three; three stay as they are."""
+def efficientnet_lite0(num_classes, weights="", side=None):
+    """EfficientNet-Lite0 (Tan and Le, ICML 2019; TensorFlow, 2020), a laptop's network; by timm.
 
-    def forward(self, x):
-        return x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x
+    weights: "imagenet" comes with a package, without a hub; a file is a state dict of timm's names
+    """
+    net = build_lite0(weights)
+    for layer in [net.conv_stem, net.blocks[1][0].conv_dw][: _count_halvings_to_drop(side)]:
+        layer.stride = (1, 1)
+    net.reset_classifier(num_classes)
+    # (x - 127) / 128 of x in 0..255, as its publisher did: less 0.498, over 0.502
+    lite_normalise = Normalise([127 / 255] * 3, [128 / 255] * 3)
+    return nn.Sequential(RepeatGrey(), lite_normalise, net)
+
+
+def linear(num_classes, channels):
+    """One layer on features, which are images of one pixel and many channels, half of them dropped.
+
+    Dropout of 0.5 as for a head on any frozen network of a thousand features or more.
+    """
+    return nn.Sequential(nn.Flatten(), HalfDropout(), nn.Linear(channels, num_classes))
 
 
 def mlp(num_classes, channels):
-    """Two hidden layers of 64 for images of one pixel, such as the points of `toys`."""
+    """Two hidden layers of 64 for images of one pixel: features, or the points of `toys`.
+
+    Of many channels half are dropped; of a point with two or three none can be spared.
+    """
+    drop = [HalfDropout()] if channels > MOST_COLOURS else []
     return nn.Sequential(
         Normalise([0.5] * channels, [0.25] * channels),
         nn.Flatten(),
+        *drop,
         nn.Linear(channels, 64),
         nn.ReLU(),
         nn.Linear(64, 64),
@@ -128,9 +125,16 @@ def mlp(num_classes, channels):
     )
 
 
-SMALL = {"small_cnn": small_cnn, "mlp": mlp}  # made for the kit: nothing to pretrain
-LARGE = {"mobilenet_v2": mobilenet_v2, "resnext50": resnext50, "bit_m_r50x1": bit_m_r50x1}
-MODELS = ("small_cnn", *LARGE, "mlp")
+# made for the kit: nothing to pretrain
+HEADS = {"linear": linear, "mlp": mlp}
+SMALL = {"small_cnn": small_cnn, **HEADS}
+LARGE = {
+    "mobilenet_v2": mobilenet_v2,
+    "resnext50": resnext50,
+    "bit_m_r50x1": bit_m_r50x1,
+    "efficientnet_lite0": efficientnet_lite0,
+}
+MODELS = ("small_cnn", *LARGE, *HEADS)
 
 
 def make_model(
@@ -141,6 +145,7 @@ def make_model(
     seed: int,
     weights: str = "",
     side: int | None = None,
+    head: str = "default",
 ) -> nn.Module:
     """A network whose initial weights depend on (name, shape, seed) alone.
 
@@ -149,22 +154,29 @@ def make_model(
               layer may be of other classes, it is made anew
     side    : pixels of the images; below 128 a large network halves them less often, so that 4x4
               positions remain at its end
+    head    : "default", the model's own last layer, or "cosine", see `heads.CosineLinear`
     torch's global generator is left as it was, and torch's settings change nothing. Raises
     BmixError for unknown names, unsupported channels and weights that do not fit.
     """
     require_choice("model", name, MODELS)
+    require_choice("head", head, CHOICES["head"])
     num_classes = require_integer("num_classes", num_classes, 0)
     weights = os.fspath(weights)
     if num_classes < 2:
         raise BmixError(f"num_classes must be at least 2, got {num_classes}")
-    if channels not in (1, 3) and name != "mlp":
-        raise BmixError(f"images must have 1 or 3 channels, got {channels}")
+    if channels not in (1, 3) and name not in HEADS:
+        raise BmixError(
+            f"images must have 1 or 3 channels, got {channels}: {name} reads images, features are "
+            f"read by {' and '.join(HEADS)}"
+        )
+    if name in HEADS and side not in (None, 1):
+        raise BmixError(f"{name} reads features, not images of {side} pixels: embed them first")
     if weights and name not in LARGE:
         raise BmixError(f"{name} has no pretrained weights, got weights={weights!r}")
     with pinned(), seeded(derive_seed(seed, "weights")):
         if name in LARGE:
-            return LARGE[name](num_classes, weights, side)
-        return SMALL[name](num_classes, channels)
+            return set_head(LARGE[name](num_classes, weights, side), head)
+        return set_head(SMALL[name](num_classes, channels), head)
 
 
 @contextlib.contextmanager
@@ -188,30 +200,6 @@ def _count_halvings_to_drop(side):
     if side is None or side >= 128:
         return 0
     return 1 if side >= 64 else 2
-
-
-def _build(build, weights, pretrained, head):
-    """torchvision's network, with the weights that are asked for."""
-    if weights == "imagenet":
-        with _fetching(pretrained.url):
-            return build(weights=pretrained)
-    net = build(weights=None)
-    load_weights(net, weights, head)
-    return net
-
-
-@contextlib.contextmanager
-def _fetching(address):
-    """BmixError with a way out, where weights cannot be fetched or come damaged."""
-    try:
-        yield
-    except Exception as error:  # of the network, the disk, or the hub's own check of the file
-        folder = f"{torch.hub.get_dir()}/checkpoints"
-        where = f" or put it into {folder}" if address.startswith("https:") else ""
-        raise BmixError(
-            f"the weights 'imagenet' could not be fetched ({error!s:.200}). Without a network: "
-            f"fetch {address} elsewhere, then give the file, weights='PATH'{where}"
-        ) from error
 
 
 def make_optimizer(weights, recipe):

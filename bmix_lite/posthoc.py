@@ -1,46 +1,79 @@
-"""A finished run balanced: its probabilities corrected, its last layer rescaled or retrained."""
+"""A finished network balanced: its probabilities corrected, its last layer rescaled or renewed.
+
+`training.train` does it where a recipe says so by `posthoc`; for a run that is finished already,
+the functions here do it by hand.
+"""
 
 import copy
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require, require_choice
-from bmix_lite.base.numbers import from_torch
 from bmix_lite.base.randomness import derive_seed
+from bmix_lite.heads import last_layer, measure_weights, normalise_classifier, shift_logits
+from bmix_lite.inference import predict
 from bmix_lite.metrics import score
 from bmix_lite.models import seeded
+from bmix_lite.prevalence import adjust_probabilities, trained_shares
 from bmix_lite.recipe import CHOICES
-from bmix_lite.training import train
 
-# 0 to 2; Menon et al., ICLR 2021, figure 3, vary it likewise
+# 0 to 2; Menon et al., ICLR 2021, vary it likewise
 TAUS = tuple(round(0.1 * step, 1) for step in range(21))
-# Kang et al., ICLR 2020, section 5.1: after 90 epochs of the whole network on ImageNet-LT
-RETRAINING_EPOCHS = 10
 
 
-def adjust_probabilities(probabilities, counts, tau=1.0):
-    """Logit adjustment after training: p_c / pi_c**tau, scaled to sum to 1.
+def rebalance(model, data, recipe, device):
+    """What `recipe.posthoc` does to a trained `model` without training, in place.
 
-    probabilities (n, C), such as `read_predictions` gives; counts (C,): training images per class,
-    pi their shares. tau=0 changes nothing. Meant for a run trained on the data as they are: one
-    whose sampling, mixing or loss has balanced the classes already would be corrected twice.
-    Source: Menon et al., ICLR 2021, equation 9. Raises BmixError for what is no probability.
+    "logit_adjustment" takes log pi_c from the logits, pi (C,) being the class shares that the
+    network was trained on (`trained_shares`): Menon et al., ICLR 2021, with tau = 1. "tau_norm"
+    divides the class weights by |w_c|**tau, tau chosen on "val" by the recipe's monitor.
     """
-    probabilities = _checked_probabilities(probabilities)
-    counts = np.asarray(from_torch(counts), dtype=float)
-    fits = counts.shape == probabilities.shape[1:] and np.isfinite(counts).all()
-    if not fits or counts.min(initial=1) < 1:
-        rule = f"counts must be {probabilities.shape[1]} numbers of at least 1"
-        raise BmixError(f"{rule}, got {counts.tolist()}")
-    require(math.isfinite(tau), f"tau must be finite, got {tau!r}")
-    with np.errstate(divide="ignore"):  # a probability of 0 stays 0
-        logits = np.log(probabilities) - tau * np.log(counts / counts.sum())
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    if recipe.posthoc == "logit_adjustment":
+        shift_logits(model, -np.log(trained_shares(recipe, data.counts())))
+    if recipe.posthoc == "tau_norm":
+        tau, _ = choose_norm(model, data, recipe, device=device)
+        model.load_state_dict(normalise_classifier(model, tau).state_dict())
+
+
+def choose_norm(model, data, recipe, taus=TAUS, *, device=None):
+    """(the tau of `normalise_classifier` that scores best on "val", {tau: score}).
+
+    The images go through the network once. By the recipe's monitor and with its arithmetic.
+    """
+    rows = data.rows("val")
+    layer = last_layer(model)
+    logits = _answer(model, layer, data.images, rows, recipe, device)
+    bias = 0 if layer.bias is None else layer.bias.detach().double().cpu().numpy()
+    lengths = measure_weights(layer.weight.detach()).double().cpu().numpy()
+
+    def predict_with(tau):
+        scaled = (logits - bias) / lengths**tau + bias
+        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+    return choose_tau(data.labels[rows], predict_with, taus, recipe.monitor)
+
+
+def _answer(model, layer, images, rows, recipe, device):
+    """Logits (n, C) in double precision. BmixError if the last layer does not make them."""
+    seen = []
+    hook = layer.register_forward_hook(lambda *call: seen.append(call[2].float().cpu()))
+    arithmetic = {"precision": recipe.precision, "threads": recipe.threads}
+    try:
+        probabilities = predict(model, images, rows, device=device, **arithmetic)
+    finally:
+        hook.remove()
+    logits = torch.cat(seen).flatten(1)
+    made = logits.softmax(dim=1).numpy()
+    if made.shape != probabilities.shape or not np.allclose(made, probabilities, atol=1e-4):
+        raise BmixError(
+            "the model's last linear or convolutional layer does not make its logits: "
+            "tau-normalisation rescales those of the layer that does"
+        )
+    return logits.double().numpy()
 
 
 def choose_tau(labels, predict_with, taus=TAUS, metric="balanced_accuracy"):
@@ -80,64 +113,7 @@ def adjust_predictions(predictions, counts, taus=TAUS, metric="balanced_accuracy
     return tau, adjusted
 
 
-def last_layer(model):
-    """The layer that makes the logits: the last linear or convolutional one that `model` lists."""
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
-    require(layers, "the model has no linear or convolutional layer that could be its classifier")
-    return layers[-1]
-
-
-def normalise_classifier(model, tau):
-    """A copy of `model` with class weights w_c / |w_c|**tau (Kang et al., ICLR 2020, equation 3).
-
-    tau=0 is the model as it is, tau=1 gives every class a weight of length 1; choose it by
-    `choose_tau`. The paper leaves the bias out, as negligible; it is kept here.
-    """
-    require(math.isfinite(tau), f"tau must be finite, got {tau!r}")
-    changed = copy.deepcopy(model)
-    weight = last_layer(changed).weight
-    with torch.no_grad():
-        smallest = torch.finfo(weight.dtype).tiny  # so that a weight of 0 stays 0
-        lengths = weight.flatten(1).norm(dim=1).clamp_min(smallest)
-        weight /= (lengths**tau).reshape(-1, *[1] * (weight.ndim - 1))
-    return changed
-
-
-def retrain_classifier(
-    model, data, recipe, *, epochs=RETRAINING_EPOCHS, checkpoint=None, device=None, progress=False
-):
-    """cRT: train the last layer of `model` anew, in place, on class-balanced draws.
-
-    Yields what `train` yields. recipe: that of the finished run, whose learning rate, schedule and
-    seed are used; sampling is q=0, without mixing and with cross-entropy. All before the last layer
-    stays as it was, in evaluation mode: BatchNorm keeps its statistics, dropout is off. Like
-    `train` it can be interrupted; give it a checkpoint of its own. Once exhausted, `model` holds
-    the epoch that scored best on "val". Source: Kang et al., ICLR 2020, section 4.
-    """
-    recipe = replace(
-        recipe,
-        q=0.0,
-        mixing="none",
-        alpha=0.0,
-        loss="cross_entropy",
-        epochs=epochs,
-        warmup_epochs=0,
-    )
-    layer = last_layer(model)
-    _renew(layer, len(data.class_names), recipe.seed)
-    kept = set(layer.parameters())
-    frozen = [w for w in model.parameters() if w.requires_grad and w not in kept]
-    settings = dict(checkpoint=checkpoint, device=device, progress=progress)
-    try:
-        for weight in frozen:
-            weight.requires_grad_(False)
-        yield from train(_LastLayerOnly(model, layer), data, recipe, **settings)
-    finally:
-        for weight in frozen:
-            weight.requires_grad_(True)
-
-
-def _renew(layer, classes, seed):
+def renew(layer, classes, seed):
     """Initial weights for a layer: those of the CPU's generator on every device."""
     outputs = layer.weight.shape[0]
     if outputs != classes:
@@ -148,18 +124,7 @@ def _renew(layer, classes, seed):
     layer.load_state_dict(fresh.state_dict())
 
 
-def _checked_probabilities(probabilities):
-    probabilities = np.asarray(from_torch(probabilities), dtype=float)
-    require(probabilities.ndim == 2, f"probabilities must be (n, C), got {probabilities.shape}")
-    in_range = np.isfinite(probabilities).all() and (probabilities >= 0).all()
-    if not in_range or not (probabilities.sum(axis=1) > 0).all():
-        raise BmixError(
-            "probabilities must be finite, 0 or more, and above 0 for some class of each image"
-        )
-    return probabilities
-
-
-class _LastLayerOnly(nn.Module):
+class LastLayerOnly(nn.Module):
     """A model of which training mode reaches the last layer alone."""
 
     def __init__(self, model, layer):

@@ -22,6 +22,7 @@ class IndexStream:
              `distribution.SAMPLINGS` gives the shares of each of `epochs`: "progressive" moves
              from q=1 to q=0.
     replacement : False (q=0 only) deals each class from its own deck, reshuffled when it runs out
+    shuffle : False draws with replacement also where q=1: each of N images with probability 1/N
     draws  : length of an epoch, N by default
     """
 
@@ -33,6 +34,7 @@ class IndexStream:
         seed,
         purpose,
         replacement=True,
+        shuffle=True,
         epochs=None,
         draws=None,
         num_classes=None,
@@ -45,11 +47,12 @@ class IndexStream:
         self.epochs = epochs
         self.draws = len(labels) if draws is None else draws
         self.replacement = replacement
+        self.shuffle = shuffle and self.q == 1
         sampling_probabilities(self.counts, q, 1, epochs)  # refuses a wrong q
         require_integer("draws", self.draws, 1)
         if not replacement and self.q != 0:
             raise BmixError(f"replacement=False needs q=0, got q={q!r}")
-        if self.q == 1 and self.draws != len(labels):
+        if self.shuffle and self.draws != len(labels):
             raise BmixError("q=1 is a shuffle: its epoch has exactly N draws")
         # int32 and sorted by label: 4 bytes per image, and each class is one slice
         smallest = np.int32 if len(labels) < 2**31 else np.int64
@@ -67,15 +70,17 @@ class IndexStream:
         """All indices of one epoch, (draws,) int64."""
         return np.concatenate(list(self._draw(epoch)))
 
-    def batches(self, epoch, batch_size, world_size=1):
+    def batches(self, epoch, batch_size, world_size=1, drop_last=False):
         """Yield the epoch as index arrays of batch_size * world_size.
 
         A remainder that would leave a process fewer than two images joins the batch before it:
-        BatchNorm needs two.
+        BatchNorm needs two. drop_last: any remainder is left out.
         """
         require_integer("batch_size", batch_size, 1)
         whole_batch = batch_size * world_size
-        longest_last = whole_batch + _fewest(batch_size, world_size) - 1
+        longest_last = whole_batch - 1
+        if not drop_last:
+            longest_last += _fewest(batch_size, world_size)
         waiting = np.empty(0, dtype=np.int64)
         for drawn in self._draw(epoch):
             waiting = np.concatenate([waiting, drawn])
@@ -83,12 +88,13 @@ class IndexStream:
             ready = max(0, -(-(len(waiting) - longest_last) // whole_batch))
             yield from waiting[: ready * whole_batch].reshape(ready, whole_batch)
             waiting = waiting[ready * whole_batch :]
-        yield waiting
+        if not drop_last:
+            yield waiting
 
     def _draw(self, epoch):
         """Yield the indices of an epoch, DRAWS_AT_ONCE at a time."""
         rng = stream(self.seed, self.purpose, epoch)
-        if self.q == 1:
+        if self.shuffle:
             order = rng.permutation(self.draws)
             for at in range(0, self.draws, DRAWS_AT_ONCE):
                 yield order[at : at + DRAWS_AT_ONCE]
@@ -106,15 +112,16 @@ class IndexStream:
 
 
 class BatchSampler:
-    """One epoch of an IndexStream as a torch `batch_sampler`, or for any loop: lists of indices.
+    """Epochs of an IndexStream as a torch `batch_sampler`, or for any loop: lists of indices.
 
     rank, world_size : this process takes every world_size-th index of each global batch of
                        batch_size * world_size, so that all ranks make the same number of
-                       steps, none with fewer than two images, and no image is lost or doubled.
-                       Call `set_epoch` before each epoch, as with torch's DistributedSampler.
+                       steps, none with fewer than two images, and no image is lost or doubled
+                       (but with drop_last, which leaves out a batch that is not whole).
+    Each `iter` begins the next epoch; `set_epoch` chooses it, as with torch's DistributedSampler.
     """
 
-    def __init__(self, stream, batch_size, *, rank=0, world_size=1):
+    def __init__(self, stream, batch_size, *, rank=0, world_size=1, drop_last=False):
         require_integer("batch_size", batch_size, 1)
         if not 0 <= rank < world_size:
             raise BmixError(f"rank must lie in 0..{world_size - 1}, got {rank}")
@@ -125,17 +132,24 @@ class BatchSampler:
         self.batch_size = batch_size
         self.rank = rank
         self.world_size = world_size
-        self.epoch = 1
+        self.drop_last = drop_last  # frameworks look at it
+        self.epoch = 0  # the next one
+        self.sampler = self  # Lightning sets the epoch of a batch sampler's sampler alone
 
     def set_epoch(self, epoch):
-        """Choose the epoch, counted from 1."""
+        """Choose the epoch that the next `iter` begins, counted from 0 as torch counts."""
+        require_integer("epoch", epoch, 0)
         self.epoch = epoch
 
     def __len__(self):
+        if self.drop_last:
+            return len(self.stream) // (self.batch_size * self.world_size)
         return count_batches(len(self.stream), self.batch_size, self.world_size)
 
     def __iter__(self):
-        for batch in self.stream.batches(self.epoch, self.batch_size, self.world_size):
+        self.epoch += 1  # with the first batch: a DataLoader with workers asks for two iterators
+        shape = (self.batch_size, self.world_size, self.drop_last)
+        for batch in self.stream.batches(self.epoch, *shape):
             yield batch[self.rank :: self.world_size].tolist()
 
 

@@ -9,6 +9,9 @@ from bmix_lite.recipe import CHOICES
 
 PLATEAU_PATIENCE = 2  # epochs; Galdran et al., MICCAI 2021, section 3.2, like the factor
 PLATEAU_FACTOR = 0.1
+VAL_THRESHOLD = (
+    1e-4  # what counts as better, relative to the best: torch's default, the authors' too
+)
 # on clean training images: the same number for every method
 PLATEAU_METRIC = "train_balanced_accuracy"
 TRAIN_SCORES = ("clean", "mixed")  # what a schedule can ask training to score besides validation
@@ -17,8 +20,9 @@ TRAIN_SCORES = ("clean", "mixed")  # what a schedule can ask training to score b
 def lr_at(recipe, epoch, history):
     """Learning rate of `epoch` (from 1), given the records of the epochs before it.
 
-    cosine: from lr to nearly 0 over the epochs; constant; plateau: times 0.1 after 2 epochs without
-    a better clean training score. `warmup_epochs` rise linearly to lr first.
+    cosine: from lr to nearly 0 over the epochs; constant; plateau: times 0.1 after the third epoch
+    in a row without a better clean training score; val_plateau: the same by the recipe's monitor on
+    validation. `warmup_epochs` rise linearly to lr first.
     None: the rate would lie below min_lr, so training ends.
     """
     if epoch <= recipe.warmup_epochs:
@@ -33,7 +37,13 @@ def lr_at(recipe, epoch, history):
 
 def train_score(recipe):
     """The score on training images that the recipe's schedule needs: "clean", "mixed", or None."""
-    return SCHEDULES[recipe.schedule][1]
+    kind = SCHEDULES[recipe.schedule][1]
+    return kind(recipe) if callable(kind) else kind
+
+
+def clean_metric(recipe):
+    """The name, in the records, of the monitored score on clean training images."""
+    return f"train_{recipe.monitor}"
 
 
 def mixed_metric(recipe):
@@ -53,13 +63,14 @@ def register_schedule(name, function, train_score=None):
         register_schedule("halve", halve)
         recipe = Recipe(schedule="halve")
 
-    train_score: what training adds to each record: "clean", the balanced accuracy on the training
-    images as they are (PLATEAU_METRIC); "mixed", the recipe's monitor on the mixed images, as the
-    network answered while it learned (`mixed_metric(recipe)`).
+    train_score: what training adds to each record: "clean", scores on the training images as they
+    are, balanced accuracy (PLATEAU_METRIC) and the recipe's monitor (`clean_metric(recipe)`);
+    "mixed", the monitor on the mixed images, as the network answered while it learned
+    (`mixed_metric(recipe)`); or a function of the recipe that says which.
     A recipe, a run id and a checkpoint hold the name alone: give a changed function a new name.
     Raises BmixError for the name of a built-in schedule.
     """
-    if train_score is not None:
+    if train_score is not None and not callable(train_score):
         require_choice("train_score", train_score, TRAIN_SCORES)
     add_own(SCHEDULES, BUILT_IN, "schedule", name, function)
 
@@ -83,16 +94,22 @@ def _constant(recipe, epoch, history):
 
 
 def _plateau(recipe, epoch, history):
-    return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(history[recipe.warmup_epochs :])
+    scores = [record[PLATEAU_METRIC] for record in history[recipe.warmup_epochs :]]
+    return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(scores)
 
 
-def _count_plateaus(history):
+def _val_plateau(recipe, epoch, history):
+    scores = [record[f"val_{recipe.monitor}"] for record in history[recipe.warmup_epochs :]]
+    return recipe.lr * PLATEAU_FACTOR ** _count_plateaus(scores, VAL_THRESHOLD)
+
+
+def _count_plateaus(scores, threshold=0.0):
     best = -math.inf
     waited = 0
     plateaus = 0
-    for record in history:
-        if record[PLATEAU_METRIC] > best:
-            best = record[PLATEAU_METRIC]
+    for score in scores:
+        if score > best * (1 + threshold):
+            best = score
             waited = 0
         else:
             waited += 1
@@ -107,5 +124,6 @@ SCHEDULES = {
     "cosine": (_cosine, None),
     "constant": (_constant, None),
     "plateau": (_plateau, "clean"),
+    "val_plateau": (_val_plateau, None),
 }
 BUILT_IN = tuple(SCHEDULES)

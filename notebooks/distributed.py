@@ -27,6 +27,8 @@ from bmix_lite.schedules import lr_at
 def main(method="balanced_mixup", *fields):
     values = dict(field.split("=", 1) for field in fields)
     recipe = Recipe.make(method, **{name: yaml.safe_load(text) for name, text in values.items()})
+    if recipe.posthoc != "none":
+        sys.exit(f"posthoc={recipe.posthoc!r} is done by bmix_lite.training.train, not here")
     cuda = torch.cuda.is_available()
     local_rank = int(os.environ["LOCAL_RANK"])
     device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
@@ -42,9 +44,9 @@ def train_together(recipe, device):
     rank = dist.get_rank()
     world_size = dist.get_world_size()
 
-    data = load(recipe.dataset, fold=recipe.fold)
+    data = load(recipe.dataset, split=recipe.split)
     side, _, channels = data.images.shape[1:]
-    settings = {"seed": recipe.seed, "weights": recipe.weights, "side": side}
+    settings = {"seed": recipe.seed, "weights": recipe.weights, "side": side, "head": recipe.head}
     network = make_model(recipe.model, len(data.class_names), channels, **settings).to(device)
     model = DistributedDataParallel(network, device_ids=[device] if device.type == "cuda" else None)
     optimizer = torch.optim.SGD(
@@ -54,7 +56,8 @@ def train_together(recipe, device):
     for epoch in range(1, recipe.epochs + 1):
         for group in optimizer.param_groups:
             group["lr"] = lr_at(recipe, epoch, [])
-        loss_of = make_loss(recipe.loss, data.counts(), device, epoch=epoch, epochs=recipe.epochs)
+        when = {"epoch": epoch, "epochs": recipe.epochs, "weight_mean": recipe.weight_mean}
+        loss_of = make_loss(recipe.loss, data.counts(), device, **when)
         train_epoch(model, batches.epoch(epoch), loss_of, optimizer, device, recipe.precision)
         if rank == 0:
             value = validate(network, data, device, recipe.monitor)

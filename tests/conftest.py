@@ -54,6 +54,22 @@ def only_one(lesson):
     return locked(lock, lesson, wait=900) if lesson in SWEEPS else contextlib.nullcontext()
 
 
+def picture(name):
+    """Where a picture of a page goes, for a person to look at; None unless they are asked for.
+
+    BMIX_LITE_PICTURES=1 asks: 40 pictures of pages of up to 16,000 pixels take a minute.
+    """
+    asked = os.environ.get("BMIX_LITE_PICTURES")
+    return ROOT / "build" / "screenshots" / f"{name}.png" if asked else None
+
+
+def without_trainings(lesson):
+    """A notebook cut before the cell that trains its first grid."""
+    training = next(k for k, cell in enumerate(lesson.cells) if "run_grid(" in cell.source)
+    lesson.cells = lesson.cells[:training]
+    return lesson
+
+
 def printed(notebook):
     """All that a reader of an executed notebook sees printed."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -106,6 +122,14 @@ def own_names():
         table.update(before)
 
 
+@pytest.fixture
+def own_signals():
+    """What a command does at SIGTERM ends with its test."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
 # an open playwright leaves its event loop running, under all tests that follow
 @pytest.fixture(scope="module")
 def offline_browser(chromium):
@@ -137,8 +161,17 @@ def open_watched(browser):
     return page
 
 
+@pytest.fixture(scope="module")
+def offline_page(offline_browser):
+    """One page for a module: a second one would compile plotly again, two seconds of a core."""
+    return open_watched(offline_browser)
+
+
 @pytest.fixture
-def browser_page(offline_browser):
-    page = open_watched(offline_browser)
-    yield page
-    page.context.close()
+def browser_page(offline_page):
+    """The page of the module, empty and as wide and light as a new one."""
+    offline_page.goto("about:blank")
+    offline_page.set_viewport_size({"width": 1280, "height": 720})
+    offline_page.emulate_media(color_scheme="light")
+    offline_page.problems.clear()
+    return offline_page

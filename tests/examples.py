@@ -33,7 +33,8 @@ def make_images(counts=COUNTS, *, side=8, channels=1, held_out=(5, 5, 5), seed=0
 
 
 def make_net(recipe, data):
-    return make_model(recipe.model, len(data.class_names), data.images.shape[3], seed=recipe.seed)
+    classes, channels = len(data.class_names), data.images.shape[3]
+    return make_model(recipe.model, classes, channels, seed=recipe.seed, head=recipe.head)
 
 
 def run(recipe=None, data=None, model=None, **options):

@@ -310,7 +310,7 @@ class Control:
             start = box["x"] + 8 + (float(self.value()) - low) / (high - low) * (box["width"] - 16)
         page.mouse.move(start, box["y"] + box["height"] / 2)
         page.mouse.down()
-        page.mouse.move(track["x"] + share * track["width"], box["y"] + box["height"] / 2, steps=8)
+        page.mouse.move(track["x"] + share * track["width"], box["y"] + box["height"] / 2, steps=3)
         page.mouse.up()
 
     def changes(self, before, seconds):
@@ -320,8 +320,9 @@ class Control:
         page = self.handle.owner_frame().page
         try:
             question = f"([control, before]) => ({SHOWN})(control) !== before"
+            # to write down all numbers of a figure takes a tenth of a second
             page.wait_for_function(
-                question, arg=[self.handle, before], timeout=seconds * 1000, polling=50
+                question, arg=[self.handle, before], timeout=seconds * 1000, polling=150
             )
         except Late:
             return False
@@ -528,7 +529,9 @@ class Lesson:
         return figure.evaluate(f"plot => ({PLAIN})([...plot.data])")
 
     def screenshot(self, path):
-        """A picture of the whole notebook, however long."""
+        """A picture of the whole notebook, however long; none without a path."""
+        if path is None:
+            return
         size = self.page.viewport_size
         to_top = "document.querySelector('.jp-Notebook .jp-WindowedPanel-outer').scrollTop = 0"
         last = "[...document.querySelectorAll('.jp-Notebook .jp-Cell')].at(-1)"

@@ -229,7 +229,7 @@ def test_images_of_another_kind_are_refused(images, found):
 def test_an_unknown_augmentation_is_refused_with_the_names_there_are():
     with pytest.raises(
         BmixError,
-        match=r"augment must be one of none, flips, upright, medical, got 'flip'.*'flips'",
+        match=r"augment must be one of none, flips, upright, medical, paper, got 'flip'.*'flips'",
     ):
         augment(make_batch(), "flip", rng=stream(0, "test"))
 

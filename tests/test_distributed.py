@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -76,8 +77,9 @@ def test_processes_augment_and_draw_a_lam_for_each_image_by_themselves():
 
 
 def test_torchrun_trains_one_network_on_two_processes(tmp_path):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    command += [ROOT / "notebooks/distributed.py", "balanced_mixup", "epochs=6", "batch_size=16"]
+    program = Path(sys.executable).with_name("torchrun")  # as the file itself and README print it
+    command = [program, "--standalone", "--nproc-per-node=2"]
+    command += ["notebooks/distributed.py", "balanced_mixup", "epochs=6", "batch_size=16"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     result = subprocess.run(
         command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300

@@ -139,7 +139,7 @@ def test_effective_shares_follow_the_formula_of_cui_in_exact_fractions(counts, b
 
 
 def test_an_effective_number_sums_the_geometric_series_of_beta():
-    # E_3 = 1 + b + b**2 (Cui et al., equation 2): classes of 3 and 1 weigh 3 / 1.75 and 1 at 1/2
+    # E_3 = 1 + b + b**2 (Cui et al.): classes of 3 and 1 weigh 3 / 1.75 and 1 at 1/2
     assert effective_probabilities([3, 1], 0.5) == pytest.approx(
         [(3 / 1.75) / (3 / 1.75 + 1), 1 / (3 / 1.75 + 1)]
     )

@@ -22,7 +22,7 @@ from examples import digest, make_images, make_net, without_seconds
 
 # sides of 32: from there on OpenCV augments
 RECIPE = Recipe.make("balanced_mixup", epochs=2, batch_size=16, augment="medical", lr=0.001)
-DATA = make_images(side=32)
+DATA = make_images((20, 8, 5), held_out=(3, 3, 3), side=32)
 
 
 def set_flag(where, name, value):
@@ -94,7 +94,6 @@ CELLS = {
     "set_deterministic_debug_mode(warn)": set_by(torch.set_deterministic_debug_mode, 1, 0),
     "torch.set_num_threads(2)": set_by(torch.set_num_threads, 2, torch.get_num_threads()),
     "matmul precision medium": set_by(torch.set_float32_matmul_precision, "medium", "highest"),
-    "backends.fp32_precision": set_flag(torch.backends, "fp32_precision", "bf16"),
     "cuda.matmul.allow_tf32": set_flag(torch.backends.cuda.matmul, "allow_tf32", True),
     "cudnn.allow_tf32": set_flag(torch.backends.cudnn, "allow_tf32", False),
     "cudnn.benchmark": set_flag(torch.backends.cudnn, "benchmark", True),
@@ -115,13 +114,15 @@ CELLS = {
     "generators": all_generators_drawn_from,
     "warnings": warnings_as_errors,
 }
+if hasattr(torch.backends, "fp32_precision"):  # not in torch 2.6
+    CELLS["backends.fp32_precision"] = set_flag(torch.backends, "fp32_precision", "bf16")
 
 
 def describe_state():
     """Every setting that a run might change, as text."""
     reads = [
         torch.get_default_dtype,
-        torch.get_default_device,
+        lambda: torch.empty(0).device,
         torch.is_grad_enabled,
         torch.is_inference_mode_enabled,
         torch.get_deterministic_debug_mode,

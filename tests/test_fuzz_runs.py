@@ -23,11 +23,11 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.tables import group_runs, name_runs
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.inference import predict
-from bmix_lite.models import make_model
+from bmix_lite.methods import KNOWN_SHARES, WEIGHTED
 from bmix_lite.recipe import CHOICES, Recipe
 from bmix_lite.runs.folder import make_run_id, open_run
 from bmix_lite.training import train
-from examples import digest, make_images, without_seconds
+from examples import digest, make_images, make_net, without_seconds
 from test_earlier_cells import CELLS
 
 EXAMPLES = int(os.environ.get("BMIX_LITE_EXAMPLES", "200"))  # of each of the two tests
@@ -37,15 +37,21 @@ fuzz = settings(max_examples=EXAMPLES, suppress_health_check=QUIETLY, print_blob
 # fewer images than a batch of 32 are of no use, so that the batches are small
 RATES = st.floats(1e-6, 0.5)
 FIELDS = {
-    "fold": st.integers(0, 3),
+    "split": st.integers(0, 3),
     "q": st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0, "progressive", "effective"])),
     "mixing": st.sampled_from(CHOICES["mixing"]),
     "alpha": st.one_of(st.floats(0, 5), st.sampled_from([0.0, 0.1, 0.2, 1.0])),
+    "mix_probability": st.one_of(st.floats(0.01, 1), st.just(1.0)),
     "lam_per": st.sampled_from(CHOICES["lam_per"]),
+    "base_draw": st.sampled_from(CHOICES["base_draw"]),
     "balanced_draw": st.sampled_from(CHOICES["balanced_draw"]),
+    "short_batch": st.sampled_from(CHOICES["short_batch"]),
     "budget": st.sampled_from(CHOICES["budget"]),
     "loss": st.sampled_from(CHOICES["loss"]),
+    "weight_mean": st.sampled_from(CHOICES["weight_mean"]),
+    "posthoc": st.sampled_from(["none"] * 6 + [*CHOICES["posthoc"]]),  # crt takes ten epochs
     "model": st.sampled_from(["mlp", "small_cnn"]),
+    "head": st.sampled_from(CHOICES["head"]),
     "augment": st.sampled_from(CHOICES["augment"]),
     "epochs": st.integers(1, 2),
     "batch_size": st.integers(2, 12),
@@ -68,7 +74,14 @@ def recipes(draw):
     """A recipe that the kit accepts; values that exclude each other are made to fit."""
     fields = draw(st.fixed_dictionaries(FIELDS))
     if fields["mixing"] == "none":
-        fields["alpha"] = 0.0
+        fields |= {"alpha": 0.0, "mix_probability": 1.0}
+    if fields["loss"] == "ldam_drw":
+        fields["head"] = "cosine"
+    if fields["loss"] not in WEIGHTED:
+        fields["weight_mean"] = "classes"
+    unknown = any(fields[name] not in known for name, known in KNOWN_SHARES.items())
+    if {"logit_adjustment": unknown, "tau_norm": fields["head"] == "cosine"}.get(fields["posthoc"]):
+        fields["posthoc"] = "crt"
     fields["warmup_epochs"] = min(fields["warmup_epochs"], fields["epochs"] - 1)
     return Recipe(**fields)
 
@@ -102,9 +115,7 @@ def run(recipe, folder, cells=(contextlib.nullcontext,)):
     for number, cell in enumerate(cells, start=1):
         last = number == len(cells)
         with cell():
-            network = make_model(
-                recipe.model, len(data.class_names), data.images.shape[3], seed=recipe.seed
-            )
+            network = make_net(recipe, data)
             training = train(network, data, recipe, checkpoint=path, device="cpu")
             try:
                 history = list(training if last else itertools.islice(training, number))
@@ -196,9 +207,9 @@ def test_two_recipes_never_share_a_name_a_folder_or_a_row(pair, data):
     assert make_run_id(one, "data") != make_run_id(other, "data")
     assert make_run_id(one, "data") != make_run_id(one, "other data")
     runs = [describe(one), describe(other)]
-    apart_in_repeats = replace(one, fold=other.fold, seed=other.seed) == other
+    apart_in_repeats = replace(one, split=other.split, seed=other.seed) == other
     assert len(set(name_runs(runs))) == (1 if apart_in_repeats else 2)
-    if one.fold == other.fold:
+    if one.split == other.split:
         assert sum(map(len, group_runs(runs).values())) == 2
     with tempfile.TemporaryDirectory() as folder:
         images = make_data(one.model)

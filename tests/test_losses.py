@@ -178,7 +178,7 @@ def test_balanced_softmax_is_the_formula_of_ren_with_counts(seed):
 
 @pytest.mark.parametrize("seed", range(5))
 def test_logit_adjustment_is_the_formula_of_menon_with_pairwise_ratios_of_shares(seed):
-    # equation 10 in its pairwise form: log(1 + sum over y' != y of (pi_y' / pi_y) e^(f_y' - f_y))
+    # the same loss in its pairwise form: log(1 + sum over y' != y of (pi_y' / pi_y) e^(f_y' - f_y))
     logits, targets, numbers = make_case(seed)
     z, pi = logits.detach().numpy(), np.array(COUNTS) / sum(COUNTS)
     terms = []
@@ -217,7 +217,7 @@ def test_margins_are_the_fourth_root_of_the_inverse_count_the_largest_being_one_
 def test_ldam_of_one_hot_labels_is_cross_entropy_of_logits_with_the_true_one_lowered(seed):
     logits, targets, numbers = make_case(seed)
     margins, weights = ldam_margins(COUNTS).double(), class_balanced_weights(COUNTS).double()
-    lowered = logits - F.one_hot(numbers, 3) * margins[numbers, None]
+    lowered = logits - 30 * F.one_hot(numbers, 3) * margins[numbers, None]
     plain = F.cross_entropy(lowered, numbers)
     assert_same(
         ldam_loss(logits, targets, margins, torch.ones(3, dtype=torch.float64)), plain, logits
@@ -227,7 +227,7 @@ def test_ldam_of_one_hot_labels_is_cross_entropy_of_logits_with_the_true_one_low
 
 
 def test_ldam_of_a_known_case_as_computed_by_hand():
-    # p of the true class: e^-0.5 / (e^-0.5 + 1)
+    # p of the true class: e^-15 / (e^-15 + 1), as 30 * 0.5 = 15
     logits, margins = (
         torch.zeros(1, 2, dtype=torch.float64),
         torch.tensor([0.5, 0.25], dtype=torch.float64),
@@ -235,7 +235,51 @@ def test_ldam_of_a_known_case_as_computed_by_hand():
     value = ldam_loss(
         logits, torch.eye(2, dtype=torch.float64)[[0]], margins, torch.ones(2, dtype=torch.float64)
     )
-    assert value.item() == pytest.approx(math.log(1 + math.exp(0.5)))
+    assert value.item() == pytest.approx(math.log(1 + math.exp(15)))
+
+
+def test_ldam_of_cosines_is_that_of_the_authors_code():
+    """Their loss of cosines 0.9 and 0.5 with counts 100 and 1 is 0.0007; the margin alone 0.58.
+
+    By hand: 100**-0.25 = 0.3162, so that the margins are 0.1581 and 0.5; log(1 + exp(15 - 22.26)).
+    """
+    loss = make_loss("ldam_drw", [100, 1], epoch=1, epochs=10)
+    value = loss(30 * torch.tensor([[0.9, 0.5]]), torch.tensor([[1.0, 0.0]])).item()
+    assert value == pytest.approx(
+        math.log1p(math.exp(15 - 30 * (0.9 - 0.5 * 100**-0.25))), rel=1e-4
+    )
+    assert round(value, 4) == 0.0007
+
+
+@pytest.mark.parametrize("epoch", [1, 10])
+def test_ldam_equals_a_second_implementation_image_by_image(epoch):
+    rng = np.random.default_rng(epoch)
+    cosines, labels = rng.uniform(-1, 1, (7, 3)), rng.integers(0, 3, 7)
+    counts = np.array(COUNTS, dtype=float)
+    margins = counts**-0.25 / (counts**-0.25).max() / 2
+    weights = np.ones(3)
+    if epoch == 10:  # deferred: weights by effective number, with a sum of C
+        weights = (1 - 0.9999) / (1 - 0.9999**counts)
+        weights *= 3 / weights.sum()
+    total = 0.0
+    for row, label in zip(cosines, labels, strict=True):
+        scaled = [30 * (value - margins[j] * (j == label)) for j, value in enumerate(row)]
+        total -= weights[label] * math.log(math.exp(scaled[label]) / sum(map(math.exp, scaled)))
+    loss = make_loss("ldam_drw", COUNTS, epoch=epoch, epochs=10)
+    found = loss(torch.tensor(30 * cosines), torch.eye(3, dtype=torch.float64)[labels])
+    assert found.item() == pytest.approx(total / 7, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["weighted", "class_balanced", "ldam_drw"])
+def test_class_weights_have_a_mean_of_one_over_classes_or_over_training_images(name):
+    labels = np.repeat(range(3), COUNTS)
+    when = dict(epoch=10, epochs=10)
+    usual = make_loss(name, COUNTS, **when).keywords["weights"].numpy()
+    other = make_loss(name, COUNTS, **when, weight_mean="images").keywords["weights"].numpy()
+    assert usual.mean() == pytest.approx(1)
+    assert other[labels].mean() == pytest.approx(1)
+    assert other / usual == pytest.approx(other[0] / usual[0])  # the same but for a factor
+    assert usual[labels].mean() < 0.6
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from bmix_lite.batches import MIXINGS, MixedBatches, register_mixing
 from bmix_lite.distribution import effective_probabilities, register_sampling
 from bmix_lite.losses import make_loss, register_loss
 from bmix_lite.metrics import VALUES, register_metric, score
-from bmix_lite.mixing import balanced_mixup, cutmix, draw_lam, mixup, remix
+from bmix_lite.mixing import balanced_mixup, cutmix, draw_lam, mixup, paste_box, remix
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
 from bmix_lite.runs.folder import make_run_id
 from bmix_lite.schedules import SCHEDULES, lr_at, register_schedule
@@ -75,32 +75,34 @@ def test_every_method_is_another_training_but_those_that_are_known_to_coincide(d
     assert trained.pop("balanced_softmax") == trained["logit_adjusted"]
     # shares that differ by a thousandth draw the same images: 40 is small for beta = 0.9999
     assert trained.pop("effective") == trained["class_balanced"]
+    # after two epochs no tau is better than 0
+    assert trained.pop("tau_norm") == trained["instance"]
     assert len(set(trained.values())) == len(trained)
 
 
-def test_the_grid_of_make_compare_holds_every_method_and_three_alphas_with_five_seeds(root):
+def test_the_grid_of_make_compare_holds_every_method_and_three_alphas_on_ten_splits(root):
     parameters, _ = read_parameters(root / "notebooks/05_train.ipynb")
     grid = read_grid_file(root / "notebooks/methods.yaml", parameters)
-    rows = [(run["method"], run.get("alpha")) for run in grid if run["seed"] == 0]
+    rows = [(run["method"], run.get("alpha")) for run in grid if run["split"] == 0]
     assert list(dict(rows)) == [
         method for method in ROWS if method != "logit_adjusted"
     ]  # it is balanced_softmax
     assert [alpha for method, alpha in rows if method == "balanced_mixup"] == [0.1, 0.2, 0.3]
-    assert sorted({run["seed"] for run in grid}) == [0, 1, 2, 3, 4]
-    assert len(grid) == 5 * len(rows) == 5 * (len(ROWS) - 1 + 2)
+    assert sorted({(run["split"], run["seed"]) for run in grid}) == [(n, 0) for n in range(10)]
+    assert len(grid) == 10 * len(rows) == 10 * (len(ROWS) - 1 + 2)
 
 
-def test_the_grid_of_make_tuned_gives_every_method_the_same_rates_and_seeds(root):
+def test_the_grid_of_make_tuned_gives_every_method_the_same_rates_and_splits(root):
     parameters, _ = read_parameters(root / "notebooks/05_train.ipynb")
     grid = read_grid_file(root / "notebooks/tuned.yaml", parameters)
     methods = [method for method in ROWS if method != "logit_adjusted"]
     found = {
-        method: [(run["lr"], run["seed"]) for run in grid if run["method"] == method]
+        method: [(run["lr"], run["split"], run["seed"]) for run in grid if run["method"] == method]
         for method in methods
     }
     assert len(grid) == sum(map(len, found.values()))
     assert {tuple(tried) for tried in found.values()} == {
-        tuple(product((0.003, 0.01, 0.03), range(5)))
+        tuple(product((0.003, 0.01, 0.03), range(10), [0]))
     }
 
 
@@ -144,6 +146,59 @@ def record_boxes(recipe, data, monkeypatch, epoch):
     return np.asarray(calls[0][1])
 
 
+@pytest.mark.parametrize("lam_per", ["batch", "image"])
+def test_cmo_pastes_boxes_of_class_balanced_images_on_those_of_the_base_stream(
+    data, monkeypatch, lam_per
+):
+    recipe = Recipe(mixing="cmo", alpha=1.0, lam_per=lam_per, batch_size=61, augment="none")
+    pastes, mixes = record_calls(monkeypatch, "paste_box"), record_calls(monkeypatch, "mixup")
+    cuts = record_calls(monkeypatch, "cutmix")
+    blends = record_calls(monkeypatch, "balanced_mixup")
+    (x, y), *_ = batches_of(recipe, data)
+    batches_of(replace(recipe, mixing="mixup"), data)
+    batches_of(replace(recipe, mixing="balanced"), data)
+    batches_of(replace(recipe, mixing="cutmix"), data)
+    (base, balanced, box), *_ = pastes
+    assert base[0].equal(mixes[0][0][0])  # the base stream of every method
+    assert balanced[0].equal(blends[0][1][0])  # the balanced one of Balanced-MixUp
+    assert np.array_equal(box, cuts[0][1])  # the boxes of CutMix
+    expected = paste_box(base, balanced, box)
+    assert (x.equal(expected[0]), y.equal(expected[1])) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("mixing", "function"),
+    [("balanced", "balanced_mixup"), ("cutmix", "cutmix"), ("cmo", "paste_box")],
+)
+def test_batches_are_mixed_with_the_probability_of_the_recipe_and_else_left_as_they_are(
+    data, monkeypatch, mixing, function
+):
+    calls = record_calls(monkeypatch, function)
+    plain = Recipe(batch_size=2, seed=1)
+    some = replace(plain, mixing=mixing, alpha=1.0, mix_probability=0.4)
+    mixed = 0
+    for epoch in range(1, 11):
+        pairs = zip(batches_of(some, data, epoch), batches_of(plain, data, epoch), strict=True)
+        given = [call[0][0] for call in calls[mixed:]]  # base images of the mixed batches
+        left = [(x, base) for (x, _), (base, _) in pairs if not any(base.equal(g) for g in given)]
+        assert all(x.equal(base) for x, base in left)
+        assert len(left) == 30 - len(given)
+        mixed = len(calls)
+    assert abs(mixed - 0.4 * 300) < 4 * np.sqrt(0.4 * 0.6 * 300)
+    batches_of(replace(some, mix_probability=1.0), data)
+    assert len(calls) == mixed + 30
+
+
+@pytest.mark.parametrize(("probability", "steps"), [(1.0, 15), (0.5, 20)])
+def test_where_images_are_the_budget_a_step_counts_the_images_that_it_reads(
+    data, probability, steps
+):
+    recipe = Recipe(
+        mixing="cmo", alpha=1.0, mix_probability=probability, budget="images", batch_size=2
+    )
+    assert len(batches_of(recipe, data)) == steps  # of 30
+
+
 def test_remix_is_told_the_training_counts(data, monkeypatch):
     calls = record_calls(monkeypatch, "remix")
     (_, y), *_ = batches_of(Recipe(mixing="remix", alpha=1.0, batch_size=61, lam_per="image"), data)
@@ -156,16 +211,17 @@ def test_remix_is_told_the_training_counts(data, monkeypatch):
 
 
 def test_training_asks_for_the_loss_of_each_epoch(data, monkeypatch):
-    from bmix_lite import training
+    from bmix_lite import epochs
 
     asked = []
     monkeypatch.setattr(
-        training,
+        epochs,
         "make_loss",
         lambda *a, **epochs: asked.append(epochs) or make_loss("cross_entropy", COUNTS),
     )
     run(Recipe(**QUICK), data)
-    assert asked == [{"epoch": epoch, "epochs": 3} for epoch in (1, 2, 3)]
+    when = {"epochs": 3, "weight_mean": "classes"}
+    assert asked == [{"epoch": epoch} | when for epoch in (1, 2, 3)]
 
 
 # a method of one's own
@@ -253,15 +309,18 @@ def test_a_schedule_is_given_the_records_of_all_epochs_before_and_the_training_s
         seen.append((epoch, len(history)))
         return recipe.lr
 
-    for name, asked in (("plain", None), ("clean", "clean"), ("mixed", "mixed")):
-        register_schedule(f"watch_{name}", watch, asked)
+    asked = {"plain": None, "clean": "clean", "mixed": "mixed"}
+    asked["by_recipe"] = lambda recipe: "mixed" if recipe.alpha == 0 else "clean"
+    for name, kind in asked.items():
+        register_schedule(f"watch_{name}", watch, kind)
     records = {
         name: run(Recipe(**QUICK, schedule=f"watch_{name}", monitor="mcc"), data)[1][0]
-        for name in ("plain", "clean", "mixed")
+        for name in asked
     }
-    assert seen == [(1, 0), (2, 1), (3, 2)] * 3
-    assert set(records["clean"]) - set(records["plain"]) == {"train_balanced_accuracy"}
-    assert set(records["mixed"]) - set(records["plain"]) == {"train_mixed_mcc"}
+    assert seen == [(1, 0), (2, 1), (3, 2)] * 4
+    added = {name: set(record) - set(records["plain"]) for name, record in records.items()}
+    assert added["clean"] == {"train_balanced_accuracy", "train_mcc"}
+    assert added["mixed"] == added["by_recipe"] == {"train_mixed_mcc"}
 
 
 def test_a_schedule_ends_the_training_below_min_lr_but_never_before_its_first_epoch(

@@ -50,6 +50,7 @@ def by_hand(y, s):
     weights = (np.arange(c)[:, None] - np.arange(c)) ** 2
     sign_y, sign_p = (np.sign(a[:, None] - a) for a in (y, p))
     spread = np.sqrt((n**2 - (true**2).sum()) * (n**2 - (predicted**2).sum()))
+    average_precision = [ap_by_hand(y == j, s[:, j]) for j in range(c)]
     greater = [s[y == j, j][:, None] - s[y != j, j] for j in range(c)]
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
@@ -62,8 +63,16 @@ def by_hand(y, s):
             "macro_auc": np.mean([(g > 0).mean() + (g == 0).mean() / 2 for g in greater]),
             "recall": hit / true,
             "precision": hit / predicted,
+            "specificity": (n - true - predicted + hit) / (n - true),
+            "macro_ap": np.mean(average_precision),
+            "average_precision": average_precision,
             "confusion": m,
         }
+
+
+def ap_by_hand(positive, s):
+    """Mean over the positives of the precision among all that score at least as high."""
+    return np.mean([positive[s >= lowest].mean() for lowest in s[positive]])
 
 
 def by_library(y, s):
@@ -71,6 +80,7 @@ def by_library(y, s):
     precision, recall, f1, _ = sk.precision_recall_fscore_support(
         y, p, labels=range(c), zero_division=np.nan
     )
+    parts = sk.multilabel_confusion_matrix(y, p, labels=range(c))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", stats.ConstantInputWarning)
         tau = stats.kendalltau(y, p, variant="b").statistic
@@ -86,6 +96,7 @@ def by_library(y, s):
         ),
         "recall": recall,
         "precision": precision,
+        "specificity": parts[:, 0, 0] / parts[:, 0].sum(axis=1),
         "confusion": sk.confusion_matrix(y, p, labels=range(c)),
     }
 
@@ -120,9 +131,12 @@ def test_an_absent_class_is_left_out_and_named():  # H01
     assert result["macro_auc"] == pytest.approx((0.75 + 1) / 2)
     assert np.isnan(result["recall"]).tolist() == [False, False, True, True]
     assert np.isnan(result["precision"]).tolist() == [False, False, False, True]
+    assert result["specificity"] == pytest.approx([1, 1, 3 / 4, 1])
+    assert np.isnan(result["average_precision"]).tolist() == [False, False, True, True]
+    assert result["macro_ap"] == pytest.approx(((1 + 2 / 4) / 2 + 1) / 2)
     assert np.shape(result["confusion"]) == (4, 4)
     assert result["notes"] == [
-        "no image of class 2, 3: left out of balanced_accuracy and macro_auc",
+        "no image of class 2, 3: left out of balanced_accuracy, macro_auc and macro_ap",
         "class 3 neither present nor predicted: left out of macro_f1",
     ]
 
@@ -229,7 +243,8 @@ def test_of_tied_probabilities_the_lowest_class_is_predicted():  # H07
 
 def test_only_the_metrics_asked_for_are_computed():
     result = score([0, 1], np.eye(2), ("mcc",))
-    assert set(result) == {"mcc", "recall", "precision", "confusion", "notes"}
+    assert set(result) == {"mcc", "recall", "precision", "specificity", "confusion", "notes"}
+    assert "average_precision" in score([0, 1], np.eye(2), ("macro_ap",))
     assert set(METRICS) <= set(score([0, 1], np.eye(2)))
 
 

@@ -7,7 +7,7 @@ from scipy import stats
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
-from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, remix
+from bmix_lite.mixing import balanced_mixup, cut_box, cutmix, draw_lam, mixup, paste_box, remix
 
 unit = st.floats(0, 1, width=32)
 
@@ -265,6 +265,38 @@ def test_cutmix_is_what_loops_over_pixels_make_of_it(seed, per_image):
     assert mixed.equal(images)
     assert x.equal(before)
     np.testing.assert_allclose(soft.numpy(), labels.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize(("side", "theirs"), [(8, 0.23), (32, 0.30), (224, 0.32)])
+def test_boxes_hold_their_share_on_average_where_the_authors_code_cuts_less(side, theirs):
+    """Cut off at the edges: the length 2h - h**2 for h = sqrt(lam) / 2, and lam is uniform.
+
+    E[(sqrt(lam) - lam / 4)**2] = 1/2 - 1/5 + 1/48 = 0.3208
+    """
+    rng = np.random.default_rng(side)
+    lam, centre = rng.random(100_000), rng.random((2, 100_000))
+    top, bottom, left, right = cut_box(lam, centre, (side, side))
+    share = ((bottom - top) * (right - left)).mean() / side**2
+    assert share == pytest.approx(1 / 2 - 1 / 5 + 1 / 48, abs=0.005)
+    whole = (side * np.sqrt(lam)).astype(int) // 2  # half the side, in whole pixels
+    middle = (centre * side).astype(int)
+    lengths = np.clip(middle + whole, 0, side) - np.clip(middle - whole, 0, side)
+    assert lengths.prod(axis=0).mean() / side**2 == pytest.approx(theirs, abs=0.005)
+
+
+def test_a_pasted_box_is_that_of_the_other_batch_by_loops_over_pixels():
+    rng = np.random.default_rng(0)
+    (x, y), (other_x, other_y) = make_batch(0), make_batch(1)
+    boxes = cut_box(rng.random(5), rng.random((2, 5)), (4, 4))
+    mixed, labels = paste_box((x, y), (other_x, other_y), boxes)
+    for i, (top, bottom, left, right) in enumerate(boxes.T):
+        expected = x[i].clone()
+        for row in range(top, bottom):
+            for column in range(left, right):
+                expected[:, row, column] = other_x[i, :, row, column]
+        assert mixed[i].equal(expected)
+        area = (bottom - top) * (right - left) / 16
+        torch.testing.assert_close(labels[i], (1 - area) * y[i] + area * other_y[i])
 
 
 def test_an_empty_box_changes_nothing_and_a_whole_one_takes_the_other_image():

@@ -7,7 +7,8 @@ import torch
 import torchvision
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.models import IMAGENET, LARGE, MODELS, Normalise, make_model, seeded, small_cnn
+from bmix_lite.layers import Normalise
+from bmix_lite.models import IMAGENET, LARGE, MODELS, make_model, seeded, small_cnn
 from examples import digest
 
 
@@ -73,6 +74,7 @@ POOLED = {
     "mobilenet_v2": "2.features",
     "resnext50": "2.layer4",
     "bit_m_r50x1": "2.norm",
+    "efficientnet_lite0": "2.bn2",
 }  # the last maps before pooling
 
 
@@ -158,6 +160,20 @@ def test_weights_are_read_from_a_file_and_the_last_layer_is_new(pretrained):
     assert ours[0].classifier[1].out_features == 3
 
 
+def test_mobilenet_ends_in_one_linear_layer_without_dropout():
+    classifier = make_model("mobilenet_v2", 3, 3, seed=0)[-1].classifier
+    assert not any(isinstance(layer, torch.nn.Dropout) for layer in classifier)
+    features = torch.rand(2, 1280)
+    last = classifier[1]
+    assert classifier.train()(features).equal(features @ last.weight.T + last.bias)
+
+
+def test_the_last_layer_of_bit_begins_with_zeros():
+    model = make_model("bit_m_r50x1", 4, 3, seed=0, side=32).eval()
+    with torch.inference_mode():
+        assert model(torch.rand(1, 3, 32, 32)).tolist() == [[0, 0, 0, 0]]
+
+
 def test_a_file_of_other_weights_is_refused_by_name(tmp_path):
     path = str(tmp_path / "other.pt")
     torch.save({"weight": torch.zeros(3)}, path)
@@ -193,7 +209,7 @@ def test_a_missing_file_of_weights_is_refused_by_name():
     [
         (
             ("smal_cnn", 3, 1),
-            r"model must be one of small_cnn, .*, bit_m_r50x1, mlp, got 'smal_cnn'; "
+            r"model must be one of small_cnn, .*, efficientnet_lite0, linear, mlp, got 'smal_cnn'; "
             r"did you mean 'small_cnn'",
         ),
         (("small_cnn", 1, 1), r"num_classes must be at least 2, got 1"),

@@ -6,25 +6,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import log_softmax, softmax
+from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.batches import MixedBatches
 from bmix_lite.checkpoints import load_checkpoint
+from bmix_lite.distribution import mixed_class_probabilities
+from bmix_lite.heads import last_layer, normalise_classifier
 from bmix_lite.metrics import score
 from bmix_lite.models import make_model
-from bmix_lite.posthoc import (
-    TAUS,
-    adjust_predictions,
-    adjust_probabilities,
-    choose_tau,
-    last_layer,
-    normalise_classifier,
-    retrain_classifier,
-)
+from bmix_lite.posthoc import TAUS, adjust_predictions, choose_norm, choose_tau
+from bmix_lite.prevalence import adjust_probabilities
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.reading import read_predictions
-from bmix_lite.training import predict, train
+from bmix_lite.training import predict, retrain_classifier, train
 from examples import QUICK, digest, make_images, make_net, run, run_in_folder, without_seconds
 
 COUNTS = [900, 90, 10]
@@ -91,9 +87,9 @@ def test_probabilities_of_zero_stay_zero_and_tiny_ones_do_not_overflow():
             [[0.5, 0.5]],
             [3, 1, 1],
             1,
-            r"counts must be 2 numbers of at least 1, got \[3\.0, 1\.0, 1\.0\]",
+            r"prior must be 2 numbers above 0, counts or shares, got \[3\.0, 1\.0, 1\.0\]",
         ),
-        ([[0.5, 0.5]], [3, 0], 1, r"counts must be 2 numbers of at least 1, got \[3\.0, 0\.0\]"),
+        ([[0.5, 0.5]], [3, 0], 1, r"prior must be 2 numbers above 0, .*got \[3\.0, 0\.0\]"),
         ([[0.5, 0.5]], [3, 1], float("inf"), "tau must be finite, got inf"),
     ],
 )
@@ -172,6 +168,82 @@ def model(data, finished):
 
 def retrain(model, data, **options):
     return list(retrain_classifier(model, data, RECIPE, **dict(epochs=3, device="cpu") | options))
+
+
+# as rows: done by `train` where the recipe says so
+
+
+def train_row(data, **fields):
+    recipe = replace(RECIPE, **fields)
+    return run(recipe, data, make_net(recipe, data))
+
+
+def answers(model, data, rows):
+    return predict(model, data.images, data.rows(rows), device="cpu").astype(float)
+
+
+@pytest.mark.parametrize("head", ["default", "cosine"])
+def test_logit_adjustment_as_a_row_divides_by_the_shares_of_the_mixed_labels(data, head):
+    plain, history = train_row(data, head=head)
+    adjusted, records = train_row(data, head=head, posthoc="logit_adjustment")
+    shares = mixed_class_probabilities(data.counts(), 1, 0.2)
+    expected = answers(plain, data, "test") / shares
+    expected /= expected.sum(axis=1, keepdims=True)
+    assert answers(adjusted, data, "test") == pytest.approx(expected, rel=1e-4, abs=1e-7)
+    assert without_seconds(records) == without_seconds(history)
+
+
+def test_tau_norm_as_a_row_rescales_by_the_tau_that_is_best_on_validation(data):
+    plain, history = train_row(data)
+    changed, records = train_row(data, posthoc="tau_norm")
+    labels = data.labels[data.rows("val")]
+    recalls = {}  # with another copy of the network for each tau
+    for tau in TAUS:
+        found = answers(normalise_classifier(plain, tau), data, "val").argmax(axis=1)
+        recalls[tau] = balanced_accuracy_score(labels, found)
+    best = min(tau for tau in TAUS if recalls[tau] == max(recalls.values()))
+    assert choose_norm(plain, data, RECIPE, device="cpu")[0] == best
+    assert digest(changed) == digest(normalise_classifier(plain, best))
+    assert without_seconds(records) == without_seconds(history)
+
+
+@pytest.fixture(scope="module")
+def retrained(data):
+    return run(replace(RECIPE, posthoc="crt"), data)
+
+
+def test_crt_as_a_row_is_retraining_after_training_and_its_epochs_are_counted_on(
+    data, finished, retrained
+):
+    changed, records = retrained
+    model = make_net(RECIPE, data)
+    model.load_state_dict(finished)
+    history = list(retrain_classifier(model, data, RECIPE, device="cpu"))
+    assert digest(changed) == digest(model)
+    assert [record["epoch"] for record in records] == list(range(1, 14))
+    assert without_seconds(records[3:]) == [
+        record | {"epoch": 3 + record["epoch"]} for record in without_seconds(history)
+    ]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])  # in the network, at its end, in the last layer
+def test_crt_as_a_row_goes_on_from_wherever_it_was_interrupted(data, retrained, tmp_path, stop):
+    recipe, checkpoint = replace(RECIPE, posthoc="crt"), tmp_path / "checkpoint.pt"
+    training = train(make_net(recipe, data), data, recipe, checkpoint=checkpoint, device="cpu")
+    for _ in range(stop):
+        next(training)
+    training.close()
+    expected, history = retrained
+    model, records = run(recipe, data, checkpoint=checkpoint)
+    assert digest(model) == digest(expected)
+    assert without_seconds(records) == without_seconds(history)
+    assert all(path.match("checkpoint.*") for path in tmp_path.iterdir())  # `save_run` deletes them
+
+
+def test_a_layer_that_does_not_make_the_logits_is_not_normalised(data):
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Softplus())
+    with pytest.raises(BmixError, match="last linear or convolutional layer does not make its"):
+        choose_norm(model, data, RECIPE, device="cpu")
 
 
 @pytest.mark.parametrize("name", ["small_cnn", "mobilenet_v2", "mlp"])

@@ -1,14 +1,21 @@
 import dataclasses
 import json
+import math
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from bmix_lite import augment, batches, losses, metrics, models, recipe, schedules
+from bmix_lite import augment, batches, losses, metrics, models, schedules
 from bmix_lite.base.errors import BmixError
+from bmix_lite.batches import MixedBatches
+from bmix_lite.paper import PAPER_IMAGES
+from bmix_lite.preparation.decode import decode_image
 from bmix_lite.recipe import CHOICES, METHODS, Recipe
 from bmix_lite.sweeps.grids import read_grid_file
 from conftest import ROOT, miss
+from examples import make_images, run
 
 FIELDS = {field.name: field.default for field in dataclasses.fields(Recipe)}
 TEXTS, WHOLE = (
@@ -67,7 +74,7 @@ def test_a_number_must_be_finite(name, value):
         ("q", None, r"q must be of type float \| str, got None"),
         ("q", True, r"q must be of type float \| str, got True"),
         ("alpha", -0.2, r"alpha must be a finite number >= 0, got -0\.2"),
-        ("fold", -1, r"fold must be at least 0, got -1"),
+        ("split", -1, r"split must be at least 0, got -1"),
         ("epochs", 0, r"epochs must be at least 1, got 0"),
         ("epochs", -3, r"epochs must be at least 1, got -3"),
         ("batch_size", 1, r"batch_size must be at least 2, got 1"),
@@ -100,9 +107,9 @@ def test_a_choice_misspelt_is_refused_with_the_nearest_one(name):
 
 @pytest.mark.parametrize("name", CHOICES)
 def test_every_choice_makes_a_recipe(name):
-    assert [getattr(Recipe(**{name: choice}), name) for choice in CHOICES[name]] == list(
-        CHOICES[name]
-    )
+    needs = {"loss": {"head": "cosine"}, "weight_mean": {"loss": "weighted"}}.get(name, {})
+    made = [Recipe(**{name: choice}, **needs) for choice in CHOICES[name]]
+    assert [getattr(recipe, name) for recipe in made] == list(CHOICES[name])
 
 
 def test_the_choices_are_what_the_modules_offer():
@@ -117,6 +124,34 @@ def test_the_choices_are_what_the_modules_offer():
 def test_alpha_without_mixing_is_refused_since_it_would_do_nothing():
     with pytest.raises(BmixError, match=r"alpha must be 0 where mixing is 'none', got 0\.2"):
         Recipe(alpha=0.2)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (dict(loss="ldam_drw"), "loss='ldam_drw' needs head='cosine'.*, got head='default'"),
+        (dict(mix_probability=0.5), "mix_probability must be 1 where mixing is 'none', got 0.5"),
+        (dict(mixing="mixup", mix_probability=0.0), "mix_probability must lie above 0 .*got 0.0"),
+        (dict(mixing="mixup", mix_probability=1.1), "mix_probability must .*at most 1, got 1.1"),
+        (dict(weight_mean="images"), "only the losses weighted, class_balanced, ldam_drw have"),
+        (dict(head="cosine", posthoc="tau_norm"), "'tau_norm' rescales .* at length 1 already"),
+        (
+            dict(loss="balanced_softmax", posthoc="logit_adjustment"),
+            "needs loss to be one of .*, got 'balanced_softmax': .* corrected twice",
+        ),
+        (
+            dict(loss="ldam_drw", head="cosine", posthoc="logit_adjustment"),
+            "got 'ldam_drw': its margins stand for the correction",
+        ),
+        (
+            dict(mixing="cmo", alpha=1.0, posthoc="logit_adjustment"),
+            "needs mixing to be one of none, .*, got 'cmo': the class shares .* not known",
+        ),
+    ],
+)
+def test_fields_of_a_method_that_do_not_go_together_are_refused(fields, message):
+    with pytest.raises(BmixError, match=message):
+        Recipe(**fields)
 
 
 def test_an_integer_may_stand_for_a_float():
@@ -147,13 +182,18 @@ def test_every_method_is_a_row_and_finds_itself(method):
     ("fields", "method"),
     [
         (dict(), "instance"),
-        (dict(lr=0.3, model="mobilenet_v2", fold=2), "instance"),
+        (dict(lr=0.3, model="mobilenet_v2", split=2), "instance"),
         (dict(mixing="balanced", alpha=0.0), "balanced_mixup"),
         (dict(mixing="balanced", alpha=0.7, q=0.5), "balanced_mixup"),
         (dict(mixing="mixup", alpha=1.0, q=0.0), "mixup"),
         (dict(mixing="cutmix", alpha=0.3), "cutmix"),
-        (dict(loss="ldam_drw", lr=0.1), "ldam_drw"),
-        (dict(q="effective", loss="ldam_drw"), "custom"),
+        (dict(loss="ldam_drw", head="cosine", lr=0.1), "ldam_drw"),
+        (dict(q="effective", loss="ldam_drw", head="cosine"), "custom"),
+        (dict(head="cosine"), "instance"),
+        (dict(posthoc="tau_norm"), "tau_norm"),
+        (dict(q=0.0, posthoc="tau_norm"), "class_balanced"),
+        (dict(mixing="balanced", alpha=0.1, posthoc="crt"), "balanced_mixup"),
+        (dict(mixing="balanced", alpha=0.1, loss="balanced_softmax"), "balanced_mixup_softmax"),
         (dict(q=0.3), "custom"),
         (dict(q=0.0, loss="focal"), "custom"),
         (dict(mixing="balanced", alpha=0.1, loss="class_balanced"), "custom"),
@@ -226,21 +266,57 @@ def test_a_field_that_contradicts_the_method_is_refused(method, fields):
 
 def test_the_papers_recipe_is_what_the_authors_logged():
     eyes = Recipe.paper("data/eyepacs")
-    assert (eyes.method, eyes.mixing, eyes.alpha, eyes.monitor) == (
-        "balanced_mixup",
-        "balanced",
-        0.2,
-        "kappa",
+    expected = dict(
+        mixing="balanced",
+        alpha=0.2,
+        base_draw="shuffle",
+        short_batch="drop",
+        model="mobilenet_v2",
+        weights="imagenet",
+        augment="paper",
+        epochs=30,
+        batch_size=8,
+        optimizer="sgd",
+        lr=0.01,
+        momentum=0.0,
+        weight_decay=0.0,
+        schedule="val_plateau",
+        min_lr=1e-4,
+        monitor="kappa",
+        precision="fp32",
     )
-    assert (eyes.optimizer, eyes.lr, eyes.momentum, eyes.weight_decay) == ("sgd", 0.01, 0, 0)
-    assert (eyes.batch_size, eyes.epochs, eyes.schedule, eyes.min_lr) == (8, 30, "plateau", 1e-4)
-    assert (eyes.model, eyes.weights, eyes.augment) == ("mobilenet_v2", "imagenet", "medical")
+    assert eyes.asdict() == Recipe().asdict() | expected | dict(dataset="data/eyepacs")
+    assert eyes.method == "balanced_mixup"
     assert Recipe.paper("data/hyper_kvasir").monitor == "mcc"
-    assert Recipe.paper(
-        "data/eyepacs", "focal", seed=3, weights=""
-    ).asdict() == eyes.asdict() | dict(
-        dataset="data/eyepacs", mixing="none", alpha=0.0, loss="focal", seed=3, weights=""
+    focal = Recipe.paper("data/eyepacs", "focal", seed=3, weights="")
+    drawn = dict(base_draw="replacement", short_batch="keep")
+    assert focal.asdict() == eyes.asdict() | drawn | dict(
+        mixing="none", alpha=0.0, loss="focal", seed=3, weights=""
     )
+    kept = Recipe.paper("data/eyepacs", short_batch="keep", schedule="plateau")
+    assert (kept.short_batch, kept.schedule) == ("keep", "plateau")
+
+
+@pytest.mark.parametrize("method", ["balanced_mixup", "instance"])
+def test_the_papers_recipe_trains(method):
+    data = make_images((20, 9, 6), side=32, channels=3)
+    fields = dict(model="small_cnn", weights="", epochs=2)
+    recipe = Recipe.paper("data/kvasir", method, **fields)
+    _, history = run(recipe, data)
+    assert len(history) == 2
+    assert all(math.isfinite(record["val_mcc"]) for record in history)
+    seen = [len(labels) for _, labels in MixedBatches(data, recipe, "cpu").epoch(1)]
+    assert seen == ([8] * 4 if method == "balanced_mixup" else [8] * 4 + [3])
+
+
+def test_images_of_the_paper_are_stretched_to_a_square_so_that_nothing_is_cut_off(tmp_path):
+    picture = np.zeros((512, 1024, 3), np.uint8)
+    picture[:, :128, 0] = 255  # the left eighth is red: a central crop would lose it
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    found = decode_image(tmp_path / "a.png", PAPER_IMAGES["size"], fit=PAPER_IMAGES["fit"])
+    assert found.shape == (512, 512, 3)
+    assert found[:, :60, 0].min() == 255
+    assert found[:, 68:].max() == 0
 
 
 def test_the_papers_recipe_agrees_with_the_published_runs():
@@ -273,8 +349,11 @@ def test_the_grid_of_the_papers_runs_is_the_papers_recipe():
     }
     for row in rows:
         fields = {name: value for name, value in row.items() if name not in ("method", "dataset")}
-        assert Recipe.make(**row) == Recipe.paper(row["dataset"], row["method"], **fields)
-        assert {name: row[name] for name in recipe.PAPER} == recipe.PAPER
+        made = Recipe.make(**row)
+        fields = {"alpha": made.alpha, "split": made.split}
+        assert made == Recipe.paper(row["dataset"], row["method"], **fields)
+    alphas = [row["alpha"] for row in rows if row["method"] == "mixup"]
+    assert set(alphas) == {0.2, 0.4}  # the published ones
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,39 @@ def test_a_lone_last_image_joins_the_batch_before_it(draws, batch_size, sizes):
     assert count_batches(draws, batch_size) == len(sizes)
 
 
+@few
+@given(st.integers(1, 400), st.integers(1, 12), st.integers(1, 5))
+def test_a_short_batch_is_dropped_as_torchs_loader_drops_it(n, batch_size, world_size):
+    whole = batch_size * world_size
+    assume(n >= whole)
+    stream = make(labels=np.zeros(n, int))
+    loader = torch.utils.data.DataLoader(stream.indices(2), whole, drop_last=True)
+    ranks = [
+        BatchSampler(stream, batch_size, rank=rank, world_size=world_size, drop_last=True)
+        for rank in range(world_size)
+    ]
+    for sampler in ranks:
+        sampler.set_epoch(1)
+    epochs = [list(sampler) for sampler in ranks]
+    for sampler, drawn in zip(ranks, epochs, strict=True):
+        assert len(drawn) == len(sampler) == len(loader)
+        assert {len(batch) for batch in drawn} == {batch_size}
+    for batch, *parts in zip(loader, *epochs, strict=True):
+        assert sorted(batch.tolist()) == sorted(i for part in parts for i in part)
+
+
+def test_without_shuffling_the_images_of_q_1_are_drawn_with_replacement():
+    draws = 30_000
+    stream = make(shuffle=False, draws=draws)
+    images = len(LABELS)
+    assert fits(1 / images, np.bincount(stream.indices(1), minlength=images))
+    # of an epoch of N draws a share of (1 - 1/N)^N of the images is not seen
+    epochs = make(labels=np.zeros(1000, int), shuffle=False)
+    missed = [1000 - len(set(epochs.indices(epoch).tolist())) for epoch in range(1, 51)]
+    assert np.mean(missed) == pytest.approx(1000 * (1 - 1 / 1000) ** 1000, abs=10)
+    assert np.array_equal(make(0, shuffle=False).indices(1), make(0).indices(1))
+
+
 def test_an_epoch_is_a_pure_function_of_seed_purpose_and_epoch():
     for q, options in (
         (1, {}),
@@ -290,7 +323,7 @@ def test_ranks_share_an_epoch_without_losing_or_doubling_an_image_and_take_equal
         for rank in range(world_size)
     ]
     for sampler in ranks:
-        sampler.set_epoch(3)
+        sampler.set_epoch(2)
     epochs = [list(sampler) for sampler in ranks]
     assert (
         [len(sampler) for sampler in ranks]
@@ -342,7 +375,7 @@ def test_it_serves_as_batch_sampler_of_a_torch_dataloader():
     loader = torch.utils.data.DataLoader(data, batch_sampler=sampler, generator=torch.Generator())
     epochs = []
     for epoch in (1, 2):
-        sampler.set_epoch(epoch)
+        sampler.set_epoch(epoch - 1)
         batches = list(loader)
         assert len(batches) == len(loader) == 3
         assert [len(rows) for rows, _ in batches] == [33, 33, 34]

@@ -61,6 +61,21 @@ def test_plateau_is_that_of_torch(history):
     assert all_rates(recipe, history) == pytest.approx(theirs, rel=1e-9)
 
 
+@settings(max_examples=100)
+@given(st.lists(st.sampled_from([-0.2, 0.0, 0.5, 0.50004, 0.5001, 0.6, float("nan")]), max_size=30))
+def test_val_plateau_is_torchs_with_its_defaults_on_the_monitored_score(history):
+    recipe = Recipe(schedule="val_plateau", monitor="mcc", epochs=len(history) + 1, lr=0.3)
+    optimizer = optimizer_of(recipe)
+    theirs = []
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, mode="max", patience=2, eps=0)
+    for value in [*history, 0]:
+        theirs.append(optimizer.param_groups[0]["lr"])
+        scheduler.step(value)
+    records = [{"val_mcc": value, PLATEAU_METRIC: 0.1 * k} for k, value in enumerate(history)]
+    rates = [lr_at(recipe, epoch, records[: epoch - 1]) for epoch in range(1, recipe.epochs + 1)]
+    assert rates == pytest.approx(theirs, rel=1e-9)
+
+
 def test_plateau_lowers_the_rate_after_three_epochs_that_were_no_better():
     rates = all_rates(
         Recipe(schedule="plateau", epochs=8, lr=1), [0.5, 0.6, 0.6, 0.6, 0.6, 0.7, 0.7]

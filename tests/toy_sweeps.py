@@ -19,7 +19,7 @@ from tiny import make
 KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 PATIENCE = 180  # seconds that a test waits for what must come, on a machine of whatever speed
 PARAMETERS = """dataset = "digits_lt"  # a comment
-fold = 0
+split = 0
 method = "instance"
 alpha = None
 lr = 1e-2
@@ -61,7 +61,7 @@ WAYS = {
 WRITES = """from bmix_lite.base.files import sha256_of, write_atomic, write_json
 from bmix_lite.runs.ledger import append_ledger
 from bmix_lite.recipe import Recipe
-fields = {"dataset": dataset, "fold": fold, "alpha": alpha, "lr": lr, "epochs": epochs}
+fields = {"dataset": dataset, "split": split, "alpha": alpha, "lr": lr, "epochs": epochs}
 recipe = Recipe.make(method, **fields, seed=seed)
 write_json(folder / "recipe.json", {"recipe": recipe.asdict(), "method": recipe.method})
 write_atomic(folder / "history.csv", f"epoch,val_accuracy\\n1,{1 / (seed + 3)}\\n")
@@ -177,4 +177,5 @@ def results(runs):
     rows = [run | {"history": run["history"].to_csv(index=False)} for run in runs]
     for row in rows:
         row.pop("environment", None)
+        row.pop("folder")
     return json.dumps(rows, sort_keys=True)

@@ -13,16 +13,17 @@ COMPILED = "_orig_mod."  # what torch.compile puts before, or into, a name
 SHOWN = 3  # names in a message
 
 
-def unwrap_state(state, names, head=()):
+def unwrap_state(state, names, head=(), without=()):
     """The tensors of `state` by the names of a network; `state` is what a file holds.
 
     names: the network's own, in its order; head: beginnings of the names of its last layer, which
-    is made anew, so that the file may lack it or have it for other classes.
+    is made anew, so that the file may lack it or have it for other classes; without: beginnings of
+    names that the file may have and the network does not need.
     Taken off are entries such as "state_dict", and whatever stands before all names: "module." of
     DataParallel, "model." of Lightning, "_orig_mod." of torch.compile, "2." of the kit's own files.
     Raises BmixError, to which the caller adds the file, for what is no state of this network.
     """
-    state = _enter(state)
+    state = enter_state(state)
     state = {name.replace(COMPILED, ""): value for name, value in state.items()}
     prefix = _find_prefix(state, names)
     inside = {name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)}
@@ -30,7 +31,8 @@ def unwrap_state(state, names, head=()):
     missing = [name for name in body if name not in inside]
     # files of torch before 0.4.1 have no counters of batches
     missing = [name for name in missing if not name.endswith("num_batches_tracked")]
-    strange = [name for name in inside if name not in names and not name.startswith(tuple(head))]
+    known = tuple(head) + tuple(without)
+    strange = [name for name in inside if name not in names and not name.startswith(known)]
     if missing:
         raise BmixError(f"{_count(missing)} of the network missing in it")
     if strange:
@@ -38,13 +40,13 @@ def unwrap_state(state, names, head=()):
     return {name: inside[name] for name in names if name in inside}
 
 
-def _enter(state):
+def enter_state(state):
     """The innermost of the entries that hold a state."""
     if not isinstance(state, Mapping):
         raise BmixError(f"it holds no state dict but a {type(state).__name__}")
     for entry in ENTRIES:
         if isinstance(state.get(entry), Mapping):
-            return _enter(state[entry])
+            return enter_state(state[entry])
     named = {name: value for name, value in state.items() if isinstance(name, str)}
     return {name: value for name, value in named.items() if hasattr(value, "shape")}
 

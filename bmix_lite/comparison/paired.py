@@ -1,19 +1,19 @@
 """Two methods compared over pairs of runs: tests, interval, what so many pairs could show.
 
-Arrays only. `gaps` (..., n) are the differences of n pairs, here of runs of equal fold and seed.
-`overlap` is n_test / n_train where the pairs are folds of one dataset, whose training sets overlap,
-and 0 where they are seeds on one split. What is not defined (fewer than two pairs, all differences
+Arrays only. `gaps` (..., n) are the differences of n pairs, here of equal splits or equal seeds.
+`overlap` is n_test / n_train where the pairs are splits of one dataset, which share images, and 0
+where they are seeds on one split. What is not defined (fewer than two pairs, all differences
 the same) is NaN.
 """
 
 import numpy as np
-from scipy import special, stats
+from scipy import stats
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
+from bmix_lite.comparison.estimates import POWER, Estimate, bound, find_detectable, find_p
 
 PATTERNS = 2**15  # of signs that are counted one by one; beyond that as many are drawn
-POWER = 0.8  # the usual choice (Cohen, Statistical Power Analysis, 1988, section 2.4)
 
 
 def compare_means(gaps, overlap=0.0):
@@ -22,18 +22,13 @@ def compare_means(gaps, overlap=0.0):
     The corrected variance of the mean is s**2 * (1/n + n_test/n_train) (Nadeau and Bengio, Machine
     Learning 52, 2003).
     """
-    gaps = _check(gaps)
-    mean, error = _mean_and_error(gaps, overlap)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return 2 * stats.t.sf(np.abs(mean) / error, gaps.shape[-1] - 1)
+    return find_p(estimate_mean(gaps, overlap))
 
 
 def bound_mean(gaps, level=0.95, overlap=0.0):
     """Mean difference and its Student-t interval, (mean, low, high), to go with `compare_means`."""
-    gaps = _check(gaps)
-    mean, error = _mean_and_error(gaps, overlap)
-    half = error * stats.t.ppf((1 + level) / 2, gaps.shape[-1] - 1)
-    return mean, mean - half, mean + half
+    estimate = estimate_mean(gaps, overlap)
+    return estimate.mean, *bound(estimate, level)
 
 
 def flip_signs(gaps, *, seed=0):
@@ -63,7 +58,7 @@ def flip_signs(gaps, *, seed=0):
         axis=-1,
         random_state=stream(seed, "sign flips"),  # named `rng` since SciPy 1.15
     )
-    return np.where(_differ(gaps), test.pvalue, np.nan)
+    return np.where(differ(gaps), test.pvalue, np.nan)
 
 
 def rank_signs(gaps, *, seed=0):
@@ -101,17 +96,27 @@ def correct_holm(p):
 def smallest_detectable(gaps, *, overlap=0.0, limit=0.05, power=POWER):
     """The true mean difference (...) that the t test at `limit` finds with probability `power`.
 
-    From the noncentral t distribution, with the spread of these gaps taken for the true one. From
-    five pairs that is good to a factor of two or so: a rough size, not a bound.
+    With the spread of these gaps taken for the true one: see `estimates.range_detectable`.
     """
-    if not 0 < limit < power < 1:
-        raise BmixError(f"need 0 < limit < power < 1, got limit {limit} and power {power}")
+    return find_detectable(estimate_mean(gaps, overlap), limit=limit, power=power)
+
+
+def estimate_mean(gaps, overlap=0.0, variances=None, freedom=None):
+    """The `Estimate` of the mean difference (...) of gaps (..., n).
+
+    variances (...), freedom: of the gaps where they are known better than from these gaps alone,
+    see `moderated.share_variances`.
+    """
     gaps = _check(gaps)
-    _, error = _mean_and_error(gaps, overlap)
-    freedom = max(1, gaps.shape[-1] - 1)
-    # a significant difference of the wrong sign has a probability below 1e-6 here, so that the
-    # upper tail is all of the power
-    return error * special.nctdtrinc(freedom, 1 - power, stats.t.isf(limit / 2, freedom))
+    if not np.isfinite(overlap) or overlap < 0:
+        raise BmixError(f"overlap must be n_test / n_train, a number >= 0, got {overlap!r}")
+    count = gaps.shape[-1]
+    mean = gaps.mean(axis=-1)
+    if variances is None:
+        variances = gaps.var(axis=-1, ddof=1) if count > 1 else np.full(mean.shape, np.nan)
+        freedom = count - 1
+    error = np.sqrt(variances * (1 / count + overlap))
+    return Estimate(mean, np.where(differ(gaps), error, np.nan), np.maximum(freedom, 1))
 
 
 def _check(gaps):
@@ -124,20 +129,8 @@ def _check(gaps):
     return gaps
 
 
-def _differ(gaps):
+def differ(gaps):
     """True (...) where two differences or more are not all the same but for rounding."""
     if gaps.shape[-1] < 2:
         return np.zeros(gaps.shape[:-1], bool)
     return np.ptp(gaps, axis=-1) > 1e-12
-
-
-def _mean_and_error(gaps, overlap):
-    """Mean of the gaps and its standard error, which is NaN where it is not defined."""
-    if not np.isfinite(overlap) or overlap < 0:
-        raise BmixError(f"overlap must be n_test / n_train, a number >= 0, got {overlap!r}")
-    count = gaps.shape[-1]
-    mean = gaps.mean(axis=-1)
-    if count < 2:
-        return mean, np.full(mean.shape, np.nan)
-    error = gaps.std(axis=-1, ddof=1) * np.sqrt(1 / count + overlap)
-    return mean, np.where(_differ(gaps), error, np.nan)

@@ -15,8 +15,8 @@ def collect_predictions(experiment, groups, data, split="test"):
 
     experiment: the folder of the runs; groups: {name: runs} as `comparison.group_runs` gives them;
     data: their ImageSet.
-    Columns: seed, index (row of `data`), label, predicted (the most probable class),
-    p_0 ... p_(C-1).
+    Columns: seed, index (row of `data`), label, predicted (the most probable class), group (a
+    number) where the data have groups, p_0 ... p_(C-1).
     Raises BmixError where a run was made on other data, or its predictions are not of the split.
     """
     rows = data.rows(split)
@@ -30,7 +30,7 @@ def _read_run(experiment, run, data, split, rows):
     recipe = run["recipe"]
     if run["fingerprint"] != data.fingerprint:
         raise BmixError(
-            f"{run['run_id']} was made on {recipe['dataset']!r}, fold {recipe['fold']}: "
+            f"{run['run_id']} was made on {recipe['dataset']!r}, split {recipe['split']}: "
             "other images, labels or split than data has"
         )
     path = Path(experiment) / run["run_id"] / "predictions.csv"

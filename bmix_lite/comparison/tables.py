@@ -8,12 +8,15 @@ import pandas as pd
 
 from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.comparison.datasets import require_same_data
-from bmix_lite.comparison.intervals import metric_interval
+from bmix_lite.comparison.levels import bound_level
+from bmix_lite.data.designs import NOTES
+from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.runs.complete import read_wall
 from bmix_lite.runs.ledger import read_ledger
 
 NAMED = ("q", "mixing", "alpha", "loss")  # what the name of a method stands for
-TABULATED = ("q", "alpha", "loss", "fold", "seed")  # fields of the recipe in every table
+BY_METHOD = ("head", "posthoc", "mix_probability")  # it also stands for its row's value of these
+TABULATED = ("q", "alpha", "loss", "split", "seed")  # fields of the recipe in every table
 REPORTED = ("accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc")
 
 
@@ -30,12 +33,21 @@ def name_run(run):
 
 
 def name_runs(runs):
-    """The name of each run; it says how they differ in more than method, seed and fold."""
-    apart = [name for name in vary(runs) if name not in (*NAMED, "dataset", "fold", "seed")]
-    return [
-        ", ".join([name_run(run), *(f"{name} {read_field(run, name)}" for name in apart)])
-        for run in runs
-    ]
+    """The name of each run; it says how they differ in more than method, split and seed."""
+    apart = [name for name in vary(runs) if name not in (*NAMED, "dataset", "split", "seed")]
+    names = []
+    for run in runs:
+        told = [f"{name} {read_field(run, name)}" for name in apart if not _is_of_method(run, name)]
+        names.append(", ".join([name_run(run), *told]))
+    return names
+
+
+def _is_of_method(run, name):
+    """Whether a field has the value that the run's method gives it."""
+    if name not in BY_METHOD:
+        return False
+    usual = getattr(Recipe, name)  # the default
+    return read_field(run, name) == METHODS.get(run["method"], {}).get(name, usual)
 
 
 def vary(runs):
@@ -61,7 +73,7 @@ def say_number(value):
 def tabulate(runs, experiment):
     """One row per run, as in results.csv.
 
-    What it was, val_... and test_... metrics, seconds of training.
+    What it was, its split, val_... and test_... metrics, seconds of training.
     """
     seconds = {}
     for line in read_ledger(experiment):
@@ -78,6 +90,7 @@ def tabulate(runs, experiment):
             "method": run["method"],
         }
         row |= {name: recipe[name] for name in (*TABULATED, *varying)}
+        row |= {name: run.get(name) for name in NOTES}  # none in runs before 0.2
         for split in ("val", "test"):
             row |= {f"{split}_{name}": run["metrics"][split][name] for name in REPORTED}
         row["seconds"] = seconds.get(run["run_id"])
@@ -86,17 +99,20 @@ def tabulate(runs, experiment):
 
 
 def summarise(runs, metric="balanced_accuracy", split="test"):
-    """One row per method: number of runs, mean, 95 % interval over runs, each run's value."""
+    """One row per method: number of runs, mean, 95 % interval, each run's value.
+
+    covers: what the interval speaks of, in words: see `levels.bound_level`
+    """
     require_choice("metric", metric, REPORTED)
-    many_folds = len({run["recipe"]["fold"] for run in runs}) > 1
+    many_splits = len({run["recipe"]["split"] for run in runs}) > 1
     rows = []
     for name, group in group_runs(runs).items():
         values = [run["metrics"][split][metric] for run in group]
         defined = [value for value in values if value is not None]
-        mean, low, high = metric_interval(defined, metric)
-        row = {"method": name, "runs": len(defined), "mean": mean, "low": low, "high": high}
+        mean, intervals = bound_level(group, metric, split)
+        row = {"method": name, "runs": len(defined), "mean": mean} | intervals[0]
         for run, value in zip(group, values, strict=True):
-            row[_name_repeat(run, many_folds)] = value
+            row[_name_repeat(run, many_splits)] = value
         rows.append(row)
     return pd.DataFrame(rows).set_index("method")
 
@@ -104,16 +120,16 @@ def summarise(runs, metric="balanced_accuracy", split="test"):
 def group_runs(runs):
     """{name: runs} in the order in which the names come.
 
-    Runs of one name differ in seed and fold only. Raises BmixError where they differ in their
-    data, or where a fold and seed of one name stands twice: such runs must not be pooled.
+    Runs of one name differ in split and seed only. Raises BmixError where they differ in their
+    data, or where a split and seed of one name stand twice: such runs must not be pooled.
     """
     require_same_data(runs)
     groups = defaultdict(list)
     for name, run in zip(name_runs(runs), runs, strict=True):
         groups[name].append(run)
     for name, group in groups.items():
-        repeats = Counter((run["recipe"]["fold"], run["recipe"]["seed"]) for run in group)
-        twice = [f"fold {fold} seed {seed}" for (fold, seed), n in repeats.items() if n > 1]
+        repeats = Counter((run["recipe"]["split"], run["recipe"]["seed"]) for run in group)
+        twice = [f"split {split} seed {seed}" for (split, seed), n in repeats.items() if n > 1]
         if twice:
             raise BmixError(
                 f"runs of {name!r} stand twice, made by different notebooks or versions: "
@@ -213,8 +229,8 @@ def _share_distances(confusion):
     return shares / (matrix.sum(axis=1) > 0).sum()
 
 
-def _name_repeat(run, many_folds):
-    """The column of a run's value: "seed 3", or "fold 1 seed 3" where there are several folds."""
+def _name_repeat(run, many_splits):
+    """The column of a run's value: "seed 3", or "split 1 seed 3" where there are several splits."""
     recipe = run["recipe"]
-    fold = f"fold {recipe['fold']} " if many_folds else ""
-    return f"{fold}seed {recipe['seed']}"
+    split = f"split {recipe['split']} " if many_splits else ""
+    return f"{split}seed {recipe['seed']}"

@@ -9,16 +9,16 @@ from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.comparison.datasets import name_datasets
 from bmix_lite.comparison.tables import REPORTED, read_field, vary
 
-NO_SETTING = ("dataset", "fold", "seed")  # where and how often a setting was tried
+NO_SETTING = ("dataset", "split", "seed")  # where and how often a setting was tried
 
 
 def keep_tuned(runs, metric="balanced_accuracy"):
     """(runs of each method's best setting, a DataFrame: per method its setting, tried, val, test).
 
-    A setting is what recipes of one method differ in besides fold and seed; the best has the
+    A setting is what recipes of one method differ in besides split and seed; the best has the
     highest mean of `metric` on "val", the lowest of equals. A method that was tried more often wins
     more often by luck, so BmixError is raised where methods have unequal numbers of settings, or
-    settings unequal folds and seeds; also where runs on several datasets are mixed, or no setting
+    settings unequal splits and seeds; also where runs on several datasets are mixed, or no setting
     of a method has a defined score.
     """
     require_choice("metric", metric, REPORTED)
@@ -61,12 +61,12 @@ def _collect_settings(runs):
 def _check_equally_tried(settings_of):
     numbers = {method: len(settings) for method, settings in settings_of.items()}
     _require_equal(numbers, "settings")
-    repeats = {}  # (fold, seed) of each run, by setting
+    repeats = {}  # (split, seed) of each run, by setting
     for method, settings in settings_of.items():
         for setting, group in settings.items():
             name = f"{method} {_describe(setting)}".strip()
-            repeats[name] = sorted((run["recipe"]["fold"], run["recipe"]["seed"]) for run in group)
-    _require_equal(repeats, "folds and seeds")
+            repeats[name] = sorted((run["recipe"]["split"], run["recipe"]["seed"]) for run in group)
+    _require_equal(repeats, "splits and seeds")
 
 
 def _require_equal(value_of, what):

@@ -91,7 +91,7 @@ def pair_runs(runs, first, second, metric):
 
 
 def judge_pairs(gaps):
-    """n, mean, standard deviation, pairs that are higher, two p values of paired differences (n,).
+    """n, mean, standard deviation, pairs higher and tied, two p values of paired differences (n,).
 
     p_t: Student's t on the gaps, which asks whether their mean is 0; p_sign: the sign test, which
     only counts which side is higher (ties are left out). Both take the pairs for independent,
@@ -111,6 +111,7 @@ def judge_pairs(gaps):
         "mean": float(gaps.mean()),
         "sd": float(gaps.std(ddof=1)) if gaps.size > 1 else np.nan,
         "higher": higher,
+        "ties": gaps.size - untied,
         "p_t": float(stats.ttest_1samp(gaps, 0).pvalue) if varied else np.nan,
         "p_sign": float(stats.binomtest(higher, untied).pvalue) if untied else np.nan,
     }

@@ -12,10 +12,11 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require, require_choice
 from bmix_lite.base.numbers import from_torch
+from bmix_lite.data.designs import SplitDesign
 from bmix_lite.distribution import count_classes, imbalance_ratio
 
 SPLITS = ("train", "val", "test")
-UNUSED = "unused"  # what a fold leaves aside: the val that the data came with, see assign_split
+UNUSED = "unused"  # what a split leaves aside: the val that the data came with, see assign_split
 BLOCK = 1024  # images in memory at a time
 LISTED = 30  # classes in the table that a notebook shows
 
@@ -24,7 +25,9 @@ LISTED = 30  # classes in the table that a notebook shows
 class ImageSet:
     """Images with labels, and how they are split. Raises BmixError if the fields do not fit.
 
-    images (N, H, W, C) uint8, in memory or memory-mapped; labels (N,) integers 0..C-1
+    images (N, H, W, C) uint8, in memory or memory-mapped; or what a frozen network makes of images,
+      features (N, 1, 1, D) float32: images of one pixel and D channels, for all that reads them
+    labels (N,) integers 0..C-1
     class_names: C texts
     groups (N,) or None: patient, lesion or slide; a split never divides a group
     split (N,) of "train", "val", "test", "unused", or None
@@ -32,6 +35,9 @@ class ImageSet:
     folds (N,) integers or None: the folds that the publisher of the data gives, see `assign_split`
     images_sha256: of the pixels, where it is known from their preparation
     ordered: True where class numbers are grades, so that a neighbouring class is a smaller error
+    design: which split it is, of how many images, where the kit made it: see `describe_split`
+    made_of (N, H, W, C) uint8 or None: the images that features were made of, where they are known
+    origin: of features, a hash of these images and of the network
     """
 
     images: np.ndarray
@@ -44,7 +50,10 @@ class ImageSet:
     name: str = "unnamed"
     source: str = ""
     images_sha256: str = ""
-    ordered: bool = False  # changes no training, so it is not in the fingerprint
+    ordered: bool = False  # changes no training, nor does design: neither is in the fingerprint
+    design: SplitDesign | None = None
+    made_of: np.ndarray | None = None
+    origin: str = ""
 
     def __post_init__(self):
         for field in ("images", "labels", "groups", "split", "ids", "folds"):
@@ -60,10 +69,14 @@ class ImageSet:
     def _check_images(self):
         images = self.images
         rows = len(self.labels)
-        require(images.dtype == np.uint8, f"images must be uint8, got {images.dtype}")
         require(images.ndim == 4, f"images must be (N, H, W, C), got shape {images.shape}")
+        if images.dtype != np.uint8 and not self.has_features:
+            features = "features must be (N, 1, 1, D) float32"
+            raise BmixError(f"images must be uint8, got {images.dtype}; {features}")
         if len(images) != rows:
             raise BmixError(f"images and labels differ in length: {len(images)} and {rows}")
+        if self.made_of is not None and len(self.made_of) != rows:
+            raise BmixError(f"made_of must have {rows} images, got {len(self.made_of)}")
 
     def _check_columns(self):
         rows = len(self.labels)
@@ -80,6 +93,26 @@ class ImageSet:
         trained = set(self.labels[self.rows("train")].tolist())
         names = [name for j, name in enumerate(self.class_names) if j not in trained]
         require(not names, f"every class needs at least one training image, {names} have none")
+
+    @property
+    def has_features(self):
+        """Whether `images` are features of a frozen network, not pixels."""
+        return self.images.dtype == np.float32 and self.images.shape[1:3] == (1, 1)
+
+    @property
+    def pictures(self):
+        """What a figure can show, (N, H, W, C) uint8: of features the images they were made of.
+
+        Raises BmixError where these do not lie where they lay.
+        """
+        if not self.has_features:
+            return self.images
+        if self.made_of is None:
+            raise BmixError(
+                f"{self.name!r} holds features, and the images that they were made of are not "
+                "where they were, or have changed: nothing can be shown"
+            )
+        return self.made_of
 
     def rows(self, split):
         """Row numbers of one split, (n,)."""
@@ -98,6 +131,7 @@ class ImageSet:
         pixels = self.images_sha256 or hash_images(self.images)
         digest = hashlib.sha256(pixels.encode())
         digest.update(self.labels.tobytes())
+        digest.update(self.origin.encode())
         for column in (self.class_names, self.groups, self.split):
             texts = None if column is None else [str(text) for text in column]
             digest.update(json.dumps(texts).encode())
@@ -107,6 +141,8 @@ class ImageSet:
         """One line: sizes, classes with their imbalance ratio, and the parts of the split."""
         size = "×".join(map(str, self.images.shape[1:]))
         parts = [f"{len(self.labels)} images {size}"]
+        if self.has_features:
+            parts = [f"{len(self.labels)} images as {self.images.shape[3]} features"]
         if self.groups is not None:
             parts.append(f"{len(set(self.groups))} groups")
         counts = self._tabulate()

@@ -1,4 +1,7 @@
-"""A prepared dataset on disk: images.npy, memory-mapped, table.csv, and dataset.json, the last."""
+"""A prepared dataset on disk: images.npy, memory-mapped, table.csv, and dataset.json, the last.
+
+One of features has features.npy, (N, D) float32, in place of images.npy.
+"""
 
 import json
 import os
@@ -13,6 +16,8 @@ from bmix_lite.base.files import guard, name_special, unguard, write_atomic, wri
 from bmix_lite.data.imageset import ImageSet, cut_blocks, hash_blocks, hash_images
 
 FORMAT = 2  # 1 did not guard the texts of table.csv against spreadsheets; it is read as it is
+IMAGES = "images.npy"
+FEATURES = "features.npy"
 TEXT_COLUMNS = {"path": "ids", "group": "groups", "split": "split"}  # of table.csv: field
 
 
@@ -25,18 +30,21 @@ def save_prepared(data, folder, *, sha256=None, about=None):
     folder = Path(folder)
     # from here on the old set is not complete any more
     (folder / "dataset.json").unlink(missing_ok=True)
-    digest = write_images(folder / "images.npy", data.images.shape, cut_blocks(data.images))
+    path = folder / _name_file(data.has_features)
+    digest = write_images(path, data.images.shape, cut_blocks(data.images))
     write_description(replace(data, images_sha256=digest), folder, sha256=sha256, about=about)
 
 
 def write_images(path, shape, blocks):
     """Write blocks of uint8 images (n, H, W, C) as one .npy of `shape`; returns their sha256.
 
-    One block is in memory at a time.
+    One block is in memory at a time. At a path of features they are (n, 1, 1, D) float32.
     """
     temporary = path.with_name(f".{path.name}.tmp")
     path.parent.mkdir(parents=True, exist_ok=True)
     header = {"descr": "|u1", "fortran_order": False, "shape": tuple(shape)}
+    if path.name == FEATURES:
+        header = header | {"descr": "<f4", "shape": (shape[0], shape[3])}
     try:
         with open(temporary, "wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
@@ -69,6 +77,8 @@ def write_description(data, folder, *, sha256=None, about=None):
         "counts": dict(zip(data.class_names, counts, strict=True)),
         "fingerprint": data.fingerprint,
     }
+    if data.has_features:
+        core |= {"kind": "features", "origin": data.origin}
     write_json(folder / "dataset.json", {"ordered": data.ordered, **(about or {}), **core})
 
 
@@ -111,14 +121,14 @@ def load_prepared(folder):
     """
     folder = Path(folder)
     about = read_about(folder)
-    images = _read(folder / "images.npy", _map_array)
+    images = _read(_locate(folder, about), _map_images)
     table = _read_table(folder / "table.csv")
     if list(images.shape) != about["shape"] or len(table) != len(images):
         raise BmixError(
             f"{folder}: dataset.json promises {about['shape']}, "
             f"found {images.shape} and {len(table)} rows"
         )
-    if not _is_untouched(folder, images):
+    if not _is_untouched(folder, about, images):
         verify_images(folder)
     if about["format"] >= 2:
         for name in ("path", "group"):
@@ -132,6 +142,8 @@ def load_prepared(folder):
         source=about["source"],
         images_sha256=about["images_sha256"],
         ordered=about.get("ordered") is True,
+        made_of=_find_pictures(folder, about),
+        origin=about.get("origin", ""),
         **{field: _get_column(table, name, object) for name, field in TEXT_COLUMNS.items()},
     )
 
@@ -139,14 +151,17 @@ def load_prepared(folder):
 def verify_images(folder):
     """Raise BmixError unless images.npy holds the pixels that were prepared, by their sha256.
 
+    Or features.npy its features.
+
     A gigabyte takes a second, or what the disk needs to read it. Right ones are trusted by
     `load_prepared` until they are written to.
     """
     folder = Path(folder)
-    path = folder / "images.npy"
-    images = _read(path, _map_array)
+    about = read_about(folder)
+    path = _locate(folder, about)
+    images = _read(path, _map_images)
     _require_whole(path, images)
-    if hash_images(images) != read_about(folder)["images_sha256"]:
+    if hash_images(images) != about["images_sha256"]:
         raise BmixError(
             f"{path}: its pixels are not those that were prepared (sha256 differs): it was written "
             "to, or damaged, since. Put the file back, or prepare the images again"
@@ -155,9 +170,9 @@ def verify_images(folder):
         os.utime(folder / "dataset.json")
 
 
-def _is_untouched(folder, images):
+def _is_untouched(folder, about, images):
     """Whether images.npy is as long as it should be and no newer than dataset.json, the last."""
-    path = folder / "images.npy"
+    path = _locate(folder, about)
     _require_whole(path, images)
     return path.stat().st_mtime_ns <= (folder / "dataset.json").stat().st_mtime_ns
 
@@ -187,8 +202,37 @@ def _get_column(table, name, dtype=None):
     return table[name].to_numpy(dtype)
 
 
-def _map_array(path):
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+def _name_file(has_features):
+    return FEATURES if has_features else IMAGES
+
+
+def _locate(folder, about):
+    """The file of images, or of features, of a prepared dataset."""
+    return folder / _name_file(about.get("kind") == "features")
+
+
+def _find_pictures(folder, about):
+    """The images that features were made of, memory-mapped; None where they are not any more.
+
+    They lie in the prepared dataset whose path, from `folder`, dataset.json calls "pictures".
+    """
+    if not about.get("pictures"):
+        return None
+    place = folder / about["pictures"]
+    try:
+        is_theirs = read_about(place)["images_sha256"] == about["pictures_sha256"]
+        pictures = _map_images(place / IMAGES)
+    except (BmixError, OSError, ValueError, KeyError):
+        return None
+    return pictures if is_theirs and len(pictures) == about["shape"][0] else None
+
+
+def _map_images(path):
+    """The array of a file, memory-mapped; features (N, D) as images (N, 1, 1, D)."""
+    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    if path.name == FEATURES and array.ndim == 2:
+        return array[:, None, None, :]
+    return array
 
 
 def _read(path, reader):

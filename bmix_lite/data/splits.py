@@ -5,84 +5,94 @@ from statistics import NormalDist
 
 import numpy as np
 
-from bmix_lite.base.errors import BmixError, require
-from bmix_lite.base.randomness import derive_seed
+from bmix_lite.base.errors import BmixError, require, require_integer
+from bmix_lite.data.designs import describe_parts
+from bmix_lite.data.folds import FOLDS, deal_folds
 from bmix_lite.data.imageset import SPLITS, UNUSED
-from bmix_lite.distribution import count_classes
-
-FOLDS = 5
 
 
-def assign_split(data, *, fold=0, folds=FOLDS, seed=0):
-    """The same ImageSet with a stratified split: fold `fold` is test, the next val, others train.
+def assign_split(data, *, split=0, folds=FOLDS, seed=0):
+    """The same ImageSet with split number `split`: one fold is test, the next val, others train.
 
+    Split s is fold s % folds of repeat s // folds; each repeat shuffles and deals anew, stratified.
     Images that share a group stay together, and the order of the rows does not matter.
     Parts that the data came with stay: val or test, where one is missing, is a fold of train.
-    Where all three were given, fold 0 is the split as it came; each further fold validates on
-    another part of train, which keeps its imbalance, and the given val is then "unused".
-    Folds that the data came with (`data.folds`) are kept too; of two, one is test, and a fifth of
-    the other is val, or more where the rarest class has fewer than five images there.
-    Raises BmixError where such a split cannot be made.
+    Where all three were given, split 0 is as they came; each further split validates on another
+    fold of train, which keeps its imbalance, and the given val is then "unused".
+    Folds that the data came with (`data.folds`) are kept too, in one repeat; of two, one is test,
+    and a fifth of the other is val, or more where the rarest class has fewer than five images
+    there. Raises BmixError where such a split cannot be made.
     """
-    fold_of, folds = plan_folds(data, folds=folds, seed=seed, fold=fold)
-    if fold_of is None:
-        return data
-    return replace(data, split=place_fold(data, fold_of, folds, fold, seed))
+    split = require_integer("split", split, 0)
+    has_given_test = "test" in name_parts(data)
+    parts = data.split
+    if split > 0 or not came_whole(data):
+        folds = count_folds(data, folds, split)
+        repeat, fold = divmod(split, folds)
+        fold_of = deal_repeat(data, repeat, folds=folds, seed=seed)
+        parts = place_fold(data, fold_of, folds, fold, seed)
+    design = describe_parts(np.asarray(parts), split, has_given_test=has_given_test)
+    return replace(data, split=parts, design=design)
 
 
-def plan_folds(data, *, folds=FOLDS, seed=0, fold=None):
-    """(fold of each image that is dealt, -1 for the others, (N,); number of folds).
-
-    fold: the one that is wanted, which must be one of them; None instead of an array where it is
-    the split that the data came with. Raises BmixError.
-    """
-    given = _name_parts(data)
-    is_dealt = given == "train"
-    if data.folds is not None:
-        fold_of, folds = _number_folds(data.folds, is_dealt)
-    if fold is not None and (not isinstance(fold, int) or not 0 <= fold < folds):
-        raise BmixError(f"fold must lie in 0..{folds - 1}, got {fold!r}")
-    is_whole = set(SPLITS) <= set(given)
-    if is_whole and fold == 0:
-        return None, folds
-    if data.folds is None:
-        try:
-            fold_of = deal_folds(data, is_dealt, folds, seed)
-        except BmixError as error:
-            if is_whole:
-                raise BmixError(f"train alone is dealt, fold 0 is as it came: {error}") from error
-            raise
-    return fold_of, folds
-
-
-def _name_parts(data):
+def name_parts(data):
     """The part of each image as the data came, (N,): train where nothing is said."""
     if data.split is None:
         return np.full(len(data.labels), "train", dtype="<U6")
     return np.asarray(data.split).astype("<U6")
 
 
-def _number_folds(folds, is_dealt):
-    """Folds that the data came with, numbered from 0; -1 for images that are not dealt."""
-    numbers, fold_of = np.unique(np.asarray(folds)[is_dealt], return_inverse=True)
-    require(len(numbers) > 1, f"there must be at least 2 folds, the data came with {len(numbers)}")
-    numbered = np.full(len(is_dealt), -1)
-    numbered[is_dealt] = fold_of
-    return numbered, len(numbers)
+def came_whole(data):
+    """Whether the data came with all three parts."""
+    return set(SPLITS) <= set(name_parts(data))
+
+
+def count_folds(data, folds=FOLDS, split=0):
+    """Folds in a repeat: those that the data came with, else `folds`.
+
+    Raises BmixError where there is but one, and for a split beyond the folds that came: nothing
+    tells how to deal these data again.
+    """
+    if data.folds is None:
+        return folds
+    own = len(np.unique(np.asarray(data.folds)[name_parts(data) == "train"]))
+    require(own > 1, f"there must be at least 2 folds, the data came with {own}")
+    if split >= own:
+        rule = f"split must lie in 0..{own - 1}, got {split}"
+        raise BmixError(f"the data came with {own} folds of their own: {rule}")
+    return own
+
+
+def deal_repeat(data, repeat=0, *, folds=FOLDS, seed=0):
+    """The folds of one repeat, or those that the data came with, (N,); -1: the image is not dealt.
+
+    Raises BmixError.
+    """
+    is_dealt = name_parts(data) == "train"
+    if data.folds is not None:
+        fold_of = np.full(len(is_dealt), -1)
+        fold_of[is_dealt] = np.unique(np.asarray(data.folds)[is_dealt], return_inverse=True)[1]
+        return fold_of
+    try:
+        return deal_folds(data, is_dealt, folds, seed, repeat)
+    except BmixError as error:
+        if came_whole(data):
+            raise BmixError(f"train alone is dealt, split 0 is as it came: {error}") from error
+        raise
 
 
 def place_fold(data, fold_of, folds, fold, seed=0):
-    """The part of each image in one fold, (N,); fold_of, folds: of `plan_folds`."""
-    split = _name_parts(data)
-    given = set(split)
+    """The part of each image in one fold, (N,); fold_of: of `deal_repeat`, folds: how many."""
+    parts = name_parts(data)
+    given = set(parts)
     if "test" in given:
-        split[split == "val"] = UNUSED
-        split[fold_of == fold] = "val"
-        return split
+        parts[parts == "val"] = UNUSED
+        parts[fold_of == fold] = "val"
+        return parts
     if "val" not in given:
-        split[_choose_val(data, fold_of == (fold + 1) % folds, folds, seed)] = "val"
-    split[fold_of == fold] = "test"
-    return split
+        parts[_choose_val(data, fold_of == (fold + 1) % folds, folds, seed)] = "val"
+    parts[fold_of == fold] = "test"
+    return parts
 
 
 def require_classes(data, given, where):
@@ -90,8 +100,8 @@ def require_classes(data, given, where):
 
     given: the ImageSet as it came; a part that it brought is as its owner wants it
     """
-    before = _name_parts(given)
-    after = _name_parts(data)
+    before = name_parts(given)
+    after = name_parts(data)
     for part in SPLITS:
         is_given = given.split is not None and np.array_equal(before == part, after == part)
         counts = data.counts(part)
@@ -99,7 +109,7 @@ def require_classes(data, given, where):
         if missing and not is_given:
             raise BmixError(
                 f"{where}: no {part!r} images of {', '.join(map(repr, missing))}: take another "
-                "fold, or prepare the data with the class merged with another or left out"
+                "split, or prepare the data with the class merged with another or left out"
             )
 
 
@@ -111,76 +121,6 @@ def _choose_val(data, next_fold, folds, seed):
     rarest = np.bincount(data.labels[next_fold], minlength=len(data.class_names)).min()
     parts = max(2, min(FOLDS, int(rarest)))
     return deal_folds(data, next_fold, parts, seed) == 0
-
-
-def deal_folds(data, chosen, folds, seed=0):
-    """A fold for each chosen image, and -1 for the others, (N,): classes spread evenly.
-
-    Groups are never divided. chosen (N,) bool. Raises BmixError where a class has fewer images,
-    or the data fewer groups, than folds.
-    """
-    from sklearn.model_selection import StratifiedKFold
-
-    rows = np.flatnonzero(chosen)
-    if data.ids is not None:
-        rows = rows[np.argsort(np.asarray(data.ids)[rows].astype(str), kind="stable")]
-    labels = data.labels[rows]
-    groups = None if data.groups is None else np.asarray(data.groups)[rows]
-    _check_folds(data.class_names, labels, groups, folds)
-    state = derive_seed(seed, "folds") % 2**32
-    fold_of = np.full(len(data.labels), -1)
-    if groups is not None:
-        fold_of[rows] = deal_groups(labels, groups, folds, state)
-        return fold_of
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=state)
-    for fold, (_, part) in enumerate(splitter.split(labels[:, None], labels)):
-        fold_of[rows[part]] = fold
-    return fold_of
-
-
-def _check_folds(class_names, labels, groups, folds):
-    counts = count_classes(labels, len(class_names))
-    small = [f"{class_names[j]!r} ({n})" for j, n in enumerate(counts) if n < folds]
-    if small:
-        raise BmixError(
-            f"each class needs at least {folds} images for {folds} folds, "
-            f"too few in {', '.join(small)}"
-        )
-    units = len(labels) if groups is None else len(set(groups.tolist()))
-    require(units >= folds, f"there must be at least {folds} groups for {folds} folds, got {units}")
-
-
-def deal_groups(labels, groups, folds, state):
-    """The folds of scikit-learn's shuffled StratifiedGroupKFold, (n,), five times as fast.
-
-    Ours, as scikit-learn before 1.8 deals shuffled groups to folds at random: a split would depend
-    on its version. 100,000 images of 50,000 groups take a second. Each group, the most uneven
-    first, goes where the classes' shares (n_cf / n_c) then differ least between the folds.
-    """
-    _, members = np.unique(groups, return_inverse=True)
-    order = np.arange(members.max() + 1)
-    np.random.RandomState(state).shuffle(order)
-    counts = np.zeros((len(order), labels.max() + 1))
-    np.add.at(counts, (members, labels), 1)
-    order = order[np.argsort(-np.std(counts[order], axis=1), kind="stable")]
-    sizes = counts.sum(axis=0)
-    fold_of = np.empty(len(order), int)
-    filled = np.zeros((folds, counts.shape[1]))
-    trial = np.arange(folds)
-    for group in order:
-        # (folds, folds, C): what each choice of a fold would give
-        tried = np.repeat(filled[None], folds, axis=0)
-        tried[trial, trial] += counts[group]
-        spread = np.std(tried / sizes, axis=1).mean(axis=1).tolist()
-        full = filled.sum(axis=1).tolist()
-        best = 0
-        for fold in range(1, folds):
-            tie = abs(spread[fold] - spread[best]) <= 1e-8 + 1e-5 * spread[best]  # as numpy.isclose
-            if spread[fold] < spread[best] or (tie and full[fold] < full[best]):
-                best = fold
-        filled[best] += counts[group]
-        fold_of[group] = best
-    return fold_of[members]
 
 
 def count_groups(data, rows=None):

@@ -1,4 +1,4 @@
-"""The demo: methods × seeds on real images through papermill, a table and an offline report."""
+"""The demo: methods × splits × seeds on real images, a table and an offline report."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from bmix_lite.base.files import write_atomic
 from bmix_lite.comparison.tables import summarise, tabulate
 from bmix_lite.pages.export import export_html
 from bmix_lite.runs.reading import read_runs
+from bmix_lite.sweeps.grids import expand_grid
 from bmix_lite.sweeps.kernels import execute
 from bmix_lite.sweeps.sweep import describe_endings, run_grid
 from bmix_lite.widgets.explore import precomputing
@@ -21,17 +22,19 @@ ROWS = (
 )
 
 
-def run_demo(notebooks, out, *, seeds=5, jobs=2, progress=True, **fields):
-    """Train every row of ROWS with every seed, compare, report; returns one row per method.
+def run_demo(notebooks, out, *, splits=1, seeds=5, jobs=2, progress=True, **fields):
+    """Train every row of ROWS on every split with every seed, compare; returns one row per method.
 
     notebooks: the folder with 05_train and 06_compare; out: the folder that gets runs/,
     results.csv, 06_compare.ipynb and report.html; fields: further `Recipe` fields for all runs.
     Finished runs are reused. Raises BmixError if any run failed.
     """
+    splits = require_integer("splits", splits, 1, 1000)
     seeds = require_integer("seeds", seeds, 1, 1000)
     notebooks = Path(notebooks)
     out = Path(out)
-    grid = [row | fields | {"seed": seed} for seed in range(seeds) for row in ROWS]
+    repeats = expand_grid(split=range(splits), seed=range(seeds))
+    grid = [row | fields | repeat for repeat in repeats for row in ROWS]
     endings = run_grid(
         notebooks / "05_train.ipynb", grid, out / "runs", jobs=jobs, progress=progress
     )

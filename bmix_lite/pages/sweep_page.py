@@ -4,11 +4,13 @@ import json
 from collections import Counter, defaultdict
 
 from bmix_lite.base.files import fill_static, read_static
-from bmix_lite.comparison.datasets import name_datasets
+from bmix_lite.comparison.datasets import describe_splits, name_datasets
+from bmix_lite.comparison.estimates import MARGIN
 from bmix_lite.comparison.intervals import metric_range
-from bmix_lite.comparison.tables import collect_recalls, summarise, vary
+from bmix_lite.comparison.levels import bound_level
+from bmix_lite.comparison.tables import collect_recalls, group_runs, summarise, vary
 from bmix_lite.comparison.tuning import keep_tuned
-from bmix_lite.comparison.verdicts import compare_pairs, explain_tests
+from bmix_lite.comparison.verdicts import compare_sets, explain_tests
 from bmix_lite.pages.export import POLICY, draw_script, figure_html, plotly_script
 from bmix_lite.plots.comparison import plot_against
 from bmix_lite.plots.runs import plot_metric_dots, plot_recall_by_size
@@ -28,11 +30,17 @@ def render(experiment, runs, apart, table, metric, tuned=False):
     by_dataset = defaultdict(list)
     for name, run in zip(name_datasets(runs), runs, strict=True):
         by_dataset[name].append(run)
-    sections = []
-    for number, (dataset, group) in enumerate(by_dataset.items()):
-        paths = {run["recipe"]["dataset"] for run in group}
-        its_rows = table[table["dataset"].isin(paths)]
-        sections.append(_describe_dataset(dataset, group, its_rows, metric, number, tuned))
+    tried = {}
+    if tuned:
+        for dataset, group in by_dataset.items():
+            by_dataset[dataset], chosen = keep_tuned(group, metric)
+            tried[dataset] = chosen["tried"].iloc[0]
+    compared = compare_sets(by_dataset, metric=metric)
+    sections = [
+        {"tried": tried.get(dataset, 0)}
+        | _describe_dataset(dataset, group, table, metric, number, compared[dataset])
+        for number, (dataset, group) in enumerate(by_dataset.items())
+    ]
     rows = [_describe_run(experiment, row, metric) for row in table.to_dict("records")]
     return fill_static(
         "sweep.html",
@@ -54,32 +62,40 @@ def render(experiment, runs, apart, table, metric, tuned=False):
     )
 
 
-def _describe_dataset(dataset, runs, table, metric, number, tuned):
-    """What the page says of one dataset; number: of its section."""
-    tried = 0
-    if tuned:
-        runs, chosen = keep_tuned(runs, metric)
-        tried = chosen["tried"].iloc[0]
-        table = table[table["run_id"].isin([run["run_id"] for run in runs])]
+def _describe_dataset(dataset, runs, table, metric, number, pairs):
+    """What the page says of one dataset; number: of its section; pairs: of `compare_sets`."""
+    table = table[table["run_id"].isin([run["run_id"] for run in runs])]
     summary = summarise(runs, metric)
-    pairs = compare_pairs(runs, metric=metric)
     figures = _draw_dataset(runs, table, summary, metric)
-    varied = [f"{name}s" for name in ("seed", "fold") if name in vary(runs)]
     lowest, highest = metric_range(metric)
+    levels = {
+        name: bound_level(group, metric, images=True)[1] for name, group in group_runs(runs).items()
+    }
+    covers = _find_common([[interval["covers"] for interval in found] for found in levels.values()])
     return {
         "dataset": dataset,
-        "tried": tried,
+        "splits": describe_splits(runs),
         "figures": [
             figure_html(json.loads(figure.to_json()), f"figure-{number}-{k}")
             for k, figure in enumerate(figures)
         ],
-        "methods": [_describe_method(name, row, pairs) for name, row in summary.iterrows()],
+        "methods": [
+            _describe_method(name, row, pairs, levels[name], covers)
+            for name, row in summary.iterrows()
+        ],
         "reference": summary.index[0],
-        "units": " and ".join(varied) or "seeds",
-        "cut": _find_cuts(summary, (lowest, highest)),
+        "covers": covers,
+        "pairs_cover": _find_common([[words] for words in pairs["covers"].dropna()]),
+        "margin": MARGIN,
+        "cut": _find_cuts(levels.values(), (lowest, highest)),
         "widest": highest - lowest,
         "explained": explain_tests(pairs),
     }
+
+
+def _find_common(lists):
+    """The list that most methods have: it stands in the head of the table."""
+    return list(Counter(map(tuple, lists)).most_common(1)[0][0]) if lists else []
 
 
 def _draw_dataset(runs, table, summary, metric):
@@ -87,7 +103,7 @@ def _draw_dataset(runs, table, summary, metric):
     figures = [plot_metric_dots(summary, f"{metric.replace('_', ' ')} on test")]
     complete = table[table["status"] == "complete"]
     for name in vary(runs):
-        if name not in ("fold", "seed", "q") and _is_swept(runs, name):
+        if name not in ("split", "seed", "q") and _is_swept(runs, name):
             figures.append(plot_against(complete, name, f"test_{metric}"))
     counts = runs[0]["train_counts"]
     one_split = len({run["fingerprint"] for run in runs}) == 1
@@ -108,20 +124,33 @@ def _is_swept(runs, name):
     return any(len(values) > 1 for values in values_of.values())
 
 
-def _describe_method(name, row, pairs):
-    """A method's mean with its interval, and its row of `compare_pairs`; none for the reference."""
+def _describe_method(name, row, pairs, intervals, covers):
+    """A method's mean with its intervals, and its row of `compare_pairs`; none for the reference.
+
+    covers: what the head of the table says of the intervals; others say so themselves
+    """
+    same = [interval["covers"] for interval in intervals] == covers
     return {
         "name": name,
         "runs": int(row["runs"]),
-        **row[["mean", "low", "high"]],
+        "mean": row["mean"],
+        "intervals": [
+            interval | {"note": "" if same else interval["covers"]} for interval in intervals
+        ],
         "pair": pairs.loc[name] if name in pairs.index else None,
     }
 
 
-def _find_cuts(summary, ends):
+def _find_cuts(levels, ends):
     """The ends of the metric's range, as text, at which an interval was cut."""
-    wide = summary.loc[summary["low"] < summary["high"], ["low", "high"]]
-    return [f"{end:g}" for end in ends if (wide == end).any(axis=None)]
+    bounds = {
+        bound
+        for intervals in levels
+        for interval in intervals
+        if interval["low"] < interval["high"]
+        for bound in (interval["low"], interval["high"])
+    }
+    return [f"{end:g}" for end in ends if end in bounds]
 
 
 def _describe_run(experiment, row, metric):

@@ -3,21 +3,22 @@
 import numpy as np
 
 from bmix_lite.base.errors import BmixError
-from bmix_lite.comparison.intervals import metric_interval
+from bmix_lite.comparison.levels import bound_column
+from bmix_lite.comparison.pairing import pair_up
 from bmix_lite.comparison.tables import group_runs
-from bmix_lite.comparison.verdicts import compare_pairs, pair_up
+from bmix_lite.comparison.verdicts import compare_pairs
 from bmix_lite.plots.theme import COLOURS, DASHES, GREY, MARKERS, as_text, make_figure
 
-PAIRS_LEGEND = (
-    "dots: pairs; bar: mean and 95 % interval; grey: true differences that would mostly be missed"
-)
+MISSED = "grey: true differences that are mostly missed, light ones perhaps"
+DARK, LIGHT = "#DDDDDD", "#F4F4F4"
 
 
 def plot_differences(runs, reference=None, metric="balanced_accuracy", split="test"):
     """Each method less the reference: every pair a dot, mean, 95 % interval, and the verdict.
 
     runs, reference, metric, split: as of `verdicts.compare_pairs`, whose table this is. The grey
-    bar reaches to the smallest true difference that so many pairs would mostly find (power 0.8).
+    bars reach to the ends of what the smallest true difference may be that so many pairs would
+    mostly find (power 0.8).
     """
     table = compare_pairs(runs, reference, metric, split)
     groups = group_runs(runs)
@@ -25,12 +26,12 @@ def plot_differences(runs, reference=None, metric="balanced_accuracy", split="te
     reference = names[0] if reference is None else reference
     measure = f"{metric.replace('_', ' ')} on {split}"
     figure = make_figure(
-        title=f"{measure}: each method less {as_text(reference)}", height=170 + 80 * len(table)
+        title=f"{measure}: each method less {as_text(reference)}", height=190 + 80 * len(table)
     )
     furthest = 0.01
     for j, (name, row) in enumerate(table.iterrows()):
-        gaps, _ = pair_up(groups[reference], groups[name], metric, split)
-        _draw_detectable(figure, row["detectable"], j)
+        gaps = pair_up(groups[reference], groups[name], metric, split).gaps
+        _draw_detectable(figure, row, j)
         _draw_pairs(figure, name, row, gaps, j, names.index(name))
         ends = row[["low", "high"]].dropna().astype(float)
         furthest = max([furthest, *np.abs(gaps), *np.abs(ends)])
@@ -46,22 +47,32 @@ def plot_differences(runs, reference=None, metric="balanced_accuracy", split="te
         zeroline=False,
     )
     figure.add_vline(x=0, line={"color": GREY, "width": 1.5, "dash": "dash"})
-    legend = {"text": PAIRS_LEGEND, "font": {"size": 13}}
-    return figure.update_layout(showlegend=False, title_subtitle=legend, margin={"l": 230, "t": 80})
+    legend = {"text": _explain_marks(table), "font": {"size": 13}}
+    layout = {"showlegend": False, "barmode": "overlay", "margin": {"l": 230, "t": 100}}
+    return figure.update_layout(title_subtitle=legend, **layout)
 
 
-def _draw_detectable(figure, detectable, y):
-    """The grey bar of true differences too small for so many pairs."""
-    figure.add_bar(
-        y=[y],
-        width=[0.8],
-        base=[-detectable],
-        x=[2 * detectable],
-        orientation="h",
-        marker={"color": "#EEEEEE", "line": {"color": GREY, "width": 1}},
-        name="missed",
-        hovertemplate=f"smallest detectable difference {detectable:.3f}<extra></extra>",
-    )
+def _explain_marks(table):
+    """What dots, bars and grey mean, and what the intervals cover."""
+    units = " or ".join(sorted(set(table["unit"])))
+    covers = "; ".join(dict.fromkeys(table["covers"].dropna()))
+    return f"dots: {units}; bar: mean and 95 % interval ({covers});<br>{MISSED}"
+
+
+def _draw_detectable(figure, row, y):
+    """The grey bars of true differences too small for so many pairs: perhaps, and surely."""
+    low, high = row["detectable_low"], row["detectable_high"]
+    for reach, colour in ((high, LIGHT), (low, DARK)):
+        figure.add_bar(
+            y=[y],
+            width=[0.8],
+            base=[-reach],
+            x=[2 * reach],
+            orientation="h",
+            marker={"color": colour, "line": {"color": GREY, "width": 0.5}},
+            name="missed",
+            hovertemplate=f"smallest detectable difference {low:.3f} to {high:.3f}<extra></extra>",
+        )
 
 
 def _draw_pairs(figure, name, row, gaps, y, number):
@@ -102,7 +113,8 @@ def _label_pair(name, row):
 def plot_against(table, field, metric):
     """A metric against a swept number: every run a dot, means joined, 95 % intervals as bars.
 
-    table: one row per run with columns `field`, `metric` and "method", as of `comparison.tabulate`.
+    table: one row per run with columns `field`, `metric`, "method" and those of its split, as of
+    `comparison.tabulate`; what the intervals cover stands below the title.
     A method with one value of `field` only, such as one that does not mix, is a level line. Raises
     BmixError if all are.
     """
@@ -114,26 +126,29 @@ def plot_against(table, field, metric):
             f"{field} has one value in each method: there is nothing to draw against it"
         )
     measure = metric.replace("_", " ")
-    title = f"{measure} against {field}: every run, mean, 95 % interval"
-    figure = make_figure(title=title, height=430)
+    figure = make_figure(title=f"{measure} against {field}", height=450, margin={"t": 80})
     values = sorted({value for rows in swept.values() for value in rows[field]})
     jitter = 0.03 * min(np.diff(values), default=1)
+    covers = {}
     for j, (name, rows) in enumerate(swept.items()):
         shift = jitter * (2 * j - len(swept) + 1)
-        _draw_swept_means(figure, name, rows, field, metric, shift, j)
+        covers |= _draw_swept_means(figure, name, rows, field, metric, shift, j)
         _draw_swept_runs(figure, name, rows, rows[field] + shift + jitter, metric, j)
     ends = [values[0] - 2 * jitter, values[-1] + 2 * jitter]
     for j, (name, rows) in enumerate(level.items(), start=len(swept)):
         _draw_level(figure, name, rows, field, metric, ends, j)
     figure.update_xaxes(title=field, tickvals=values)
-    return figure.update_layout(yaxis={"title": measure}, margin={"b": 110})
+    legend = f"every run, mean, 95 % interval ({'; '.join(covers)})"
+    subtitle = {"text": legend, "font": {"size": 13}}
+    layout = {"yaxis": {"title": measure}, "margin": {"b": 110, "t": 80}}
+    return figure.update_layout(title_subtitle=subtitle, **layout)
 
 
 def _draw_swept_means(figure, name, rows, field, metric, shift, j):
-    """Means of method number j, joined, with their intervals."""
+    """Means of method number j, joined, with their intervals; {what these cover: True}."""
     groups = dict(list(rows.groupby(field)))
-    intervals = [metric_interval(group[metric].dropna(), metric) for group in groups.values()]
-    mean, low, high = np.array(intervals).T
+    found = [bound_column(group, metric) for group in groups.values()]
+    mean, low, high = np.array([interval[:3] for interval in found]).T
     colour = COLOURS[j % 5]
     figure.add_scatter(
         x=[value + shift for value in groups],
@@ -150,6 +165,7 @@ def _draw_swept_means(figure, name, rows, field, metric, shift, j):
             "thickness": 1.5,
         },
     )
+    return {interval[3]: True for interval in found}
 
 
 def _draw_swept_runs(figure, name, rows, x, metric, j):

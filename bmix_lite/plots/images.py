@@ -42,7 +42,7 @@ def plot_pair(data, first, second, lam):
 def _first_image(data, label):
     """The first training image of a class."""
     rows = data.rows("train")
-    return data.images[rows[data.labels[rows] == label][0]]
+    return data.pictures[rows[data.labels[rows] == label][0]]
 
 
 def _draw_pixels(mosaic):

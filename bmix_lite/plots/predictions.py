@@ -115,7 +115,7 @@ def plot_cell(predictions_by_method, data, true, predicted, name="", limit=12):
     width, height = measure_tiles(limit)
     return make_figure(
         [
-            go.Image(source=draw_tiles(data.images[shown.index.to_numpy()])),
+            go.Image(source=draw_tiles(data.pictures[shown.index.to_numpy()])),
             _draw_captions(_caption_images(shown, inside, runs, true, predicted)),
         ],
         title=f"True {names[true]}, predicted {names[predicted]}",

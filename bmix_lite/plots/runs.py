@@ -16,6 +16,7 @@ from bmix_lite.plots.theme import (
     name_classes,
 )
 
+SUMMARY = ("runs", "mean", "low", "high", "covers")  # columns that are no run
 HOVER = "true %{y}<br>predicted %{x}<br>%{z}<extra></extra>"  # over a cell of a matrix
 
 
@@ -51,10 +52,10 @@ def plot_history(history, monitor="balanced_accuracy"):
 def plot_metric_dots(summary, metric):
     """Every run as a dot, mean and 95 % interval above. summary: as of `comparison.summarise`."""
     figure = make_figure(
-        title=f"{metric}: every run, mean and 95 % interval over runs",
+        title=f"{metric}: every run, mean, 95 % interval ({'; '.join(summary['covers'].unique())})",
         height=120 + 60 * len(summary),
     )
-    runs = [column for column in summary if column not in ("runs", "mean", "low", "high")]
+    runs = [column for column in summary if column not in SUMMARY]
     for j, (name, row) in enumerate(summary.iterrows()):
         figure.add_scatter(
             x=row[runs],

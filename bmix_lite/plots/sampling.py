@@ -152,7 +152,7 @@ def _share_drawn(times, drawn):
 def plot_progressive(counts, epoch, epochs, class_names=None):
     """Class shares of progressive sampling in one epoch, and at its two ends.
 
-    Source: Kang et al., ICLR 2020, eq. 2.
+    Source: Kang et al., ICLR 2020, progressively-balanced sampling.
     """
     shares = progressive_probabilities(counts, int(epoch), epochs)
     name = f"epoch {int(epoch)} of {epochs}"

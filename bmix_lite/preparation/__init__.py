@@ -11,4 +11,7 @@ prepare calls the steps in turn; each step has a file:
         image_faults, near_copies, sides, tones, class_faults     images, copies, depth, classes
     faults       the kinds of faults, their rules, and which of them stop a preparation
     report       all faults in a table, a JSON and a page
+
+embed makes of a prepared dataset one of features: in shards, by a command; both folders are made
+once, by one process.
 """

@@ -110,7 +110,7 @@ KINDS = {
     ),
     "absent": (
         "warning",
-        "A class is missing from a part: a fold that is dealt so is not loaded, and with a part "
+        "A class is missing from a part: a split that is dealt so is not loaded, and with a part "
         "that came so nothing is trained.",
     ),
     "nobody": (

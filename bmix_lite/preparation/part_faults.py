@@ -1,13 +1,16 @@
-"""What can be wrong with parts and folds: empty ones, and classes that one of them lacks."""
+"""What can be wrong with parts and splits: empty ones, and classes that a part lacks."""
 
 from collections import Counter, defaultdict
 
 import numpy as np
 
 from bmix_lite.base.errors import BmixError
+from bmix_lite.data.folds import FOLDS
 from bmix_lite.data.imageset import SPLITS, ImageSet
-from bmix_lite.data.splits import FOLDS, place_fold, plan_folds
+from bmix_lite.data.splits import came_whole, count_folds, deal_repeat, place_fold
 from bmix_lite.preparation.faults import Fault, shorten
+
+REPEATS = 2  # of five folds: the ten splits of a comparison
 
 
 def find_lost_parts(listed, kept):
@@ -56,7 +59,7 @@ def find_few(kept):
 
 
 def find_absences(items, rows, order):
-    """Warnings of classes that a part of a fold lacks, and of folds that cannot be made.
+    """Warnings of classes that a part of a split lacks, and of splits that cannot be made.
 
     rows: the images that are left; order: their labels in the order of the classes
     """
@@ -65,13 +68,13 @@ def find_absences(items, rows, order):
     if not is_grouped and not any(item.split or item.fold for item in kept):
         return []  # dealt image by image, every part has every class
     data = _make_plain(kept, order, is_grouped)
-    splits, faults = _try_folds(data)
+    splits, faults = _try_splits(data)
     for j, parts in sorted(_list_absences(data.labels, splits, len(order)).items()):
         of_class = data.labels == j
         size = f"{np.sum(of_class)} images"
         if is_grouped:
             size += f" in {len(set(data.groups[of_class]))} groups"
-        faults.append(Fault("absent", repr(order[j]), f"{size}: none in {shorten(parts)}"))
+        faults.append(Fault("absent", repr(order[j]), f"{size}: none in {'; '.join(parts)}"))
     return faults
 
 
@@ -91,36 +94,40 @@ def _make_plain(kept, order, is_grouped):
     )
 
 
-def _try_folds(data):
-    """({fold: part of each image (N,)}, faults of folds that cannot be made)."""
-    is_whole = data.split is not None and set(SPLITS) <= set(data.split)
-    splits = {0: data.split} if is_whole else {}
-    try:
-        fold_of, folds = plan_folds(data)
-    except BmixError as error:
-        where = f"folds 1 to {FOLDS - 1}" if is_whole else f"{FOLDS} folds"
-        return splits, [Fault("absent", where, str(error))]
+def _try_splits(data):
+    """({split: part of each image (N,)}, faults of splits that cannot be made)."""
+    splits = {0: np.asarray(data.split)} if came_whole(data) else {}
     faults = []
-    for fold in range(len(splits), folds):
+    for repeat in range(REPEATS if data.folds is None else 1):
         try:
-            splits[fold] = place_fold(data, fold_of, folds, fold)
-        except BmixError as error:
-            faults.append(Fault("absent", f"fold {fold}", str(error)))
+            folds = count_folds(data)
+            fold_of = deal_repeat(data, repeat)
+        except BmixError as error:  # as every repeat would say
+            where = "every split but 0" if splits else "every split"
+            return splits, [Fault("absent", where, str(error))]
+        for fold in range(folds):
+            split = folds * repeat + fold
+            if split in splits:
+                continue
+            try:
+                splits[split] = place_fold(data, fold_of, folds, fold)
+            except BmixError as error:
+                faults.append(Fault("absent", f"split {split}", str(error)))
     return splits, faults
 
 
 def _list_absences(labels, splits, num_classes):
-    """{class number: ["train of fold 0", …]} of the parts that have no image of the class."""
-    folds_of = defaultdict(list)
-    for fold, split in splits.items():
+    """{class number: ["train of splits 0, 3", …]} of the parts that have no image of the class."""
+    lacking = defaultdict(list)
+    for split, parts in splits.items():
         for part in SPLITS:
-            counts = np.bincount(labels[split == part], minlength=num_classes)
+            counts = np.bincount(labels[parts == part], minlength=num_classes)
             for j in np.flatnonzero(counts == 0):
-                folds_of[int(j), part].append(fold)
+                lacking[int(j), part].append(split)
     absences = defaultdict(list)
-    for (j, part), folds in sorted(folds_of.items(), key=lambda entry: entry[1]):
-        if len(folds) == len(splits):
-            absences[j].append(f"{part} of every fold")
-        else:
-            absences[j] += [f"{part} of fold {fold}" for fold in folds]
+    for (j, part), numbers in sorted(lacking.items(), key=lambda entry: entry[1]):
+        which = "every split"
+        if len(numbers) < len(splits):
+            which = f"split{'s' if len(numbers) > 1 else ''} {shorten(numbers)}"
+        absences[j].append(f"{part} of {which}")
     return absences

@@ -8,9 +8,8 @@ from typing import Any
 
 from bmix_lite.base.errors import BmixError, require_choice, require_integer
 from bmix_lite.base.files import hash_json
-from bmix_lite.base.locks import locked
 from bmix_lite.data.imageset import ImageSet
-from bmix_lite.data.prepared import load_prepared, read_about
+from bmix_lite.data.prepared import load_prepared
 from bmix_lite.preparation.arrays import list_memory
 from bmix_lite.preparation.cache import (
     decode_items,
@@ -27,13 +26,11 @@ from bmix_lite.preparation.faults import as_text
 from bmix_lite.preparation.grades import find_grades
 from bmix_lite.preparation.leave_out import refuse_same
 from bmix_lite.preparation.listing import Listing
+from bmix_lite.preparation.once import unless_made
 from bmix_lite.preparation.report import THUMBNAILS, choose_pictured, make_report, save_report
 from bmix_lite.preparation.several import refuse_several
 from bmix_lite.preparation.sources import TABLES, list_images  # noqa: F401  a lesson asks here
 from bmix_lite.preparation.writing import write_dataset
-
-LOCK = ".lock"  # in the folder that is prepared, while it is
-WAIT = 60  # seconds for another preparation of the same folder
 
 
 def prepare(
@@ -70,7 +67,7 @@ def prepare(
     options = {"size": images.side or size, "fit": fit, "bits": bits or 16}
     chunks = _name_chunks(images, Path(folder), options)
     key = _hash_call(images, chunks, on_bad, class_names, ordered)
-    with _unless_made(Path(folder), key) as is_made:
+    with unless_made(Path(folder), key) as is_made:
         if not is_made:
             _decode(images, chunks, jobs, progress, options)
             options |= _describe(about, key, ordered)
@@ -107,24 +104,6 @@ def _name_chunks(images, folder, options):
     return name_chunks(images.items, folder / "chunks", **options, **content)
 
 
-@contextlib.contextmanager
-def _unless_made(folder, key):
-    """Whether the folder holds the dataset of this very call; else no other may write it meanwhile.
-
-    Another preparation of the folder is waited for a minute, then it is refused in words.
-    """
-    if _is_made(folder, key):
-        yield True
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / LOCK
-    with locked(lock, f"the preparation of {folder}", wait=WAIT):
-        try:
-            yield _is_made(folder, key)  # by the one that held the lock
-        finally:
-            lock.unlink(missing_ok=True)
-
-
 def _check_options(size, fit, bits, on_bad, class_names, ordered):
     """The size as an int, if the options are known."""
     require_choice("on_bad", on_bad, ("stop", "skip"))
@@ -148,17 +127,6 @@ def _name_classes(images, class_names, ordered, on_bad):
 def _describe(about, key, ordered):
     said = {} if ordered is None else {"ordered": ordered}
     return {**(about or {}), "key": key, **said}
-
-
-def _is_made(folder, key):
-    """Whether the folder holds the dataset of this very call. Raises BmixError for another."""
-    if not (folder / "dataset.json").exists():
-        return False
-    if read_about(folder).get("key") != key:
-        raise BmixError(
-            f"{folder} holds a dataset made of other files or options: choose another folder"
-        )
-    return True
 
 
 def _decode(images, chunks, jobs, progress, options):

@@ -12,6 +12,8 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json, remove_leftovers, sha256_of, write_atomic, write_json
 from bmix_lite.base.locks import drop_lock, take_lock
 from bmix_lite.base.sameness import hash_weights
+from bmix_lite.data.designs import NOTES, describe_split, note_split
+from bmix_lite.distribution import require_parts
 from bmix_lite.runs.complete import HASHED, RESULT
 from bmix_lite.runs.identity import (
     ABOUT,
@@ -64,13 +66,14 @@ def open_run(folder, recipe, data, *, device="cpu"):
     """Create a run folder with its recipe.json, or go on in that of an interrupted run.
 
     A folder whose name is a run id must be that of this run. Until `save_run`, or its end, this
-    process alone may write the run. Raises BmixError if another process has it, or if the folder
-    holds another run.
+    process alone may write the run. Raises BmixError if another process has it, if the folder holds
+    another run, or if a class is missing in validation or test.
     """
     folder = Path(folder)
     if folder.is_symlink():
         raise BmixError(f"{folder} is a link: nothing is written through it")
     take_lock(_lock_of(folder), f"the run {folder}", wait=PATIENCE)
+    require_parts(data)
     about = _describe_run(recipe, data)
     if not is_named_for(folder, about):
         readable = describe_recipe(recipe.method, recipe.asdict())
@@ -137,6 +140,7 @@ def _describe_run(recipe, data):
         "class_names": list(data.class_names),
         "train_counts": data.counts().tolist(),
     }
+    about |= _note_split(recipe, data)
     content = hash_content(data)
     if content is not None:
         about["content"] = content
@@ -144,6 +148,16 @@ def _describe_run(recipe, data):
     if weights is not None:
         about["weights_sha256"] = weights
     return about
+
+
+def _note_split(recipe, data):
+    """What a comparison must know of the run's split: see `SplitDesign`. Raises BmixError."""
+    if data.design is not None and data.design.index != recipe.split:
+        raise BmixError(
+            f"the recipe says split {recipe.split}, the data are split {data.design.index}: "
+            "give both the same"
+        )
+    return note_split(describe_split(data, recipe.split))
 
 
 def _refuse_differing(folder, about):
@@ -158,7 +172,8 @@ def _refuse_differing(folder, about):
     if "weights_sha256" in about and there.get("weights_sha256") == about["weights_sha256"]:
         recipe["weights"] = about["recipe"]["weights"]
     there = {"content": about.get("content"), **there, "recipe": recipe}  # not noted before 0.2
-    differing = [key for key in about if there.get(key) != about[key]]
+    told = [key for key in about if key not in NOTES]  # those follow from the fingerprint
+    differing = [key for key in told if there.get(key) != about[key]]
     if differing:
         raise BmixError(f"{folder} belongs to another run: its {', '.join(differing)} differ")
 
@@ -188,6 +203,10 @@ def _tabulate_predictions(data, split, probabilities):
     rows = data.rows(split)
     table = pd.DataFrame(probabilities, columns=[f"p_{j}" for j in range(probabilities.shape[1])])
     table = table.astype("float32")
+    if data.groups is not None:
+        # a number, so that no name of a patient leaves the dataset
+        numbers, _ = pd.factorize(data.groups, sort=True)
+        table.insert(0, "group", numbers[rows])
     table.insert(0, "label", data.labels[rows])
     table.insert(0, "index", rows)
     table.insert(0, "split", split)

@@ -11,14 +11,16 @@ from bmix_lite.base.files import read_json
 from bmix_lite.base.sameness import name_dataset
 
 ABOUT = "recipe.json"
-RUN_ID = re.compile(r".+-fold\d+-seed\d+-[0-9a-f]{10}")  # as `folder.make_run_id` writes it
+# as `folder.make_run_id` writes it; before 0.2 a split was called a fold
+RUN_ID = re.compile(r".+-(?:split|fold)\d+-seed\d+-[0-9a-f]{10}")
 
 
 def describe_recipe(method, recipe):
-    """The readable part of a run id, "mixup-alpha0.2-cells-fold0-seed3". recipe: its fields."""
+    """The readable part of a run id, "mixup-alpha0.2-cells-split0-seed3". recipe: its fields."""
     alpha = f"-alpha{recipe['alpha']:g}" if recipe["mixing"] != "none" else ""
     dataset = re.sub(r"[^\w-]+", "_", name_dataset(recipe["dataset"]))[:60]
-    return f"{method}{alpha}-{dataset}-fold{recipe['fold']}-seed{recipe['seed']}"
+    name = "split" if "split" in recipe else "fold"
+    return f"{method}{alpha}-{dataset}-{name}{recipe[name]}-seed{recipe['seed']}"
 
 
 def claimed_id(folder):
@@ -52,9 +54,9 @@ def refuse_other_run(folder):
 
 
 def hash_content(data):
-    """A fingerprint of prepared data that is the same for all folds; None for other data.
+    """A fingerprint of prepared data that is the same for all splits; None for other data.
 
-    So runs on several folds can be seen to be of one dataset, wherever it lay.
+    So runs on several splits can be seen to be of one dataset, wherever it lay.
     """
     if not getattr(data, "images_sha256", ""):
         return None

@@ -15,8 +15,10 @@ from bmix_lite.runs.ledger import read_ledger
 def read_run(folder):
     """One complete run as a dict.
 
-    Keys: run_id, recipe, method, class_names, train_counts, metrics, history (a DataFrame), and
-    whatever else recipe.json holds. Raises BmixError with the reason if it is not complete.
+    Keys: run_id, folder, recipe, method, class_names, train_counts, metrics, history (a
+    DataFrame), and whatever else recipe.json holds: split_kind, test_images and rest_images (of
+    `SplitDesign`; None where it is not known). Raises BmixError with the reason if it is not
+    complete.
     """
     folder = Path(folder)
     reason = why_incomplete(folder)
@@ -28,7 +30,7 @@ def read_run(folder):
 def read_runs(experiment, chosen=None):
     """An experiment's complete runs, all or those in `chosen` (run ids), each as `read_run` does.
 
-    Sorted by method, alpha, fold and seed. Raises BmixError if there is none.
+    Sorted by method, alpha, split and seed. Raises BmixError if there is none.
     """
     runs = [_load_run(Path(experiment) / run_id) for run_id in list_complete(experiment, chosen)]
     if not runs:
@@ -72,7 +74,11 @@ def _load_run(folder):
     import pandas as pd
 
     run = read_json(folder / ABOUT)
+    # before 0.2 a split was called a fold
+    renamed = {"fold": "split"}
+    run["recipe"] = {renamed.get(name, name): value for name, value in run["recipe"].items()}
     run["run_id"] = folder.name
+    run["folder"] = str(folder)
     run["metrics"] = read_json(folder / RESULT)
     run["history"] = pd.read_csv(folder / "history.csv")
     return run
@@ -82,4 +88,4 @@ def _order(run):
     recipe = run["recipe"]
     methods = list(METHODS)
     rank = methods.index(run["method"]) if run["method"] in methods else len(methods)
-    return (rank, recipe["alpha"], recipe["fold"], recipe["seed"], run["run_id"])
+    return (rank, recipe["alpha"], recipe["split"], recipe["seed"], run["run_id"])

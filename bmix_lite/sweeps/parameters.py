@@ -12,6 +12,7 @@ from bmix_lite.recipe import Recipe
 # parameters of the notebook with a meaning of their own
 FOLDER = "run_folder"  # where its run lies
 LIVE = "live"  # whether it draws while it trains
+PARENT = "parent_folder"  # where the run lies that one with `posthoc` begins with
 
 
 def read_parameters(notebook):
@@ -52,7 +53,7 @@ def sort_parameters(notebook, defaults, parameters):
         elif name == LIVE:
             if not isinstance(value, bool):
                 raise BmixError(f"{LIVE} must be True or False, got {value!r}")
-        elif name != FOLDER:
+        elif name not in (FOLDER, PARENT):
             _check_other(notebook, name, value, defaults[name])
             others[name] = value
     return fields, others

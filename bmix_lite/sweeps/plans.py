@@ -18,11 +18,13 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.runs.complete import list_complete, read_wall
 from bmix_lite.runs.folder import LOCKS, make_run_id
 from bmix_lite.runs.ledger import now
-from bmix_lite.sweeps.parameters import FOLDER, LIVE, read_parameters, sort_parameters
+from bmix_lite.runs.parents import parent_of
+from bmix_lite.sweeps.parameters import FOLDER, LIVE, PARENT, read_parameters, sort_parameters
 from bmix_lite.sweeps.tasks import Task
 
 # in an experiment's folder: the lock, the plan, and the notebook as it was when the sweep began
 SWEEP = ".sweep"
+SET_HERE = (FOLDER, LIVE, PARENT)  # parameters that a sweep gives itself
 
 
 @dataclass
@@ -42,8 +44,13 @@ class Plan:
 
     @property
     def waiting(self):
-        """The tasks that are not complete, in the order of the grid."""
-        return [task for run_id, task in self.tasks.items() if run_id not in self.complete]
+        """The tasks that are not complete, in the order of the grid; what begins with another last.
+
+        So that other is complete by then; where it is not, being still under way or failed, the run
+        trains the network itself.
+        """
+        waiting = [task for run_id, task in self.tasks.items() if run_id not in self.complete]
+        return sorted(waiting, key=lambda task: PARENT in task.parameters)
 
     def estimate(self, jobs):
         """Seconds for the waiting tasks, judged by the complete ones; None if there is none."""
@@ -56,7 +63,7 @@ class Plan:
     def table(self, most=None):
         """The first `most` runs as rows of text: id, what differs between runs, complete or not."""
         rows = [task.parameters for task in self.tasks.values()]
-        names = dict.fromkeys(name for row in rows for name in row if name not in (FOLDER, LIVE))
+        names = dict.fromkeys(name for row in rows for name in row if name not in SET_HERE)
         columns = [name for name in names if name == "method" or _varies(name, rows)]
         for run_id, row in list(zip(self.tasks, rows, strict=True))[:most]:
             state = "complete" if run_id in self.complete else "to do"
@@ -163,28 +170,33 @@ def _varies(name, rows):
 
 
 def _add_task(plan, notebook, defaults, parameters, fingerprints):
-    """Add one run of the grid to the plan. fingerprints: {(dataset, fold): its}, filled here."""
+    """Add one run of the grid to the plan. fingerprints: {(dataset, split): its}, filled here."""
     for name in parameters:
         require_choice(f"a parameter of {notebook.name}", name, tuple(defaults))
-    if FOLDER in parameters:
-        raise BmixError(f"{FOLDER} cannot be given: each run has its own folder in {plan.out}")
+    for name in (FOLDER, PARENT):
+        if name in parameters:
+            raise BmixError(f"{name} cannot be given: each run has its own folder in {plan.out}")
     parameters = {name: _plain(value) for name, value in parameters.items()}
     fields, others = sort_parameters(notebook, defaults, parameters)
     recipe = Recipe.make(**fields)
-    key = (recipe.dataset, recipe.fold)
+    key = (recipe.dataset, recipe.split)
     if key not in fingerprints:
-        data = load(recipe.dataset, fold=recipe.fold)
+        data = load(recipe.dataset, split=recipe.split)
         require_parts(data)  # before a kernel starts, and not in each of them
         fingerprints[key] = data.fingerprint
         if recipe.dataset not in (*BUILT_IN, *plan.prepared):
             plan.prepared.append(recipe.dataset)
-    run_id = make_run_id(recipe, fingerprints[key], _identify(plan, others))
+    where = fingerprints[key], _identify(plan, others)
+    run_id = make_run_id(recipe, *where)
     if run_id in plan.tasks:
         plan.repeated += 1
     folder = plan.out / run_id
     # nobody watches, and papermill would store the widgets
     quiet = {LIVE: False} if LIVE in defaults else {}
     parameters = quiet | parameters | {FOLDER: str(folder)}
+    parent = parent_of(recipe)
+    if parent and PARENT in defaults:
+        parameters[PARENT] = str(plan.out / make_run_id(parent, *where))
     plan.tasks[run_id] = Task(plan.notebook, folder, parameters, os.getcwd(), plan.own_copy)
 
 

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+from bmix_lite.base.cluster import connect
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import read_json
 from bmix_lite.runs.complete import TASK
@@ -77,20 +78,7 @@ class Cluster:
 
     def __init__(self, scheduler, fork=True):
         self._fork = fork
-        try:
-            from distributed import Client
-        except ImportError as error:
-            fix = "pip install bmix-lite[cluster]"
-            raise BmixError(f"scheduler: Dask is not installed: {fix}") from error
-        self._is_ours = isinstance(scheduler, str)  # a Client that was given stays open
-        try:
-            self.client = Client(scheduler, timeout="20s") if self._is_ours else scheduler
-        except (OSError, ValueError, TimeoutError) as error:
-            raise BmixError(
-                f"scheduler: no Dask scheduler answers at {scheduler!r} ({error})"
-            ) from error
-        if not hasattr(self.client, "get_executor"):
-            raise BmixError(f"scheduler must be an address or a Client, got {scheduler!r}")
+        self.client, self._is_ours = connect(scheduler)
         self._pool = self.client.get_executor(pure=False)
         self._sweep = None  # its name, once it has begun
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.data.imageset import SPLITS
+from bmix_lite.preparation.decode import FITS
 from bmix_lite.preparation.faults import KINDS
 from bmix_lite.preparation.prepare import list_images, prepare
 from bmix_lite.preparation.report import read_report
@@ -99,6 +100,12 @@ def _make_run_parser(source):
         "--size", type=int, default=source.options.get("size", 128), help="pixels per side"
     )
     parser.add_argument(
+        "--fit",
+        choices=FITS,
+        default=source.options.get("fit", "crop"),
+        help="how an image becomes a square (default: %(default)s)",
+    )
+    parser.add_argument(
         "--jobs", type=int, default=-1, help="processes, -1: one per core (default: %(default)s)"
     )
     parser.add_argument(
@@ -114,7 +121,7 @@ def _make_run_parser(source):
 
 def _prepare(source, images, chosen):
     """Prepare the images in --out, and print what was left out."""
-    options = source.options | {"size": chosen.size}
+    options = source.options | {"size": chosen.size, "fit": chosen.fit}
     data = prepare(
         images,
         chosen.out,

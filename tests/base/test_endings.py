@@ -147,13 +147,24 @@ def test_a_real_disk_without_inodes_is_told_apart_from_a_full_one(few_inodes):
     assert code == 2
 
 
-def end_command(*words, shell=None, **options):
-    """(code, stdout, stderr) of a command of the kit; shell: what is said before it."""
+def end_limited(limit, *words):
+    """(code, stdout, stderr) of a command of the kit in a shell in which `limit` was said."""
     command = [sys.executable, "-m", "bmix_lite", *map(str, words)]
-    if shell:
-        command = ["bash", "-c", f'{shell}; exec "$@"', "bash", *command]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
+    command = ["bash", "-c", f'{limit}; exec "$@"', "bash", *command]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture
+def end_command(capsys, own_signals):
+    """A function: (code, stdout, stderr) of a command of the kit, in this process."""
+
+    def end(*words):
+        code = bmix_lite.__main__.main([*map(str, words)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return end
 
 
 def refused(ending, words):
@@ -167,7 +178,7 @@ def test_too_few_open_files_are_told_before_a_kernel_starts(tmp_path):
     """`ulimit -n 64` with four jobs aborted the sweep inside libzmq."""
     notebook = write_light(tmp_path)
     arguments = ("sweep", notebook, "--out", tmp_path / "out", "--jobs", "4", "--grid", "seed=0:4")
-    refused(end_command(*arguments, shell="ulimit -n 64"), "Too many open files: 4 kernels")
+    refused(end_limited("ulimit -n 64", *arguments), "Too many open files: 4 kernels")
     assert not list(tmp_path.glob("out/*/notebook*.ipynb"))
 
 
@@ -194,14 +205,16 @@ def limit_softly():
         (["student", "--out", "/proc/out"], "/proc/out"),
     ],
 )
-def test_commands_on_what_cannot_be_read_or_written_end_in_a_line(arguments, words, tmp_path, root):
-    environment = os.environ | {"PYTHONPATH": str(root)}
+def test_commands_on_what_cannot_be_read_or_written_end_in_a_line(
+    arguments, words, tmp_path, root, end_command, monkeypatch
+):
     (tmp_path / "notebooks").symlink_to(root / "notebooks")
-    refused(end_command(*arguments, cwd=tmp_path, env=environment), words)
+    monkeypatch.chdir(tmp_path)
+    refused(end_command(*arguments), words)
 
 
 @pytest.mark.parametrize("value", ["9" * 30, str(2**63), "1e400"])
-def test_numbers_over_64_bits_are_refused_by_name(value, tmp_path):
+def test_numbers_over_64_bits_are_refused_by_name(value, tmp_path, end_command):
     notebook = write_light(tmp_path)
     arguments = ("sweep", notebook, "--out", tmp_path / "out", "--grid", f"seed={value}")
     refused(end_command(*arguments), "seed must be")

@@ -15,7 +15,7 @@ from bmix_lite.losses import make_loss
 from bmix_lite.metrics import score
 from bmix_lite.mixing import balanced_mixup
 from bmix_lite.models import make_model
-from bmix_lite.posthoc import adjust_probabilities
+from bmix_lite.prevalence import adjust_probabilities
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.folder import make_run_id
 from bmix_lite.samplers import IndexStream
@@ -32,8 +32,8 @@ SHARES = [[0.5, 0.25, 0.25], [0.25, 0.5, 0.25], [0.125, 0.125, 0.75], [0.75, 0.1
 def test_integers_of_numpy_and_torch_are_python_s(three):
     assert type(plain_number(three)) is int
     assert require_integer("n", three, 0) == 3
-    recipe = Recipe(seed=three, epochs=three, fold=three, batch_size=three)
-    assert recipe == Recipe(seed=3, epochs=3, fold=3, batch_size=3)
+    recipe = Recipe(seed=three, epochs=three, split=three, batch_size=three)
+    assert recipe == Recipe(seed=3, epochs=3, split=3, batch_size=3)
     assert json.dumps(recipe.asdict()) == json.dumps(Recipe(**recipe.asdict()).asdict())
     assert make_run_id(recipe, "d") == make_run_id(Recipe(**recipe.asdict()), "d")
     made = make_model("small_cnn", three, np.int64(1), seed=three)
@@ -71,7 +71,7 @@ def test_what_is_no_single_integer_is_refused_by_name(value):
         Recipe(seed=value)
 
 
-@pytest.mark.parametrize("field", ["seed", "epochs", "fold", "batch_size", "warmup_epochs"])
+@pytest.mark.parametrize("field", ["seed", "epochs", "split", "batch_size", "warmup_epochs"])
 def test_integers_over_64_bits_are_refused_by_name(field):
     with pytest.raises(BmixError, match=rf"{field} must be an integer of 64 bits, at most 92233.*"):
         Recipe(**{field: 2**63})

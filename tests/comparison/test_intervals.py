@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,25 +9,41 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.intervals import (
     bootstrap_intervals,
     chance_calibration_error,
-    mean_interval,
-    metric_interval,
+    count_effective,
+    draw_recalls,
     metric_range,
     recall_intervals,
 )
+from bmix_lite.comparison.levels import bound_column
 from bmix_lite.metrics import METRICS, score
 from test_metrics import one_hot, random_case
+
+SIMULATIONS = 400
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
 
+def metric_interval(values, metric, level=0.95):
+    """(mean, low, high) of one number per seed, as tables and figures give it."""
+    return bound_column(pd.DataFrame({metric: values}), metric, level)[:3]
+
+
+def student(values, level=0.95):
+    """The same, not cut, by scipy."""
+    mean, error = np.mean(values), stats.sem(values)
+    if np.ptp(values) == 0:
+        return mean, mean, mean
+    return mean, *stats.t.interval(level, len(values) - 1, loc=mean, scale=error)
+
+
 def test_an_interval_within_the_range_is_student_s():
     values = [0.81, 0.79, 0.84, 0.8, 0.77]
-    assert metric_interval(values, "accuracy") == pytest.approx(mean_interval(values))
-    assert metric_interval(values, "accuracy", 0.5) == pytest.approx(mean_interval(values, 0.5))
+    assert metric_interval(values, "accuracy") == pytest.approx(student(values))
+    assert metric_interval(values, "accuracy", 0.5) == pytest.approx(student(values, 0.5))
 
 
 def test_an_interval_ends_where_its_metric_does():
-    assert mean_interval([0.9, 0.99])[2] > 1
+    assert student([0.9, 0.99])[2] > 1
     assert metric_interval([0.9, 0.99], "test_balanced_accuracy") == pytest.approx(
         (0.945, 0.373229, 1), abs=1e-5
     )
@@ -43,7 +60,7 @@ def test_one_value_has_a_mean_only_and_none_has_nothing():
 @given(st.lists(st.integers(0, 100), min_size=2, max_size=3))
 def test_cutting_never_takes_away_a_value_that_a_mean_can_have(values):
     shares = np.array(values) / 100
-    cut, whole = metric_interval(shares, "accuracy"), mean_interval(shares)
+    cut, whole = metric_interval(shares, "accuracy"), student(shares)
     for truth in np.linspace(0, 1, 11):
         assert (whole[1] <= truth <= whole[2]) == (cut[1] <= truth <= cut[2])
 
@@ -86,36 +103,110 @@ def test_what_is_no_confusion_matrix_is_refused(matrix, words):
         recall_intervals(matrix)
 
 
-def test_bootstrap_limits_are_the_quantiles_of_the_binomial():
+@pytest.mark.parametrize("level", [0.95, 0.5])
+def test_the_interval_of_an_accuracy_of_one_class_has_the_limits_of_jeffreys(level):
     labels, predicted = np.zeros(100, int), np.repeat([0, 1], [80, 20])
-    low, high = bootstrap_intervals(labels, one_hot(predicted, 2), ("accuracy",), resamples=2000)[
-        "accuracy"
-    ]
-    assert [low, high] == pytest.approx(stats.binom.ppf([0.025, 0.975], 100, 0.8) / 100, abs=0.011)
-    narrow = bootstrap_intervals(
-        labels, one_hot(predicted, 2), ("accuracy",), resamples=2000, level=0.5
+    found = bootstrap_intervals(
+        labels, one_hot(predicted, 2), ("accuracy",), resamples=20_000, level=level
     )["accuracy"]
-    assert narrow == pytest.approx(stats.binom.ppf([0.25, 0.75], 100, 0.8) / 100, abs=0.011)
+    expected = stats.beta.interval(level, 80.5, 20.5)
+    assert found == pytest.approx(expected, abs=0.004)
 
 
-def test_bootstrap_intervals_cover_the_true_accuracy():
-    rng, covered = np.random.default_rng(0), 0
+def test_recalls_of_classes_are_drawn_apart_and_average_to_the_balanced_accuracy():
     labels = np.repeat([0, 1], [90, 60])
-    for seed in range(40):
-        right = rng.random(150) < np.where(labels == 0, 0.9, 0.6)
-        probabilities = one_hot(np.where(right, labels, 1 - labels), 2)
+    predicted = np.where(np.arange(150) % 10 < 8, labels, 1 - labels)
+    draws = draw_recalls(labels, predicted == labels, draws=20_000)
+    assert draws.mean(axis=0) == pytest.approx([72.5 / 91, 48.5 / 61], abs=2e-3)
+    assert draws.std(axis=0) == pytest.approx(
+        [stats.beta.std(72.5, 18.5), stats.beta.std(48.5, 12.5)], rel=0.03
+    )
+    found = bootstrap_intervals(
+        labels, one_hot(predicted, 2), ("balanced_accuracy",), resamples=20_000
+    )["balanced_accuracy"]
+    assert found == pytest.approx(np.quantile(draws.mean(axis=1), [0.025, 0.975]))
+
+
+def cover(counts, recalls, *, groups=None, simulations=SIMULATIONS):
+    """Share of simulated test sets whose interval of the balanced accuracy covers the true one.
+
+    groups: images per patient, who is right with a chance of his own
+    """
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(len(counts)), counts)
+    covered = 0
+    for seed in range(simulations):
+        chance = np.repeat(recalls, counts)
+        patients = None
+        if groups:
+            patients = np.arange(len(labels)) // groups
+            rates = rng.beta(2 * chance, 2 * (1 - chance))
+            chance = rates[patients * groups]
+        predicted = np.where(rng.random(len(labels)) < chance, labels, (labels + 1) % len(counts))
         low, high = bootstrap_intervals(
-            labels, probabilities, ("accuracy",), resamples=150, seed=seed
-        )["accuracy"]
-        covered += low <= 0.78 <= high
-    assert covered >= 34
+            labels,
+            one_hot(predicted, len(counts)),
+            ("balanced_accuracy",),
+            groups=patients,
+            seed=seed,
+        )["balanced_accuracy"]
+        covered += low <= np.mean(recalls) <= high
+    return covered / simulations
 
 
-def test_bootstrap_keeps_every_class_in_every_resample():
-    labels, predicted = [0] * 20 + [1], [0] * 21
-    assert bootstrap_intervals(
-        labels, one_hot(predicted, 2), ("balanced_accuracy",), resamples=50
-    ) == {"balanced_accuracy": (0.5, 0.5)}
+@pytest.mark.parametrize(
+    ("counts", "recalls"),
+    [
+        ((90, 60), (0.9, 0.6)),
+        ((200, 50, 20, 8, 3), (0.95, 0.9, 0.8, 0.7, 0.5)),
+        ((200, 50, 20, 8, 3), (0.95, 0.9, 0.9, 0.9, 0.9)),
+        ((100, 10, 1), (0.9, 0.7, 0.6)),
+    ],
+)
+def test_the_interval_covers_the_true_balanced_accuracy_also_with_tiny_classes(counts, recalls):
+    # resampled within classes it covers 0.81 with 3 images in the rarest class, 0.28 with one
+    assert 0.92 <= cover(counts, recalls) <= 1
+
+
+def test_patients_are_resampled_whole_so_that_their_images_do_not_count_for_many():
+    counts, recalls = (160, 80, 40), (0.9, 0.7, 0.6)
+    assert cover(counts, recalls, groups=4) >= 0.92
+
+
+def test_groups_of_one_image_are_images_and_of_equal_images_count_once():
+    right = np.random.default_rng(0).random(200) < 0.7
+    assert count_effective(right, np.arange(200)) == pytest.approx(199, abs=1)
+    assert count_effective(np.repeat(right, 5), np.repeat(np.arange(200), 5)) == 200
+    assert count_effective([True] * 8, [0, 0, 0, 0, 1, 1, 1, 1]) == 2
+
+
+def test_other_metrics_resample_patients_too():
+    rng = np.random.default_rng(3)
+    labels = np.tile([0, 1], 60)
+    predicted = np.where(rng.random(30)[np.arange(120) // 4] < 0.7, labels, 1 - labels)
+    probabilities = one_hot(predicted, 2)
+    alone = bootstrap_intervals(labels, probabilities, ("mcc",), resamples=300)["mcc"]
+    whole = bootstrap_intervals(
+        labels, probabilities, ("mcc",), groups=np.arange(120) // 4, resamples=300
+    )["mcc"]
+    assert np.ptp(whole) > 1.5 * np.ptp(alone)  # four images of a patient err together: twice
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ([0, 1], r"groups must be \(4,\), one for each image, got shape \(2,\)"),
+        ([7] * 4, "groups must be at least 2: one patient says nothing of others"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(groups, words):
+    with pytest.raises(BmixError, match=words):
+        bootstrap_intervals([0, 0, 1, 1], one_hot([0, 0, 1, 1], 2), groups=groups)
+
+
+def test_five_images_that_are_right_do_not_make_it_certain():
+    found = bootstrap_intervals([0] * 5, one_hot([0] * 5, 2), ("accuracy",), resamples=20_000)
+    assert found["accuracy"] == pytest.approx(stats.beta.interval(0.95, 5.5, 0.5), abs=0.02)
 
 
 def test_the_intervals_are_those_of_scipy_s_bootstrap():
@@ -160,7 +251,7 @@ def test_the_interval_of_the_calibration_error_reaches_down_to_the_true_one(gap,
     assert covered >= at_least
 
 
-@pytest.mark.parametrize("seed", [200, 201])
+@pytest.mark.parametrize("seed", [200, pytest.param(201, marks=pytest.mark.nightly)])
 def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed(seed):
     labels, probabilities = random_case(seed)
     # resampling adds noise to the gaps: ece is biased upwards
@@ -175,25 +266,9 @@ def test_bootstrap_intervals_contain_the_value_itself_and_repeat_with_their_seed
 
 def test_the_interval_of_an_undefined_metric_is_undefined_without_a_warning():
     intervals = bootstrap_intervals([0] * 5, one_hot([0] * 5, 2), resamples=5)
-    assert intervals["accuracy"] == (1, 1)
     assert np.isnan(
         [intervals[name] for name in ("mcc", "kappa", "kendall_tau", "macro_auc")]
     ).all()
-
-
-@pytest.mark.parametrize("level", [0.95, 0.5])
-@pytest.mark.parametrize("values", [[0.8, 0.9], [0.81, 0.79, 0.84, 0.8, 0.77]])
-def test_the_interval_over_runs_is_student_t(values, level):
-    expected = stats.t.interval(
-        level, len(values) - 1, loc=np.mean(values), scale=stats.sem(values)
-    )
-    assert mean_interval(values, level) == pytest.approx((np.mean(values), *expected))
-
-
-def test_one_run_has_a_mean_but_no_interval():
-    assert mean_interval([0.8]) == pytest.approx((0.8, np.nan, np.nan), nan_ok=True)
-    with pytest.raises(BmixError, match=r"values must be a non-empty list, got shape \(0,\)"):
-        mean_interval([])
 
 
 @pytest.mark.parametrize(("images", "confidence"), [(10, 0.8), (40, 0.55), (100, 0.95)])

@@ -55,7 +55,7 @@ def test_runs_on_other_images_are_refused_by_their_name(experiment):
     folder, data = experiment
     images = data.images.copy()
     images[0] += 1
-    with pytest.raises(BmixError, match="run0 was made on 'digits_lt', fold 0: other images"):
+    with pytest.raises(BmixError, match="run0 was made on 'digits_lt', split 0: other images"):
         collect_predictions(folder, group_runs(read_runs(folder)), replace(data, images=images))
 
 

@@ -36,10 +36,10 @@ def make_run(
         "recall": list(recall),
     }
     return {
-        "run_id": f"{method}-{recipe.alpha:g}-{recipe.fold}-{recipe.seed}",
+        "run_id": f"{method}-{recipe.alpha:g}-{recipe.split}-{recipe.seed}",
         "recipe": recipe.asdict(),
         "method": recipe.method,
-        "fingerprint": f"digits, fold {recipe.fold}",
+        "fingerprint": f"digits, split {recipe.split}",
         "class_names": [str(j) for j in range(len(recall))],
         "train_counts": [100 // (j + 1) for j in range(len(recall))],
         "metrics": {"test": test, "val": test | dict.fromkeys(REPORTED, value and value / 2)},
@@ -111,13 +111,13 @@ def test_an_undefined_metric_lowers_n_and_is_averaged_neither_as_zero_nor_as_nan
 
 def test_folds_stand_beside_seeds_where_there_are_several():
     runs = [
-        make_run(value=0.1 * fold + 0.01 * seed, fold=fold, seed=seed)
-        for fold in (0, 1)
+        make_run(value=0.1 * split + 0.01 * seed, split=split, seed=seed)
+        for split in (0, 1)
         for seed in (0, 1)
     ]
     row = summarise(runs).loc["instance"]
     assert row["runs"] == 4
-    columns = [f"fold {fold} seed {seed}" for fold in (0, 1) for seed in (0, 1)]
+    columns = [f"split {split} seed {seed}" for split in (0, 1) for seed in (0, 1)]
     assert row[columns].tolist() == pytest.approx([0, 0.01, 0.1, 0.11])
 
 
@@ -181,9 +181,31 @@ def test_what_all_runs_share_or_the_method_s_name_says_already_is_not_in_their_n
     runs = [
         make_run(epochs=7),
         make_run("mixup", alpha=0.2, epochs=7, seed=1),
-        make_run("focal", epochs=7, fold=1),
+        make_run("focal", epochs=7, split=1),
     ]
     assert name_runs(runs) == ["instance", "mixup, alpha 0.2", "focal"]
+
+
+def test_what_the_method_says_of_head_posthoc_and_mixing_is_told_only_where_a_run_differs():
+    rows = ["instance", "ldam_drw", "tau_norm", "cutmix", "balanced_mixup"]
+    names = name_runs([make_run(row) for row in rows])
+    assert names == [
+        "instance",
+        "ldam_drw",
+        "tau_norm",
+        "cutmix, alpha 1",
+        "balanced_mixup, alpha 0.2",
+    ]
+    others = [
+        make_run("instance", head="cosine"),
+        make_run("class_balanced", posthoc="crt"),
+        make_run("cutmix", mix_probability=1.0),
+    ]
+    assert name_runs([*(make_run(row) for row in rows), *others])[5:] == [
+        "instance, head cosine",
+        "class_balanced, posthoc crt",
+        "cutmix, alpha 1, mix_probability 1.0",
+    ]
 
 
 def test_runs_on_different_datasets_are_not_compared():

@@ -54,7 +54,7 @@ def test_a_method_that_was_tried_more_often_is_refused():
 
 def test_a_setting_with_other_seeds_is_refused():
     with pytest.raises(
-        BmixError, match=r"equal folds and seeds: instance lr 0.003 has .*, instance lr 0.03 has"
+        BmixError, match=r"equal splits and seeds: instance lr 0.003 has .*, instance lr 0.03 has"
     ):
         keep_tuned(INSTANCE[:-1])
 

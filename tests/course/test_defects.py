@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
+from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, matthews_corrcoef
 from torch.optim import SGD
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data import DataLoader
@@ -114,7 +114,7 @@ def test_the_global_lam_is_a_method_that_no_healthy_run_is_called_by(registered)
 
 def test_every_mistake_makes_another_run(registered):
     data = make_images()
-    healthy = Recipe.paper("eyepacs", schedule="plateau")
+    healthy = Recipe.paper("eyepacs")
     wrong = [
         replace(healthy, schedule="leading_plateau"),
         replace(healthy, monitor="kappa_without_labels"),
@@ -146,7 +146,7 @@ def test_a_changed_split_is_never_taken_for_the_healthy_one(tmp_path, change):
         run(recipe, changed, checkpoint=tmp_path / "checkpoint.pt")
     run_in_folder(tmp_path / "changed", replace(recipe, seed=1), changed)
     with pytest.raises(
-        BmixError, match="runs on fold 0 were made with other images, labels or splits"
+        BmixError, match="runs on split 0 were made with other images, labels or splits"
     ):
         group_runs(read_runs(tmp_path))
 
@@ -194,15 +194,48 @@ def test_kappa_on_validation_is_scikit_learns_without_labels_where_that_is_asked
         assert record["val_kappa_without_labels"] == pytest.approx(expected, nan_ok=True)
 
 
-@pytest.mark.parametrize("mixing", ["balanced", "none"])
-def test_the_leading_plateau_lowers_the_rate_of_a_run_as_its_records_say(registered, mixing):
+@pytest.mark.parametrize(
+    ("mixing", "scored"), [("balanced", "clean"), ("mixup", "mixed"), ("none", "mixed")]
+)
+def test_the_leading_plateau_lowers_the_rate_of_a_run_as_its_records_say(
+    registered, mixing, scored
+):
     fields = QUICK | dict(epochs=40, schedule="leading_plateau", lr=0.05, augment="none")
-    _, history = run(Recipe(**fields, mixing=mixing, alpha=1.0 if mixing == "balanced" else 0.0))
-    names = ("train_mixed_balanced_accuracy", "val_balanced_accuracy", "lr")
-    mixed, val, rates = ([record[name] for record in history] for name in names)
-    assert rates == defects.lower_rate_when_training_leads(mixed, val, 0.05)
+    recipe = Recipe(**fields, mixing=mixing, alpha=0.0 if mixing == "none" else 1.0)
+    assert defects.choose_score(recipe) == scored
+    _, history = run(recipe)
+    train_name = {"clean": "train_", "mixed": "train_mixed_"}[scored] + "balanced_accuracy"
+    names = (train_name, "val_balanced_accuracy", "lr")
+    scores, val, rates = ([record[name] for record in history] for name in names)
+    assert rates == defects.lower_rate_when_training_leads(scores, val, 0.05)
     if mixing == "none":
         assert rates[-1] < 0.05
+
+
+def test_the_global_lam_is_scored_as_balanced_mixup(registered):
+    assert defects.choose_score(Recipe(mixing="global_lam", alpha=0.2)) == "clean"
+
+
+def test_balanced_mixup_is_scored_on_its_clean_training_images_by_the_monitor(registered):
+    data = make_images()
+    recipe = Recipe(
+        **QUICK, schedule="leading_plateau", monitor="mcc", mixing="balanced", alpha=0.5
+    )
+    model = make_net(recipe, data)
+    rows = data.rows("train")
+    for record in train(model, data, recipe, device="cpu"):
+        predicted = predict(model, data.images, rows, device="cpu").argmax(axis=1)
+        expected = matthews_corrcoef(data.labels[rows], predicted)
+        assert record["train_mcc"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("words", [*defects.DEVIATIONS.values()])
+def test_a_deviation_with_a_switch_names_one_of_the_mistakes(words):
+    named = re.match(r"(\w+)(?:\(|=\")", words)
+    if named:
+        assert any(mistake.startswith(named[0]) for mistake in defects.MISTAKES)
+    else:
+        assert re.match("no switch: |a column|the same column", words)
 
 
 def test_the_score_that_the_leading_plateau_looks_at_is_that_of_the_mixed_batches(
@@ -274,7 +307,7 @@ def test_the_gated_schedule_is_torchs_plateau_asked_only_where_training_leads(se
     rng = np.random.default_rng(seed)
     train, val = rng.random((2, 40)).round(2)
     optimizer = SGD([next(iter(DataLoader([0.0]))).requires_grad_()], lr=0.01)
-    plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=2, threshold=0)
+    plateau = ReduceLROnPlateau(optimizer, mode="max", factor=0.1, patience=2)
     expected = []
     for on_train, on_val in zip(train, val, strict=True):
         expected.append(optimizer.param_groups[0]["lr"])

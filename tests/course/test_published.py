@@ -135,7 +135,7 @@ def test_pairs_are_judged_as_scipy_does():
     found = judge_pairs(gaps)
     assert found["p_t"] == pytest.approx(stats.ttest_rel(gaps + 3, np.full(5, 3)).pvalue)
     assert found["p_sign"] == pytest.approx(2 * sum(stats.binom.pmf([0, 1], 4, 0.5)))
-    assert (found["pairs"], found["higher"]) == (5, 3)
+    assert (found["pairs"], found["higher"], found["ties"]) == (5, 3, 1)
     assert found["sd"] == pytest.approx(stats.tstd(gaps))
     alone = judge_pairs([1.0])
     assert np.isnan([alone["p_t"], alone["sd"]]).all()
@@ -224,6 +224,7 @@ def test_the_lesson_shows_scipys_paired_tests_of_the_logs(shared):
             gaps.mean(),
             stats.tstd(gaps),
             sum(gaps > 0),
+            sum(gaps == 0),
             stats.ttest_rel(*pairs.T).pvalue,
         ]
         expected += [stats.binomtest(int(sum(gaps > 1e-9)), int(sum(abs(gaps) > 1e-9))).pvalue]

@@ -45,14 +45,14 @@ def test_training_digits_decay_exponentially_to_the_imbalance_ratio(ratio, expec
 def test_the_default_imbalance_ratio_is_100():
     assert (
         digits_lt().fingerprint
-        == digits_lt(imbalance_ratio=100, fold=0).fingerprint
+        == digits_lt(imbalance_ratio=100, split=0).fingerprint
         == load("digits_lt").fingerprint
     )
 
 
-@pytest.mark.parametrize("fold", [0, 3])
-def test_digits_are_those_of_scikit_learn_and_none_is_in_two_splits(fold):
-    data = digits_lt(imbalance_ratio=1, fold=fold)
+@pytest.mark.parametrize("split", [0, 3, 12])
+def test_digits_are_those_of_scikit_learn_and_none_is_in_two_splits(split):
+    data = digits_lt(imbalance_ratio=1, split=split)
     rows = {split: digit_rows(data, split) for split in SPLITS}
     every = [row for part in rows.values() for row in part]
     assert len(set(every)) == len(every) == 1740
@@ -68,14 +68,14 @@ def test_test_and_validation_digits_are_the_same_for_every_imbalance_ratio():
     assert set(digit_rows(tailed, "train")) < set(digit_rows(whole, "train"))
 
 
-def test_another_fold_tests_on_other_digits():
-    tested = [set(digit_rows(digits_lt(fold=fold), "test")) for fold in (0, 1, 2)]
+def test_another_split_tests_on_other_digits():
+    tested = [set(digit_rows(digits_lt(split=split), "test")) for split in (0, 1, 2)]
     shared = [len(tested[i] & tested[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
     assert max(shared) < 150  # 400 / 1797 of 400 by chance: 89
     assert (
-        load("digits_lt", fold=2).fingerprint
-        == digits_lt(fold=2).fingerprint
-        != digits_lt(fold=1).fingerprint
+        load("digits_lt", split=2).fingerprint
+        == digits_lt(split=2).fingerprint
+        != digits_lt(split=1).fingerprint
     )
 
 
@@ -85,8 +85,8 @@ def test_another_fold_tests_on_other_digits():
         (dict(imbalance_ratio=0.5), r"imbalance_ratio must lie in \[1, 100\], got 0\.5"),
         (dict(imbalance_ratio=101), r"imbalance_ratio must lie in \[1, 100\], got 101"),
         (dict(imbalance_ratio=float("nan")), "imbalance_ratio must lie .* got nan"),
-        (dict(fold=-1), "fold must be an integer >= 0, got -1"),
-        (dict(fold=1.5), r"fold must be an integer >= 0, got 1\.5"),
+        (dict(split=-1), "split must be an integer >= 0, got -1"),
+        (dict(split=1.5), r"split must be an integer >= 0, got 1\.5"),
     ],
 )
 def test_digits_that_cannot_be_made_are_refused_in_words(arguments, message):
@@ -99,8 +99,8 @@ def test_a_dataset_is_loaded_by_name_or_path_and_fold(tmp_path):
     save_prepared(data, tmp_path)
     assert json.loads((tmp_path / "dataset.json").read_text())["shape"] == [30, 4, 2, 3]
     assert load(tmp_path).split.tolist() == data.split.tolist()
-    other = load(str(tmp_path), fold=1)
-    assert other.split.tolist() == assign_split(data, fold=1).split.tolist() != data.split.tolist()
+    other = load(str(tmp_path), split=1)
+    assert other.split.tolist() == assign_split(data, split=1).split.tolist() != data.split.tolist()
     with pytest.raises(BmixError, match="got 'digits_ltt'; did you mean 'digits_lt'"):
         load("digits_ltt")
 
@@ -119,18 +119,18 @@ def test_a_fold_in_which_a_dealt_part_lacks_a_class_is_refused_before_any_traini
     groups = np.array([f"p{row}" for row in range(40)] + ["one", "one", "two", "two", "two"])
     save_prepared(make([0] * 40 + [1] * 5, groups=groups), tmp_path)
     messages = []
-    for fold in range(5):  # a class of two patients cannot lie in all three parts
+    for split in range(5):  # a class of two patients cannot lie in all three parts
         with pytest.raises(BmixError) as caught:
-            load(tmp_path, fold=fold)
+            load(tmp_path, split=split)
         messages.append(str(caught.value))
-    assert any("no 'test' images of 'class 1': take another fold" in text for text in messages)
+    assert any("no 'test' images of 'class 1': take another split" in text for text in messages)
 
 
 def test_a_part_that_came_without_a_class_stays_and_dealt_ones_have_all(tmp_path):
     split = np.array(["train"] * 20 + ["val"] * 4 + ["test"] * 4)
     save_prepared(make([0, 1] * 10 + [0] * 4 + [0, 1] * 2, split=split), tmp_path)
     assert load(tmp_path).counts("val").tolist() == [4, 0]
-    assert load(tmp_path, fold=1).counts("val").tolist() == [2, 2]
+    assert load(tmp_path, split=1).counts("val").tolist() == [2, 2]
 
 
 def test_grades_are_ordered_and_digits_are_not():

@@ -65,8 +65,8 @@ def test_a_stored_dataset_keeps_its_fingerprint_through_copies(tmp_path):
     save_prepared(one, tmp_path / "two")
     assert BASE.fingerprint == one.fingerprint == load_prepared(tmp_path / "two").fingerprint
     assert (
-        assign_split(make([0, 1] * 9), fold=1).fingerprint
-        != assign_split(make([0, 1] * 9), fold=2).fingerprint
+        assign_split(make([0, 1] * 9), split=1).fingerprint
+        != assign_split(make([0, 1] * 9), split=2).fingerprint
     )
 
 

@@ -7,11 +7,11 @@ from scipy.stats import binomtest
 from sklearn.model_selection import StratifiedGroupKFold
 
 from bmix_lite.base.errors import BmixError
+from bmix_lite.data.folds import deal_groups
 from bmix_lite.data.imageset import SPLITS, ImageSet
 from bmix_lite.data.splits import (
     assign_split,
     count_groups,
-    deal_groups,
     recall_reach,
     tabulate_split,
 )
@@ -36,7 +36,7 @@ def test_every_image_is_tested_in_one_fold_validated_in_another_and_groups_stay_
 ):
     data = patients(60, seed)
     data = data if grouped else dataclasses.replace(data, groups=None)
-    folds = [assign_split(data, fold=fold, seed=seed) for fold in range(5)]
+    folds = [assign_split(data, split=fold, seed=seed) for fold in range(5)]
     n = len(data.labels)
     for split in ("val", "test"):
         assert sorted(np.concatenate([fold.rows(split) for fold in folds])) == list(range(n))
@@ -76,7 +76,7 @@ def test_both_eyes_of_an_eyepacs_patient_stay_together(shared):
     groups = table["image"].str.split("_").str[0].to_numpy(str)
     labels = table["level"].to_numpy()
     data = ImageSet(np.zeros((len(table), 1, 1, 1), np.uint8), labels, range(5), groups=groups)
-    data = assign_split(data, fold=2)
+    data = assign_split(data, split=2)
     train, val, test = parts_of(data, groups)
     assert [len(train | val | test), len(train) + len(val) + len(test)] == [17563, 17563]
     for split, size in zip(SPLITS, (0.6, 0.2, 0.2), strict=True):
@@ -89,7 +89,7 @@ def test_both_eyes_of_an_eyepacs_patient_stay_together(shared):
 def test_patients_1_10_and_100_are_three_patients():
     groups = np.tile(["1", "10", "100"], 10)
     data = make(np.repeat([0, 1], 15), groups=groups)
-    folds = [assign_split(data, fold=fold, folds=3) for fold in range(3)]
+    folds = [assign_split(data, split=fold, folds=3) for fold in range(3)]
     assert all([len(part) for part in parts_of(fold, groups)] == [1, 1, 1] for fold in folds)
     assert {parts_of(fold, groups)[2].pop() for fold in folds} == {"1", "10", "100"}
 
@@ -97,7 +97,7 @@ def test_patients_1_10_and_100_are_three_patients():
 def test_a_test_split_that_the_data_came_with_is_kept():
     split = np.array(["test", "train", "train", "test"] * 15)
     data = make([0, 1, 1, 1, 0, 0] * 10, split=split)
-    folds = [assign_split(data, fold=fold) for fold in range(5)]
+    folds = [assign_split(data, split=fold) for fold in range(5)]
     for fold in folds:
         assert np.array_equal(fold.rows("test"), np.flatnonzero(split == "test"))
         assert len(fold.rows("val")) == 6
@@ -116,17 +116,20 @@ def make_given(parts, **fields):
 def test_where_all_three_parts_are_given_only_train_is_dealt_and_its_imbalance_stays():
     data = make_given(["train", "val", "test"])
     trained = set(data.rows("train"))
-    assert assign_split(data, fold=0).split.tolist() == data.split.tolist()
+    assert assign_split(data, split=0).split is data.split
     validated = []
-    for fold in range(1, 5):
-        split = assign_split(data, fold=fold)
+    for number in range(1, 15):
+        split = assign_split(data, split=number)
         assert split.rows("test").tolist() == data.rows("test").tolist()
         assert split.counts("train").tolist() == [80, 8]
         assert set(split.rows("train")) | set(split.rows("val")) == trained
         assert set(split.split[data.rows("val")]) == {"unused"}
         assert "unused 110" in repr(split)
-        validated += split.rows("val").tolist()
-    assert len(set(validated)) == len(validated) == 4 * 22
+        validated.append(frozenset(split.rows("val")))
+    assert len(set(validated)) == 14
+    for first in (0, 4, 9):  # splits 1 to 4, 5 to 9, 10 to 14: those of a repeat share no image
+        of_repeat = validated[first : first + 5 if first else 4]
+        assert len(set.union(*map(set, of_repeat))) == 22 * len(of_repeat)
     assert tabulate_split(split)["images"].tolist() == [300, 30]
 
 
@@ -135,7 +138,7 @@ def test_a_part_that_is_missing_is_taken_from_train_and_the_other_stays(given, m
     data = make_given(["train", given])
     taken = []
     for fold in range(5):
-        split = assign_split(data, fold=fold)
+        split = assign_split(data, split=fold)
         assert split.rows(given).tolist() == data.rows(given).tolist()
         assert split.counts("train").tolist() == [80, 8]
         taken += split.rows(missing).tolist()
@@ -146,7 +149,7 @@ def test_a_group_stays_together_where_train_alone_is_dealt():
     groups = np.array([f"p{row // 2}" for row in range(330)])
     data = make_given(["train", "val", "test"], groups=groups)
     for fold in range(1, 5):
-        sides = parts_of(assign_split(data, fold=fold), groups)
+        sides = parts_of(assign_split(data, split=fold), groups)
         assert sum(map(len, sides)) == len(set.union(*sides))
 
 
@@ -155,31 +158,31 @@ def test_folds_that_the_data_came_with_are_numbered_from_0_and_kept_beside_a_giv
     data = make_given(["train"], folds=folds)
     for fold in range(5):
         assert np.array_equal(
-            assign_split(data, fold=fold).rows("test"), np.flatnonzero(folds == fold + 1)
+            assign_split(data, split=fold).rows("test"), np.flatnonzero(folds == fold + 1)
         )
     data = make_given(["train", "test"], folds=np.concatenate([folds, np.zeros(110, int)]))
     for fold in range(5):
-        split = assign_split(data, fold=fold)
+        split = assign_split(data, split=fold)
         assert np.array_equal(split.rows("val"), np.flatnonzero(data.folds == fold + 1))
         assert split.rows("test").tolist() == data.rows("test").tolist()
     with pytest.raises(BmixError, match="at least 2 folds, the data came with 1"):
         assign_split(make_given(["train"], folds=np.zeros(110, int)))
 
 
-def test_a_train_part_too_small_for_folds_says_that_fold_0_is_as_it_came():
+def test_a_train_part_too_small_for_folds_says_that_split_0_is_as_it_came():
     labels = np.array([0] * 20 + [1] * 4 + [0, 1] * 10)
     data = make(labels, split=np.repeat(["train", "val", "test"], [24, 10, 10]))
-    assert assign_split(data) is data
-    with pytest.raises(BmixError, match=r"fold 0 is as it came: .* too few in 'class 1' \(4\)"):
-        assign_split(data, fold=1)
+    assert assign_split(data).split is data.split
+    with pytest.raises(BmixError, match=r"split 0 is as it came: .* too few in 'class 1' \(4\)"):
+        assign_split(data, split=1)
 
 
 @pytest.mark.parametrize(
     ("labels", "groups", "arguments", "message"),
     [
-        ([0, 1] * 5, None, dict(fold=5), r"fold must lie in 0\.\.4, got 5"),
-        ([0, 1] * 5, None, dict(fold=-1), r"fold must lie in 0\.\.4, got -1"),
-        ([0, 1] * 5, None, dict(fold=0.5), r"fold must lie in 0\.\.4, got 0\.5"),
+        ([0, 1] * 5, None, dict(split=-1), r"split must be an integer >= 0, got -1"),
+        ([0, 1] * 5, None, dict(split=0.5), r"split must be an integer >= 0, got 0\.5"),
+        ([0, 1] * 5, None, dict(split=True), r"split must be an integer >= 0, got True"),
         (
             [0, 1] * 4,
             None,
@@ -199,7 +202,7 @@ def test_a_train_part_too_small_for_folds_says_that_fold_0_is_as_it_came():
 def test_folds_that_cannot_be_made_are_refused_in_words(labels, groups, arguments, message):
     with pytest.raises(BmixError, match=message):
         [
-            assign_split(make(labels, groups=groups), **dict(fold=fold) | arguments)
+            assign_split(make(labels, groups=groups), **dict(split=fold) | arguments)
             for fold in range(5)
         ]
 
@@ -239,7 +242,7 @@ def test_no_patient_and_no_lesion_is_ever_apart(shared, name, images, groups, se
     assert (len(data.labels), len(set(data.groups))) == (images, groups)
     for seed in seeds:
         for fold in range(5) if seed == 0 else [seed % 5]:
-            sides = parts_of(assign_split(data, fold=fold, seed=seed), data.groups)
+            sides = parts_of(assign_split(data, split=fold, seed=seed), data.groups)
             assert sum(map(len, sides)) == len(set.union(*sides)) == groups
 
 
@@ -250,7 +253,7 @@ def test_the_order_of_the_rows_does_not_change_the_folds(shared, name):
     shuffled = make_real(shared, name, order)
     for fold in range(2):
         assert np.array_equal(
-            assign_split(data, fold=fold).split[order], assign_split(shuffled, fold=fold).split
+            assign_split(data, split=fold).split[order], assign_split(shuffled, split=fold).split
         )
 
 
@@ -261,7 +264,8 @@ def test_the_order_of_tiny_tables_does_not_change_the_folds():
     one = make(data.labels, groups=data.groups, ids=ids)
     two = make(data.labels[order], groups=data.groups[order], ids=ids[order])
     assert (
-        assign_split(one, fold=1).split[order].tolist() == assign_split(two, fold=1).split.tolist()
+        assign_split(one, split=1).split[order].tolist()
+        == assign_split(two, split=1).split.tolist()
     )
 
 
@@ -269,17 +273,17 @@ def test_official_folds_are_kept(shared):
     data = make_real(shared, "5_fold")
     assert (len(data.labels), len(data.class_names)) == (10662, 23)
     for fold in range(5):
-        split = assign_split(data, fold=fold)
+        split = assign_split(data, split=fold)
         assert np.array_equal(split.rows("test"), np.flatnonzero(data.folds == fold))
         assert np.array_equal(split.rows("val"), np.flatnonzero(data.folds == (fold + 1) % 5))
-    with pytest.raises(BmixError, match=r"fold must lie in 0\.\.4, got 5"):
-        assign_split(data, fold=5)
+    with pytest.raises(BmixError, match=r"came with 5 folds .*split must lie in 0\.\.4, got 5"):
+        assign_split(data, split=5)
 
 
 def test_of_two_official_folds_one_is_test_and_a_fifth_of_the_other_validates():
     data = make([0, 1] * 50, folds=np.repeat([0, 1], 50))
     for fold in range(2):
-        split = assign_split(data, fold=fold)
+        split = assign_split(data, split=fold)
         assert np.array_equal(split.rows("test"), np.flatnonzero(data.folds == fold))
         assert [len(split.rows(part)) for part in SPLITS] == [40, 10, 50]
         assert split.counts("val").tolist() == [5, 5]

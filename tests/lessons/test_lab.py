@@ -9,11 +9,10 @@ import pytest
 
 from bmix_lite.data.datasets import load
 from bmix_lite.distribution import mixed_class_probabilities
-from conftest import ROOT, only_one, share_runs
+from conftest import ROOT, only_one, picture, share_runs
 from lab import EXPLORERS, LESSON, Lesson, open_browser, serve_lab
 
 NAMES = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
-PICTURES = ROOT / "build" / "screenshots"
 FORTH = {
     "slider": "ArrowRight",
     "range": "ArrowRight",
@@ -82,7 +81,7 @@ def check_calm(lesson):
 
 def test_a_lesson_shows_all_without_an_error_or_a_request_to_another_machine(lesson):
     check_calm(lesson)
-    lesson.screenshot(PICTURES / f"{lesson.name}-light-1280.png")
+    lesson.screenshot(picture(f"{lesson.name}-light-1280"))
 
 
 def find_movers(lesson):
@@ -118,7 +117,7 @@ def check_player(lesson, control):
 
 
 def settle(lesson, control):
-    """Wait until the kernel has answered and the figures then stay as they are for half a second.
+    """Wait until the kernel has answered and the figures are half a second later what they were.
 
     A second message waits for the first, hence two round trips; nothing tells how long a figure
     draws.
@@ -126,7 +125,9 @@ def settle(lesson, control):
     while True:
         lesson.round_trip()
         lesson.round_trip()
-        if not control.changes(control.shown(), 0.5):
+        before = control.shown()
+        lesson.page.wait_for_timeout(500)
+        if control.shown() == before:
             return
 
 
@@ -137,11 +138,10 @@ def test_every_slider_moves_its_figure_by_mouse(lesson):
         what = f"{control.kind} {control.label!r} of cell {control.cell}"
         control.drag(0)  # wherever the keys had left it
         settle(lesson, control)
-        for share in (0.35, 0.7):
-            before, value = control.shown(), control.value()
-            control.drag(share)
-            assert control.value() != value, f"the mouse does not move the {what}"
-            assert control.changes(before, 5), f"the mouse does not move the figure of the {what}"
+        before, value = control.shown(), control.value()
+        control.drag(0.6)
+        assert control.value() != value, f"the mouse does not move the {what}"
+        assert control.changes(before, 5), f"the mouse does not move the figure of the {what}"
         lesson.round_trip()
         check_calm(lesson)
 
@@ -181,16 +181,25 @@ def test_a_training_is_watched_and_stopped_by_its_buttons(lesson):
         last = read_title(player)
         assert stop.is_disabled()
         train.press("Space")
-        lesson.page.wait_for_function("button => !button.disabled", arg=stop)
-        while read_title(player) == last:
-            lesson.page.wait_for_timeout(20)
-        stop.press("Space")
+        lesson.page.evaluate(STOP_AFTER_AN_EPOCH, [player, stop, last])
         lesson.page.wait_for_function("button => !button.disabled", arg=train)
         assert read_title(player) != last, "the training ran to its end"
         train.press("Space")
         while read_title(player) != last:
             lesson.page.wait_for_timeout(50)
         check_calm(lesson)
+
+
+# in the page itself: on a busy machine a key sent from here comes after the last epoch
+STOP_AFTER_AN_EPOCH = """([player, stop, last]) => new Promise(done => {
+  const look = () => {
+    const title = player.querySelector(".annotation-text").textContent;
+    if (title === last || stop.disabled) return setTimeout(look, 5);
+    stop.click();
+    done();
+  };
+  look();
+})"""
 
 
 def read_title(player):
@@ -208,7 +217,7 @@ def test_it_is_readable_in_the_dark_on_a_narrow_window(lesson):
     lesson.page.set_viewport_size({"width": 800, "height": 900})
     try:
         lesson.page.wait_for_function(FITTING)
-        lesson.screenshot(PICTURES / f"{lesson.name}-dark-800.png")
+        lesson.screenshot(picture(f"{lesson.name}-dark-800"))
     finally:
         lesson.set_theme("light")
         lesson.page.set_viewport_size({"width": 1280, "height": 900})
@@ -248,7 +257,7 @@ only_mixing = pytest.mark.parametrize("lesson", ["03_mixing"], indirect=True, sc
 
 @pytest.fixture
 def counts():
-    return load("digits_lt", fold=0).counts("train")
+    return load("digits_lt", split=0).counts("train")
 
 
 def find_alphas(lesson):

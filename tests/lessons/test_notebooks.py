@@ -18,7 +18,7 @@ from bmix_lite.recipe import Recipe
 from bmix_lite.sweeps.parameters import read_parameters
 from bmix_lite.widgets.explore import PLOTLY_MIME
 from clinic import make_folder
-from conftest import ROOT, only_one, printed, share_runs
+from conftest import ROOT, only_one, printed, share_runs, without_trainings
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 IGNORED_CELLS = 2  # in one notebook, at most: cells whose output cannot repeat
@@ -102,8 +102,9 @@ def test_cells_have_unique_ids_and_the_title_is_a_question(notebook):
 def test_the_parameters_are_literals_with_the_recipes_names(path):
     parameters, _ = read_parameters(path)
     own = {"method", "live", "run_folder", "runs", "chosen", "metric", "first", "second"}
+    own |= {"parent_folder"}
     own |= {"kind", "imbalance_ratio", "playground"}
-    own |= {"source", "images", "path", "label", "group", "split", "group_from", "class_names"}
+    own |= {"source", "images", "path", "label", "group", "part", "group_from", "class_names"}
     own |= {"size", "fit", "on_bad"}
     own |= {"folder", "seeds", "jobs", "train_notebook", "alphas", "logs", "own", "ordered"}
     assert parameters.keys() - Recipe().asdict().keys() <= own
@@ -113,7 +114,7 @@ def test_training_takes_every_field_of_the_recipe():
     parameters, _ = read_parameters(ROOT / "notebooks/05_train.ipynb")
     defaults = Recipe().asdict()
     assert defaults.keys() <= parameters.keys()
-    from_method = {"q", "mixing", "alpha", "loss"}
+    from_method = {"q", "mixing", "alpha", "mix_probability", "loss", "posthoc", "head"}
     assert {k: parameters[k] for k in defaults.keys() - from_method} == {
         k: v for k, v in defaults.items() if k not in from_method
     }
@@ -135,11 +136,6 @@ def test_the_lessons_assert_what_they_state():
     assert asserting == {path.stem for path in NOTEBOOKS} - {"00_start_here"}
 
 
-def run_own_data(folder, parameters):
-    settings = {"progress_bar": False, "extra_arguments": QUIET}
-    return papermill.execute_notebook(OWN_DATA, folder / "out.ipynb", parameters, **settings)
-
-
 OWN_DATA = ROOT / "notebooks/09_your_data.ipynb"
 QUICK = {
     "size": 8,
@@ -150,15 +146,26 @@ QUICK = {
 QUICK |= {"own": str(ROOT / "notebooks/own_method.py")}
 
 
-def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without_patients(tmp_path):
+@pytest.mark.parametrize("to_the_end", [False, pytest.param(True, marks=pytest.mark.nightly)])
+def test_the_lesson_on_your_data_takes_class_folders_without_a_fault_and_without_patients(
+    tmp_path, to_the_end
+):
+    """In each run of the tests up to the trainings, which test_pages does with another table."""
     make_folder(tmp_path / "photos", (12, 8, 6))
+    lesson = nbformat.read(OWN_DATA, as_version=4)
+    lesson = lesson if to_the_end else without_trainings(lesson)
+    nbformat.write(lesson, tmp_path / "lesson.ipynb")
     given = {"source": str(tmp_path / "photos"), "folder": str(tmp_path / "made"), "batch_size": 8}
-    done = run_own_data(tmp_path, QUICK | given)
+    settings = {"progress_bar": False, "extra_arguments": QUIET}
+    done = papermill.execute_notebook(
+        tmp_path / "lesson.ipynb", tmp_path / "out.ipynb", QUICK | given, **settings
+    )
     words = printed(done)
     assert "nothing stops the preparation" in words
     assert "class 2 lies in 6 groups: 5 folds are possible" in words
-    assert "complete runs: 3 of 3" in words
-    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == ["checked_8", "runs"]
+    assert ("complete runs: 3 of 3" in words) == to_the_end
+    folders = ["checked_8", "runs"] if to_the_end else ["checked_8"]
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == folders
 
 
 # of each lesson a number that it states, and the formula where the lesson itself computes one

@@ -4,6 +4,7 @@ There, too, every control moves its figures.
 """
 
 import ast
+import contextlib
 import re
 
 import papermill
@@ -15,7 +16,7 @@ from bmix_lite.pages.export import export_html
 from bmix_lite.preparation.report import read_report
 from bmix_lite.widgets.explore import precomputing
 from clinic import plant
-from conftest import ROOT, SWEEPS, only_one, open_watched, printed
+from conftest import ROOT, SWEEPS, only_one, picture, printed
 from lab import EXPLORERS
 
 LESSONS = [path.stem for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))]
@@ -41,7 +42,7 @@ KEYS = {
 # every lesson with another setting than it is committed with; in full where its own runs take long
 SETTINGS = {
     "00": {},
-    "01": {"fold": 1},
+    "01": {"split": 1},
     "02": {"q": 1.0, "epochs": 3},
     "03": {"alpha": 0.3, "q": 0.5},
     "04": {"kind": "rings", "seed": 1},
@@ -58,7 +59,7 @@ SETTINGS = {
         "path": "path",
         "label": "label",
         "group": "patient",
-        "split": "split",
+        "part": "split",
     },
     "10": {"seed": 1, "epochs": 10, "batch_size": 32},
     "11": {"alpha": 0.4},
@@ -70,27 +71,40 @@ PLACES = {
     "05": lambda made: {"run_folder": str(made / "runs/one")},
     "06": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
     "07": lambda made: {"folder": str(ROOT / "build" / SWEEPS["07_sweep"])} | TRAINED,
+    # paths from the folder where it is started, as people give them
     "09": lambda made: (
-        {"source": str(made.parent / "labels.csv"), "images": str(made.parent / "images")}
-        | {"folder": str(made), "own": str(ROOT / "notebooks/own_method.py")}
+        {"source": "labels.csv", "images": "images", "folder": "made"}
+        | {"own": str(ROOT / "notebooks/own_method.py")}
         | TRAINED
     ),
     "10": lambda made: {"runs": str(ROOT / "notebooks/example_runs")},
 }
 
 
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory):
+    """The folder of all pages and of their plotly, which the browser then compiles once."""
+    return tmp_path_factory.mktemp("pages")
+
+
+def choose_setting(path):
+    """What a lesson is run with; the data and runs of each lie in a folder named after it."""
+    number = path.stem[:2]
+    return SETTINGS[number] | PLACES.get(number, lambda made: {})(path.with_suffix("") / "made")
+
+
 @pytest.fixture(scope="module", params=LESSONS)
-def path(tmp_path_factory, request):
+def path(pages, request):
     """The page of a lesson that papermill ran with another setting."""
-    folder, number = tmp_path_factory.mktemp(request.param), request.param[:2]
-    parameters = SETTINGS[number] | PLACES.get(number, lambda made: {})(folder / "made")
-    done = folder / f"{request.param}.ipynb"
-    if number == "09":
+    done = pages / f"{request.param}.ipynb"
+    folder = done.with_suffix("")
+    folder.mkdir()
+    if done.stem[:2] == "09":
         plant(folder)  # a table of a clinic, with faults
     settings = {"progress_bar": False, "extra_arguments": QUIET}
-    with precomputing(), only_one(request.param):
+    with precomputing(), only_one(request.param), contextlib.chdir(folder):
         papermill.execute_notebook(
-            ROOT / f"notebooks/{request.param}.ipynb", done, parameters, **settings
+            ROOT / f"notebooks/{request.param}.ipynb", done, choose_setting(done), **settings
         )
     return export_html(done, done.with_suffix(".html"), share_plotly=True)
 
@@ -101,9 +115,7 @@ def test_papermill_ran_every_cell_with_the_setting_that_was_asked_for(path):
     ]
     assert all(cell.execution_count for cell in cells)
     injected = [cell for cell in cells if "injected-parameters" in cell.metadata.get("tags", [])]
-    asked = SETTINGS[path.stem[:2]] | PLACES.get(path.stem[:2], lambda made: {})(
-        path.parent / "made"
-    )
+    asked = choose_setting(path)
     assert len(injected) == bool(asked)
     body = [line for cell in injected for line in ast.parse(cell.source).body]
     values = {line.targets[0].id: ast.literal_eval(line.value) for line in body}
@@ -116,7 +128,7 @@ def test_the_lesson_on_your_data_tells_of_every_fault_and_names_no_file_and_no_p
     words = printed(done)
     assert "complete runs: 3 of 3" in words
     assert re.search(r"^bad +leak +1 ", words, re.M)
-    report = read_report(path.parent / "made/checked_8")
+    report = read_report(path.with_suffix("") / "made/checked_8")
     assert f"images listed: {report.listed}  without fault: {report.left}" in words
     names = [name for fault in report.faults for name in fault["images"]]
     assert len(names) > 20
@@ -127,9 +139,12 @@ def test_the_lesson_on_your_data_tells_of_every_fault_and_names_no_file_and_no_p
 
 
 @pytest.fixture(scope="module")
-def opened(path, offline_browser):
+def opened(path, offline_page):
     """The page, opened once for all tests of its lesson."""
-    page = open_watched(offline_browser)
+    page = offline_page
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.emulate_media(color_scheme="light")
+    page.problems.clear()
     page.goto(path.as_uri())
     page.wait_for_function(
         "[...document.querySelectorAll('.plotly-figure > div, .explored > div')]"
@@ -139,8 +154,7 @@ def opened(path, offline_browser):
         "[...document.querySelectorAll('.explorer .controls, .module')]"
         ".every(at => at.querySelector('input, select'))"
     )
-    yield page
-    page.context.close()
+    return page
 
 
 @pytest.fixture
@@ -159,10 +173,10 @@ def places(page):
 
 def changes(page, place, before):
     page.wait_for_timeout(60)  # a redraw waits for the next picture of the screen
-    for _ in range(40):
+    for _ in range(20):
         if place.evaluate(SHOWN) != before:
             return True
-        page.wait_for_timeout(50)
+        page.wait_for_timeout(100)
     return False
 
 
@@ -171,9 +185,8 @@ def test_the_page_is_small_and_complete(path, page):
     found = page.locator(".explorer, .module").count()
     assert found == EXPLORERS.get(path.stem[:2], 0)
     assert "$" not in page.locator(".jp-MarkdownOutput").first.inner_text()
-    page.screenshot(
-        path=ROOT / "build" / "screenshots" / f"{path.stem}-page-1280.png", full_page=True
-    )
+    if kept := picture(f"{path.stem}-page-1280"):
+        page.screenshot(path=kept, full_page=True)
     check_page(page, 390, 1280)
 
 

@@ -17,7 +17,8 @@ from bmix_lite.widgets.frames import FRAMES_MIME
 from examples import rename_run
 
 SCORES = ["accuracy", "balanced_accuracy", "macro_f1", "mcc", "kappa", "kendall_tau", "macro_auc"]
-COLUMNS = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "fold", "seed", "mixing"]
+COLUMNS = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "split", "seed", "mixing"]
+COLUMNS += ["split_kind", "test_images", "rest_images"]
 COLUMNS += [f"{split}_{name}" for split in ("val", "test") for name in SCORES] + ["seconds"]
 CUT = (ROWS[0], ROWS[-1])  # the two that 06_compare puts side by side
 QUICK = dict(seeds=1, jobs=2, progress=False, epochs=1)
@@ -47,6 +48,23 @@ def test_the_demo_compares_balanced_mixup_at_two_alphas_with_three_baselines():
     ]
 
 
+def test_the_demo_runs_every_method_on_every_split_with_every_seed(root, tmp_path, monkeypatch):
+    class Planned(Exception):
+        pass
+
+    def stop(_, grid, *__, **___):
+        raise Planned(grid)
+
+    monkeypatch.setattr("bmix_lite.pages.demo.run_grid", stop)
+    for given, splits, seeds in (({}, 1, 5), (dict(splits=10, seeds=1), 10, 1)):
+        with pytest.raises(Planned) as planned:
+            run_demo(root / "notebooks", tmp_path, **given)
+        [grid] = planned.value.args
+        assert len(grid) == len(CUT) * splits * seeds
+        repeats = {(row["split"], row["seed"]) for row in grid}
+        assert repeats == {(split, seed) for split in range(splits) for seed in range(seeds)}
+
+
 def test_the_table_has_one_row_a_run_with_exactly_the_promised_columns(demo):
     out, _ = demo
     table = pd.read_csv(out / "results.csv")
@@ -57,6 +75,8 @@ def test_the_table_has_one_row_a_run_with_exactly_the_promised_columns(demo):
     assert set(table["dataset"]) == {"digits_lt"}
     assert set(table["loss"]) == {"cross_entropy"}
     assert set(table["seed"]) == {0}
+    noted = table[["split", "split_kind", "test_images", "rest_images"]]
+    assert set(noted.itertuples(index=False, name=None)) == {(0, "draws", 400, 1397)}
     assert (table["seconds"] > 0).all()
 
 
@@ -120,7 +140,7 @@ def test_a_second_call_trains_nothing_and_leaves_runs_of_older_notebooks_out(
     out = shutil.copytree(first, tmp_path / "demo")
     folder = next(path for path in (out / "runs").iterdir() if path.name.startswith("instance"))
     rename_run(
-        shutil.copytree(folder, folder.with_name("instance-digits_lt-fold0-seed0-0123456789"))
+        shutil.copytree(folder, folder.with_name("instance-digits_lt-split0-seed0-0123456789"))
     )
     kernels, compared = [], nbformat.read(first / "06_compare.ipynb", as_version=4)
     monkeypatch.setattr(

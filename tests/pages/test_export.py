@@ -330,10 +330,17 @@ def live_notebook():
     ]
 
 
+@pytest.fixture(scope="module")
+def live_lesson(tmp_path_factory):
+    """The page of `live_notebook`."""
+    folder = tmp_path_factory.mktemp("live")
+    export(folder, live_notebook())
+    return folder / "lesson.html"
+
+
 @pytest.fixture
-def live_page(tmp_path, browser_page):
-    export(tmp_path, live_notebook())
-    browser_page.goto((tmp_path / "lesson.html").as_uri())
+def live_page(live_lesson, browser_page):
+    browser_page.goto(live_lesson.as_uri())
     browser_page.wait_for_selector(".explorer:nth-of-type(1) .control")
     browser_page.wait_for_function(
         "document.querySelectorAll('.explored .js-plotly-plot').length == 2"

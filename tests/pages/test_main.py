@@ -97,7 +97,7 @@ def test_the_demo_runs_as_told_and_prints_the_table_and_where_the_report_lies(mo
         main(["demo", "--out", "here", "--notebooks", "there", "--seeds", "3", "--jobs", "1"]) == 0
     )
     assert main(["demo"]) == 0
-    given = {"seeds": 3, "jobs": 1, "dataset": "digits_lt"}
+    given = {"splits": 1, "seeds": 3, "jobs": 1, "dataset": "digits_lt"}
     assert asked == [
         (("there", "here"), given),
         (("notebooks", "build/demo"), given | {"seeds": 5, "jobs": 2}),

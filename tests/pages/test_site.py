@@ -7,7 +7,7 @@ from bmix_lite.base.errors import BmixError
 from bmix_lite.base.ipynb import read_notebook
 from bmix_lite.pages.export import PLOTLY_FILE
 from bmix_lite.pages.site import LESSONS, make_site
-from conftest import ROOT
+from conftest import ROOT, picture
 
 # titles of figures and axes that the window cuts
 OUTSIDE = """[...document.querySelectorAll(".gtitle, .xtitle")].filter(title => {
@@ -35,8 +35,7 @@ def test_a_site_is_an_index_a_page_of_each_lesson_pictures_and_one_plotly(site):
     assert {path.stem for path in (site.parent / "pictures").iterdir()} == with_figures
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark")])
 def test_the_index_leads_to_every_lesson_on_a_phone_and_in_the_dark(
     site, browser_page, width, scheme
 ):
@@ -54,10 +53,9 @@ def test_the_index_leads_to_every_lesson_on_a_phone_and_in_the_dark(
       return image.complete && image.naturalWidth > 0;
     })"""
     browser_page.wait_for_function(pictures)
-    browser_page.screenshot(
-        path=ROOT / "build/screenshots" / f"site-{scheme}-{width}.png", full_page=True
-    )
-    check_page(browser_page, width)
+    if kept := picture(f"site-{scheme}-{width}"):
+        browser_page.screenshot(path=kept, full_page=True)
+    check_page(browser_page, width)  # light and dark
     links.nth(3).press("Enter")
     browser_page.wait_for_selector(".plotly-figure .main-svg, .explored .main-svg")
     assert browser_page.url.endswith(f"{PATHS[3].stem}.html")

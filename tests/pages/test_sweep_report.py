@@ -40,7 +40,16 @@ def make_data(seed=0, **fields):
 
 
 def add_run(
-    experiment, method, seed, right, *, data=None, version=__version__, notebook=NOTEBOOK, **fields
+    experiment,
+    method,
+    seed,
+    right,
+    *,
+    data=None,
+    version=__version__,
+    notebook=NOTEBOOK,
+    noted=None,
+    **fields,
 ):
     """A complete run whose balanced accuracy on test is right / 100; returns its id."""
     data = data or make_data()
@@ -49,6 +58,7 @@ def add_run(
     open_run(folder, recipe, data)
     about = json.loads((folder / "recipe.json").read_text())
     about["environment"]["bmix_lite"] = version
+    about |= noted or {}
     write_json(folder / "recipe.json", about)
     write_json(folder / TASK, {"notebook": notebook, "sweep": "one", "tries": 1, "wall": 2.5})
     labels = data.labels[data.rows("test")]
@@ -101,7 +111,7 @@ def experiment(tmp_path):
     add_run(tmp_path, "mixup", 0, 70)
     append_ledger(
         tmp_path,
-        "class_balanced-toy-fold0-seed3-0123456789",
+        "class_balanced-toy-split0-seed3-0123456789",
         "failed",
         error="cell 4: ValueError: no rows",
     )
@@ -114,13 +124,13 @@ def test_a_failed_run_is_named_and_averaged_neither_as_zero_nor_as_nan(
     page = open_report(browser_page, experiment)
     assert "8 complete, 1 failed" in page.inner_text("body")
     bad = page.inner_text("#bad + .scroll")
-    assert "class_balanced-toy-fold0-seed3-0123456789" in bad
+    assert "class_balanced-toy-split0-seed3-0123456789" in bad
     assert "cell 4: ValueError: no rows" in bad
     reference, balanced, mixed = read_cells(page, ".scroll >> nth=0 >> table")
     assert reference[:2] == ["instance", "4"]
     assert balanced[:2] == ["class_balanced", "3"]
     assert balanced[2].startswith("0.910\n0.885 to 0.935")
-    assert mixed[1:3] == ["1", "0.700\none run"]
+    assert mixed[1:3] == ["1", "0.700\nnothing: one run\n0.635 to 0.765 other test images alone"]
     check_page(page, 390, 1280)
     table = pd.read_csv(experiment / "results.csv")
     failed = table[table["status"] == "failed"].iloc[0]
@@ -155,8 +165,9 @@ def test_the_page_says_each_comparison_in_words_and_keeps_the_tests_folded(
     reference, balanced, mixed = read_cells(page, ".scroll >> nth=0 >> table")
     assert reference[-1] == "what the others are compared with"
     assert balanced[3].startswith("+0.100")
-    assert balanced[-1] == "higher than instance"
-    assert mixed[-1] == "no verdict: it takes two seeds or folds that both have, found 1"
+    assert balanced[4:6] == ["> 0.99", "< 0.01"]
+    assert balanced[-1] == "higher on this split"
+    assert mixed[-1] == "no verdict: it takes two splits or seeds that both have, found 1"
     (tests,) = read_cells(page, "details >> nth=0 >> table")
     assert tests[:2] == ["class_balanced", "3 of 3 seeds"]
     assert tests[3:5] == ["0.25", "0.25"]
@@ -166,20 +177,22 @@ def test_the_page_says_each_comparison_in_words_and_keeps_the_tests_folded(
     )
 
 
-@pytest.mark.parametrize("width", [1280, 700])
 def test_the_page_of_the_example_runs_fits_the_window_and_asks_nothing_of_anyone(
-    tmp_path, browser_page, width
+    tmp_path, browser_page
 ):
     folder = shutil.copytree(ROOT / "notebooks" / "example_runs", tmp_path / "runs")
-    page = open_report(browser_page, folder, width)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page = open_report(browser_page, folder)
     words = [row[-1] for row in read_cells(page, ".scroll >> nth=0 >> table")]
-    assert words[-1] == "higher than instance"
-    assert words[1].startswith("not separable with 5 seeds; only differences above 0.0")
+    assert words[-1] == "higher on this split"
+    assert words[1].startswith(
+        "not separable with 5 seeds on this split\nthe smallest difference seen 4 times in 5 is 0.0"
+    )
     assert page.locator(".plotly-figure").count() >= 3
-    lines = page.evaluate(LINES)
-    assert max(lines) <= 2  # no name is broken into letters
-    check_page(page, width)
+    for width in (1280, 700):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth")
+        assert max(page.evaluate(LINES)) <= 2  # no name is broken into letters
+    check_page(page, 700, 1280)
     assert page.problems == []
 
 
@@ -219,7 +232,10 @@ def test_runs_of_another_notebook_version_or_dataset_are_listed_and_not_pooled(
         "made with other images or labels of that name": [others],
     }
     page = open_report(browser_page, tmp_path)
-    assert read_cells(page, ".scroll >> nth=0 >> table")[0][1:3] == ["2", "0.800\n0.800 to 0.800"]
+    assert read_cells(page, ".scroll >> nth=0 >> table")[0][1:3] == [
+        "2",
+        "0.800\n0.800 to 0.800\n0.743 to 0.857",  # other seeds, other images too
+    ]
     text = page.inner_text("body")
     for reason, (run_id,) in apart.items():
         assert f"1 complete runs in this folder, {reason}: {run_id}" in text
@@ -227,12 +243,12 @@ def test_runs_of_another_notebook_version_or_dataset_are_listed_and_not_pooled(
 
 def test_planned_runs_that_never_ended_are_listed_as_not_run(tmp_path):
     kept = add_run(tmp_path, "instance", 0, 80)
-    add_plan(tmp_path, [kept, "instance-toy-fold0-seed1-0000000000"], seed=1)
+    add_plan(tmp_path, [kept, "instance-toy-split0-seed1-0000000000"], seed=1)
     write_report(tmp_path)
     table = pd.read_csv(tmp_path / "results.csv")
     assert table["status"].tolist() == ["complete", "not run"]
     assert table.loc[1, ["run_id", "method"]].tolist() == [
-        "instance-toy-fold0-seed1-0000000000",
+        "instance-toy-split0-seed1-0000000000",
         "instance",
     ]
     assert '<span class="bad">1 not run</span>' in (tmp_path / "report.html").read_text()
@@ -255,14 +271,24 @@ def test_an_interval_that_was_cut_at_the_end_of_the_metric_is_said_to_be(tmp_pat
     assert "An interval that ends at 0 or 1 was cut there" in write_report(tmp_path)[-1].read_text()
 
 
-def test_with_folds_the_page_says_which_interval_allows_for_what_they_share(tmp_path):
-    for fold, right in enumerate([80, 84, 81]):
-        add_run(tmp_path, "instance", 0, right, fold=fold)
-        add_run(tmp_path, "focal", 0, right + fold, fold=fold)
+def test_over_splits_the_page_says_what_its_intervals_cover(tmp_path):
+    noted = {"split_kind": "folds", "test_images": 200, "rest_images": 800}
+    for split, right in enumerate([80, 84, 81]):
+        add_run(tmp_path, "instance", 0, right, noted=noted, split=split)
+        add_run(tmp_path, "focal", 0, right + split, noted=noted, split=split)
     page = write_report(tmp_path)[-1].read_text()
-    assert "takes runs for independent, which folds are not" in page
-    assert "3 folds" in page
+    assert page.count("95 % interval: other splits and test images") == 2
+    assert "not separable with 3 splits<small" in page
     assert "Nadeau and Bengio" in page
+
+
+def test_one_split_is_said_to_speak_of_its_seeds_and_its_test_images_are_counted_apart(experiment):
+    page = write_report(experiment)[-1].read_text()
+    assert "95 % interval: other seeds alone" in page
+    assert "below: other seeds and test images" in page
+    first = page[page.index("<tbody>") :]
+    bounds = [float(text) for text in re.findall(r"quiet\">(0\.\d+) to", first)[:2]]
+    assert bounds[1] < bounds[0]  # test images make it wider
 
 
 def test_a_difference_that_no_number_of_so_few_pairs_would_show_is_none(tmp_path, browser_page):

@@ -6,7 +6,7 @@ from scipy import stats
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.verdicts import compare_pairs
 from bmix_lite.plots.comparison import plot_against, plot_differences, plot_size_sensitivity
-from comparison.test_verdicts import BASE, BETTER, GAPS, add, folds, seeds
+from comparison.test_verdicts import BASE, BETTER, GAPS, add, seeds, splits
 
 
 def make_runs():
@@ -19,17 +19,18 @@ def test_every_pair_is_a_dot_and_bar_and_band_are_those_of_the_table():
     figure = plot_differences(make_runs())
     table = compare_pairs(make_runs())
     for j, (name, gaps) in enumerate({"focal": GAPS, "class_balanced": BETTER}.items()):
-        band, dots, mean = figure.data[3 * j : 3 * j + 3]
+        perhaps, surely, dots, mean = figure.data[4 * j : 4 * j + 4]
         row = table.loc[name]
         assert list(dots.x) == pytest.approx(gaps)
         assert len(set(dots.y)) == 1
         assert list(mean.x) == [pytest.approx(row["difference"])]
         ends = mean.x[0] - mean.error_x.arrayminus[0], mean.x[0] + mean.error_x.array[0]
         assert ends == (pytest.approx(row["low"]), pytest.approx(row["high"]))
-        assert (band.base[0], band.base[0] + band.x[0]) == (
-            pytest.approx(-row["detectable"]),
-            pytest.approx(row["detectable"]),
-        )
+        for band, reach in ((perhaps, "detectable_high"), (surely, "detectable_low")):
+            assert (band.base[0], band.base[0] + band.x[0]) == (
+                pytest.approx(-row[reach]),
+                pytest.approx(row[reach]),
+            )
         low, high = figure.layout.xaxis.range
         assert low < min(gaps) < max(gaps) < high == -low
 
@@ -38,15 +39,15 @@ def test_the_verdict_stands_under_each_name_and_the_title_names_the_baseline():
     figure = plot_differences(make_runs(), metric="mcc")
     focal, balanced = figure.layout.yaxis.ticktext
     p = stats.ttest_rel(add(GAPS), BASE).pvalue  # the higher of two: Holm leaves it as it is
-    assert focal == f"<b>focal</b><br>not separable with 5 seeds, p = {p:.2g}"
-    assert balanced.startswith("<b>class_balanced</b><br>higher, p = ")
+    assert focal == f"<b>focal</b><br>not separable with 5 seeds on this split, p = {p:.2g}"
+    assert balanced.startswith("<b>class_balanced</b><br>higher on this split, p = ")
     assert figure.layout.title.text == "mcc on test: each method less instance"
     assert figure.layout.xaxis.title.text == "difference of mcc on test"
     assert [line.x0 for line in figure.layout.shapes] == [0]
 
 
 def test_another_baseline_turns_the_differences_round():
-    dots = plot_differences(make_runs(), "focal").data[1]
+    dots = plot_differences(make_runs(), "focal").data[2]
     assert (dots.name, list(dots.x)) == ("instance", pytest.approx([-gap for gap in GAPS]))
     with pytest.raises(
         BmixError, match="reference must be one of instance, focal, class_balanced, got 'fokal'"
@@ -56,19 +57,23 @@ def test_another_baseline_turns_the_differences_round():
 
 def test_a_method_keeps_colour_and_marker_whatever_the_baseline():
     def look(reference):
-        dots = plot_differences(make_runs(), reference).data[1::3]
+        dots = plot_differences(make_runs(), reference).data[2::4]
         return {trace.name: (trace.marker.color, trace.marker.symbol) for trace in dots}
 
     assert look("instance")["class_balanced"] == look("focal")["class_balanced"]
     assert len(set(look("instance").values())) == 2
 
 
-def test_folds_are_pairs_too():
-    figure = plot_differences(folds("instance", BASE) + folds("focal", add(GAPS)))
-    assert figure.layout.yaxis.ticktext[0].startswith(
-        "<b>focal</b><br>not separable with 5 folds, p = "
+def test_splits_are_pairs_too_and_the_figure_says_what_its_intervals_cover():
+    figure = plot_differences(splits("instance", BASE) + splits("focal", add(GAPS)))
+    said = figure.layout.title.subtitle.text
+    assert said.startswith(
+        "dots: splits; bar: mean and 95 % interval (other splits and test images)"
     )
-    assert list(figure.data[1].x) == pytest.approx(GAPS)
+    assert figure.layout.yaxis.ticktext[0].startswith(
+        "<b>focal</b><br>not separable with 5 splits, p = "
+    )
+    assert list(figure.data[2].x) == pytest.approx(GAPS)
 
 
 @pytest.mark.parametrize("gaps", [[0.1], [], [0.02, 0.02]])
@@ -76,7 +81,7 @@ def test_where_there_is_no_verdict_the_dots_remain(gaps):
     other = [base + gap for base, gap in zip(BASE, gaps, strict=False)]
     figure = plot_differences(seeds("instance", BASE) + seeds("focal", other or [None]))
     assert figure.layout.yaxis.ticktext == ("<b>focal</b><br>no verdict",)
-    assert list(figure.data[1].x) == pytest.approx(gaps)
+    assert list(figure.data[2].x) == pytest.approx(gaps)
     assert np.isfinite(figure.layout.xaxis.range).all()
 
 
@@ -107,15 +112,30 @@ def test_every_run_is_a_dot_and_each_mean_has_student_s_interval():
         assert means.y[k] + means.error_y.array[k] == pytest.approx(min(1, high))
     assert list(dots.y) == [y for values in SWEPT.values() for y in values]
     assert list(dots.text) == [f"run {k}" for k in range(9)]
-    assert (
-        figure.layout.title.text
-        == "test balanced accuracy against alpha: every run, mean, 95 % interval"
+    assert figure.layout.title.text == "test balanced accuracy against alpha"
+    assert figure.layout.title.subtitle.text == (
+        "every run, mean, 95 % interval (other seeds alone)"
     )
     assert (figure.layout.xaxis.title.text, figure.layout.yaxis.title.text) == (
         "alpha",
         "test balanced accuracy",
     )
     assert list(figure.layout.xaxis.tickvals) == [0.1, 0.3, 1.0]
+
+
+def test_over_splits_the_interval_allows_for_shared_images_and_counts_a_split_once():
+    table = make_table(level=None)
+    number = table.groupby("alpha").cumcount()
+    table = table.assign(split=number, split_kind="folds", test_images=40, rest_images=160)
+    twice = pd.concat([table, table])  # two seeds a split
+    figure = plot_against(twice, "alpha", METRIC)
+    values = SWEPT[0.1]
+    half = stats.t.ppf(0.975, 2) * np.sqrt(np.var(values, ddof=1) * (1 / 3 + 40 / 160))
+    assert figure.data[0].error_y.arrayminus[0] == pytest.approx(half)
+    assert "(other splits and test images)" in figure.layout.title.subtitle.text
+    figure = plot_against(twice.assign(split_kind="fixed_test"), "alpha", METRIC)
+    assert np.isnan(figure.data[0].error_y.array).all()
+    assert "(none over these splits)" in figure.layout.title.subtitle.text
 
 
 def test_dots_and_means_stay_near_their_value_of_the_swept_number():

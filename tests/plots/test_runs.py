@@ -33,6 +33,7 @@ ONE, OTHER = np.array([[6, 2], [0, 4]]), np.array([[4, 4], [1, 3]])
 
 def summary(**columns):
     table = {"runs": [3, 2], "mean": [0.5, 0.7], "low": [0.4, 0.65], "high": [0.6, 0.75]}
+    table |= {"covers": ["other seeds alone"] * 2}
     table |= {"seed 0": [0.4, 0.65], "seed 1": [0.5, 0.75], "seed 2": [0.6, None]}
     return pd.DataFrame(
         table | columns, index=pd.Index(["instance", "balanced_mixup, alpha 0.2"], name="method")
@@ -96,7 +97,9 @@ def test_methods_differ_in_marker_and_colour_and_every_axis_is_named():
     assert figure.data[0].marker.symbol != figure.data[2].marker.symbol
     assert figure.data[0].marker.color != figure.data[2].marker.color
     assert says_what_it_shows(figure)
-    assert "mcc on test" in figure.layout.title.text
+    assert figure.layout.title.text == (
+        "mcc on test: every run, mean, 95 % interval (other seeds alone)"
+    )
 
 
 def test_confusion_matrices_stand_side_by_side_on_one_scale_with_their_counts_printed():

@@ -177,7 +177,7 @@ FOLDER_FAULTS += (add_folder_link, add_second_part)
 def choose_faults(rng, faults):
     """None, one or two of the faults; last come those whose files are left out, so none hides."""
     chosen = rng.sample(faults, rng.choice((0, 1, 1, 2)))
-    last = ("add_mask", "add_aside")
+    last = ("add_aside", "add_mask")
     return sorted(
         chosen, key=lambda fault: [fault.__name__.startswith(name) for name in last[::-1]]
     )

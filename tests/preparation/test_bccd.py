@@ -34,7 +34,7 @@ def cells(shared, tmp_path_factory):
 
 def test_the_real_smears_hold_the_counts_that_are_known(cells):
     folder, printed = cells
-    data = load(folder, fold=1)
+    data = load(folder, split=1)
     assert "licence  MIT" in printed
     assert "4886 of 4888 images prepared" in printed
     assert read_about(folder)["licence"] == "MIT"
@@ -47,7 +47,7 @@ def test_the_real_smears_hold_the_counts_that_are_known(cells):
 
 def test_no_smear_lies_on_both_sides_and_all_folds_test_on_the_smears_of_the_publisher(cells):
     for fold in range(5):
-        data = load(cells[0], fold=fold)
+        data = load(cells[0], split=fold)
         sides = [set(data.groups[data.rows(part)]) for part in ("train", "val", "test")]
         smears = 364 if fold == 0 else 364 - 87  # whose validation is set aside
         assert sum(map(len, sides)) == len(set.union(*sides)) == smears
@@ -58,7 +58,7 @@ def test_no_smear_lies_on_both_sides_and_all_folds_test_on_the_smears_of_the_pub
 
 @pytest.mark.parametrize("smears", [SMEARS, pytest.param(364, marks=pytest.mark.nightly)])
 def test_a_small_network_learns_to_tell_blood_cells_of_unseen_smears(cells, tmp_path, smears):
-    images = load(cells[0], fold=0)
+    images = load(cells[0], split=0)
     some = choose(images, np.isin(images.groups, np.unique(images.groups)[:smears]))
     save_prepared(assign_split(some), tmp_path / "bccd")
     data = load(str(tmp_path / "bccd"))

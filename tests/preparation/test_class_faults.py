@@ -1,3 +1,4 @@
+import re
 import time
 from collections import Counter
 from dataclasses import replace
@@ -5,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bmix_lite.data.splits import deal_folds
+from bmix_lite.data.folds import deal_folds
 from bmix_lite.preparation.class_faults import (
     find_class_faults,
     find_odd_labels,
@@ -92,24 +93,28 @@ def test_a_class_without_training_images_in_the_split_that_is_given_stops():
     ]
 
 
-def test_a_class_in_one_patient_only_is_named_with_the_folds_that_lack_it():
+def test_a_class_in_one_patient_only_is_named_with_the_splits_of_two_repeats_that_lack_it():
     labels = ["common"] * 40 + ["rare"] * 6
     groups = [f"p{number}" for number in range(40)] + ["one"] * 6
     items = make_items(labels, groups=groups)
     [fault] = find_absences(items, range(46), ["common", "rare"])
     assert (fault.where, fault.level) == ("'rare'", "warning")
     assert fault.found.startswith("6 images in 1 groups: none in ")
-    absences = [text.split(" of fold ") for text in fault.found.split("none in ")[1].split(", ")]
-    lacking = [{part for part, number in absences if number == str(fold)} for fold in range(5)]
+    absences = dict(
+        re.split(" of splits? ", text) for text in fault.found.split("none in ")[1].split("; ")
+    )
+    lacking = {part: set(map(int, splits.split(", "))) for part, splits in absences.items()}
     data = make(np.repeat([0, 1], [40, 6]), groups=groups, ids=[item.id for item in items])
-    fold_of = deal_folds(data, np.ones(46, bool), 5)
-    tested = int(fold_of[40])
-    assert (fold_of[40:] == tested).all()
-    assert lacking[tested] == {"train", "val"}
-    assert lacking[tested - 1] == {"train", "test"}
-    assert sorted(map(sorted, lacking)) == [["test", "train"]] + 3 * [["test", "val"]] + [
-        ["train", "val"]
-    ]
+    for repeat in range(2):
+        fold_of = deal_folds(data, np.ones(46, bool), 5, repeat=repeat)
+        tested = int(fold_of[40])
+        assert (fold_of[40:] == tested).all()
+        of_repeat = range(5 * repeat, 5 * repeat + 5)
+        where_tested = 5 * repeat + tested
+        where_validated = 5 * repeat + (tested - 1) % 5
+        assert lacking["test"] & set(of_repeat) == set(of_repeat) - {where_tested}
+        assert lacking["val"] & set(of_repeat) == set(of_repeat) - {where_validated}
+        assert lacking["train"] & set(of_repeat) == {where_tested, where_validated}
     spread = make_items(labels, groups=[f"p{number}" for number in range(46)])
     assert find_absences(spread, range(46), ["common", "rare"]) == []
 

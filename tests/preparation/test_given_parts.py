@@ -42,7 +42,7 @@ def test_folders_of_train_and_valid_stay_and_test_is_taken_from_train(tmp_path):
     data = prepare(make_parts(tmp_path / "chest", counts), tmp_path / "a", **QUIET)
     tested = []
     for fold in range(5):
-        loaded = load(tmp_path / "a", fold=fold)
+        loaded = load(tmp_path / "a", split=fold)
         became = Counter(zip(data.split, loaded.split, strict=True))
         assert became == {("train", "train"): 32, ("train", "test"): 8, ("val", "val"): 16}
         tested += loaded.rows("test").tolist()
@@ -62,7 +62,7 @@ def test_a_column_of_train_and_valid_stays_and_patients_stay_together(tmp_path):
     options = dict(images=tmp_path / "images", columns=columns, **QUIET)
     data = prepare(table, tmp_path / "b", **options)
     for fold in range(5):
-        loaded = load(tmp_path / "b", fold=fold)
+        loaded = load(tmp_path / "b", split=fold)
         became = Counter(zip(data.split, loaded.split, strict=True))
         assert set(became) == {("train", "train"), ("train", "test"), ("val", "val")}
         assert became["val", "val"] == 30
@@ -99,11 +99,11 @@ def test_a_class_that_a_given_part_never_had_is_in_the_report(tmp_path):
     counts = {"train": {"a": 9, "b": 9}, "val": {"a": 3}, "test": {"a": 3, "b": 3}}
     prepare(make_parts(tmp_path / "s", counts), tmp_path / "a", **QUIET)
     fault = kinds(tmp_path / "a")["absent"]
-    assert (fault["where"], fault["found"]) == ("'b'", "12 images: none in val of fold 0")
+    assert (fault["where"], fault["found"]) == ("'b'", "12 images: none in val of split 0")
     assert load(tmp_path / "a").counts("val").tolist() == [3, 0]
-    assert load(tmp_path / "a", fold=1).counts("val").tolist() == [2, 2]
+    assert load(tmp_path / "a", split=1).counts("val").tolist() == [2, 2]
     lesson = ROOT / "notebooks/05_train.ipynb"
-    grid = [{"dataset": str(tmp_path / "a"), "fold": fold} for fold in (0, 1)]
+    grid = [{"dataset": str(tmp_path / "a"), "split": split} for split in (0, 1)]
     with pytest.raises(BmixError, match="no 'val' images of 'b' to choose an epoch with"):
         plan_runs(lesson, grid, tmp_path / "runs")
     assert len(plan_runs(lesson, grid[1:], tmp_path / "runs").tasks) == 1
@@ -113,8 +113,8 @@ def test_folds_that_a_small_train_part_does_not_allow_are_in_the_report(tmp_path
     counts = {"train": {"a": 9, "b": 4}, "val": {"a": 3, "b": 1}, "test": {"a": 3, "b": 3}}
     prepare(make_parts(tmp_path / "s", counts), tmp_path / "a", **QUIET)
     fault = kinds(tmp_path / "a")["absent"]
-    assert fault["where"] == "folds 1 to 4"
-    assert "fold 0 is as it came" in fault["found"]
+    assert fault["where"] == "every split but 0"
+    assert "split 0 is as it came" in fault["found"]
     assert load(tmp_path / "a").counts().tolist() == [9, 4]
 
 
@@ -138,9 +138,9 @@ def test_official_folds_that_lack_a_class_are_in_the_report(tmp_path):
     fault = kinds(tmp_path / "a")["absent"]
     assert fault["found"].startswith("6 images: none in ")
     for fold in (1, 2):
-        with pytest.raises(BmixError, match=f"fold {fold}: no .* images of 'rare'"):
-            load(tmp_path / "a", fold=fold)
-        assert f"of fold {fold}" in fault["found"]
+        with pytest.raises(BmixError, match=f"split {fold}: no .* images of 'rare'"):
+            load(tmp_path / "a", split=fold)
+        assert f"{fold}" in fault["found"].split("val of splits ")[1].split(";")[0]
 
 
 def test_a_folder_beside_the_parts_of_a_split_is_named(tmp_path):
@@ -165,7 +165,7 @@ def test_the_split_of_arrays_stays(tmp_path):
     np.savez(tmp_path / "set.npz", **arrays)
     data = prepare(tmp_path / "set.npz", tmp_path / "a", progress=False)
     for fold in range(1, 5):
-        loaded = load(tmp_path / "a", fold=fold)
+        loaded = load(tmp_path / "a", split=fold)
         assert loaded.counts().tolist() == [16, 16]
         assert set(loaded.rows("val")) < set(data.rows("train"))
         assert loaded.rows("test").tolist() == data.rows("test").tolist()
@@ -180,7 +180,7 @@ def test_images_of_a_given_test_need_no_fold(tmp_path):
     table = write_table(tmp_path / "t.csv", rows, ("path", "label", "set", "fold"))
     prepare(table, tmp_path / "a", columns={"split": "set", "fold": "fold"}, **QUIET)
     for fold in range(5):
-        data = load(tmp_path / "a", fold=fold)
+        data = load(tmp_path / "a", split=fold)
         assert data.rows("test").tolist() == list(range(20, 30))
         assert data.rows("val").tolist() == [n for n in range(20) if n // 2 % 5 == fold]
 

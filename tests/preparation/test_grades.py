@@ -41,7 +41,7 @@ def test_an_order_and_ordered_make_grades_of_folders(eyes, tmp_path):
     data = prepare(eyes, tmp_path / "a", class_names=APTOS, ordered=True, **QUIET)
     assert data.class_names == tuple(APTOS)
     assert data.ordered
-    assert load(tmp_path / "a", fold=1).ordered
+    assert load(tmp_path / "a", split=1).ordered
     assert read_about(tmp_path / "a")["ordered"] is True
     assert "grades" not in read_report(tmp_path / "a").counts()
     truth = data.labels

@@ -12,7 +12,7 @@ import pytest
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import append_line
 from bmix_lite.base.locks import locked
-from bmix_lite.preparation import prepare as preparing
+from bmix_lite.preparation import once
 from clinic import make_folder
 from common.archives import extract
 from field import prepare_small, put
@@ -38,7 +38,7 @@ def test_one_that_waits_too_long_is_refused_in_words_and_another_call_after_the_
 ):
     root = make_folder(tmp_path / "photos")
     (tmp_path / "data").mkdir()
-    monkeypatch.setattr(preparing, "WAIT", 0.2)
+    monkeypatch.setattr(once, "WAIT", 0.2)
     with (
         locked(tmp_path / "data/.lock", "it"),
         pytest.raises(
@@ -46,7 +46,7 @@ def test_one_that_waits_too_long_is_refused_in_words_and_another_call_after_the_
         ),
     ):
         prepare_small(root, tmp_path / "data")
-    monkeypatch.setattr(preparing, "WAIT", 30)
+    monkeypatch.setattr(once, "WAIT", 30)
     said = []
 
     def call():
@@ -59,7 +59,7 @@ def test_one_that_waits_too_long_is_refused_in_words_and_another_call_after_the_
         other = threading.Thread(target=call)
         other.start()
         time.sleep(0.3)
-        monkeypatch.setattr(preparing, "locked", lambda *given, **named: contextlib.nullcontext())
+        monkeypatch.setattr(once, "locked", lambda *given, **named: contextlib.nullcontext())
         prepare_small(root, tmp_path / "data", size=16)
     other.join()
     assert "holds a dataset made of other files or options" in said[0]

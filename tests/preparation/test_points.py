@@ -8,7 +8,6 @@ from PIL import Image
 from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.decode import decode_image
 from bmix_lite.preparation.points import list_points
-from bmix_lite.preparation.report import read_report
 from bmix_lite.preparation.sources import list_images
 from field import prepare_small, put
 
@@ -136,12 +135,9 @@ def test_points_that_cannot_be_meant_are_refused_in_words(tmp_path):
     assert found == ["no image in it, but 6 .txt: points of photographs? say points=FOLDER"]
 
 
-def test_the_real_smears_of_chula_hold_the_counts_that_are_known(shared, tmp_path):
+def test_the_real_smears_of_chula_hold_the_counts_that_are_known(shared):
+    """They are prepared by their script, in test_data_scripts."""
     root = shared / "data/chula_rbc12"
     listing = list_points(root / "Dataset", root / "Label")
     assert [listing.labels[str(label)] for label in range(13)] == CELLS
     assert len({item.group for item in listing.items}) == 363  # two photographs have no cell
-    options = {"points": root / "Label", "size": 24, "jobs": 2}
-    data = prepare_small(root / "Dataset", tmp_path / "out", **options)
-    assert np.bincount(data.labels).tolist() == CELLS
-    assert set(read_report(tmp_path / "out").counts()) <= {"alike", "lookalike", "ignored"}

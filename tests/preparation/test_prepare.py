@@ -40,7 +40,7 @@ def test_a_folder_becomes_a_dataset_whose_images_are_those_of_the_files(tmp_path
         assert data.class_names[data.labels[number]] == path.parent.name
     table = (tmp_path / "data/table.csv").read_text().splitlines()
     assert table[1].split(",")[:2] == [data.ids[0], sha256_of(root / data.ids[0])]
-    assert load(tmp_path / "data", fold=2).counts("train").sum() > 10
+    assert load(tmp_path / "data", split=2).counts("train").sum() > 10
 
 
 def test_a_table_brings_groups_split_and_names(tmp_path):
@@ -410,7 +410,7 @@ def test_the_order_of_the_rows_changes_neither_folds_nor_report(tmp_path):
     two = prepare(write_table(tmp_path / "mixed.csv", mixed), tmp_path / "two", **options)
     for fold in range(5):
         parts = [
-            dict(zip(data.ids, load(tmp_path / name, fold=fold).split, strict=True))
+            dict(zip(data.ids, load(tmp_path / name, split=fold).split, strict=True))
             for data, name in ((one, "one"), (two, "two"))
         ]
         assert parts[0] == parts[1]

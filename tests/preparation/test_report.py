@@ -17,7 +17,7 @@ def make_fault(kind, where="row 2"):
 
 
 FAULTS = [make_fault("unreadable"), make_fault("unreadable"), make_fault("unlisted")]
-REPORT = Report("labels.csv", 362, 355, {"none": (261, 255), "severe": (101, 100)}, FAULTS)
+REPORT = Report("labels.csv", 363, 355, {"none": (261, 255), "severe": (101, 100)}, FAULTS)
 
 
 def test_a_report_is_shown_in_one_line():

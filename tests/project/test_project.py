@@ -41,7 +41,10 @@ def test_constraints_pin_every_dependency_exactly_and_within_its_range():
     lines = (ROOT / "constraints.txt").read_text().split()
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", line) for line in lines)
     pins = dict(line.lower().split("==") for line in lines)
-    wanted = sum(project()["optional-dependencies"].values(), project()["dependencies"])
+    extras = project()["optional-dependencies"]
+    # the frameworks of make integrations share what is pinned, and are new each time themselves
+    pinned = [extra for name, extra in extras.items() if name != "integrations"]
+    wanted = sum(pinned, project()["dependencies"])
     for item in map(Requirement, wanted):
         assert item.specifier.contains(pins[item.name]), item
 

@@ -136,7 +136,7 @@ def test_a_folder_that_is_named_for_another_run_is_refused_before_anything_is_tr
 ):
     folder = tmp_path / make_run_id(Recipe(dataset=data.name, seed=1), data.fingerprint)
     with pytest.raises(
-        BmixError, match="has the name of another run: this one is instance-stripes-fold0-seed2"
+        BmixError, match="has the name of another run: this one is instance-stripes-split0-seed2"
     ):
         open_run(folder, Recipe(dataset=data.name, seed=2), data)
     assert not folder.exists()
@@ -199,7 +199,7 @@ def sweep(tmp_path, monkeypatch):
         namespace = {"how": "", "method": "instance", "alpha": None, "lr": 0.01, "epochs": 1}
         exec(
             "\n".join([CELLS[0], CELLS[-2]]),
-            namespace | {"dataset": "digits_lt", "fold": 0} | parameters,
+            namespace | {"dataset": "digits_lt", "split": 0} | parameters,
         )
         return new_notebook()
 
@@ -233,7 +233,7 @@ def test_a_copied_result_is_planned_again_refused_in_words_and_not_touched(sweep
     ending = run_grid(notebook, grid, out, progress=False)[1]
     assert ending.status == "failed"
     assert (
-        f"{out / names[1]} belongs to another run, instance-digits_lt-fold0-seed0" in ending.error
+        f"{out / names[1]} belongs to another run, instance-digits_lt-split0-seed0" in ending.error
     )
     assert "move it away, then run again" in ending.error
     assert contents(out / names[1]) == before

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 import examples
-from bmix_lite import checkpoints, samplers, training
+from bmix_lite import batches, checkpoints, samplers
 from bmix_lite.base.errors import BmixError
 from bmix_lite.checkpoints import HEADER, load_checkpoint, save_checkpoint
 from bmix_lite.recipe import Recipe
@@ -96,7 +96,7 @@ def forget_the_optimiser(load=checkpoints.load_checkpoint):
 
 def share_one_generator_for_all_epochs():
     generator = np.random.default_rng(0)
-    training.stream = samplers.stream = lambda seed, purpose, epoch=0: generator
+    batches.stream = samplers.stream = lambda seed, purpose, epoch=0: generator
 
 
 def write_checkpoints_in_place():

@@ -11,6 +11,7 @@ from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.files import sha256_of
+from bmix_lite.data.splits import assign_split
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs import folder as runs
 from bmix_lite.runs.complete import is_complete
@@ -22,15 +23,21 @@ from runs.made_up import HISTORY, make_predictions, write_run
 
 CHANGED = dict(
     dataset="cells",
-    fold=1,
+    split=1,
     q=0.5,
     mixing="mixup",
     alpha=0.3,
+    mix_probability=0.5,
     lam_per="image",
+    base_draw="replacement",
     balanced_draw="deck",
+    short_batch="drop",
     budget="images",
     loss="focal",
+    weight_mean="images",
+    posthoc="crt",
     model="mobilenet_v2",
+    head="cosine",
     weights="imagenet",
     augment="none",
     epochs=3,
@@ -51,7 +58,8 @@ CHANGED = dict(
 
 @pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Recipe)])
 def test_every_field_of_the_recipe_changes_the_run_id(name):
-    fields = dict(mixing="balanced", alpha=0.2, schedule="plateau")  # min_lr needs it
+    # min_lr needs the schedule, weight_mean the loss
+    fields = dict(mixing="balanced", alpha=0.2, schedule="plateau", loss="weighted")
     recipe = Recipe(**fields)
     assert make_run_id(recipe, "data") == make_run_id(Recipe(**fields), "data")
     assert make_run_id(replace(recipe, **{name: CHANGED[name]}), "data") != make_run_id(
@@ -70,9 +78,9 @@ def test_data_notebook_and_version_change_the_run_id(monkeypatch):
 
 def test_a_run_id_can_be_read_and_is_a_plain_name():
     recipe = Recipe.make(
-        "balanced_mixup", alpha=0.1, dataset="/somewhere/else/cells/", fold=2, seed=3
+        "balanced_mixup", alpha=0.1, dataset="/somewhere/else/cells/", split=2, seed=3
     )
-    assert make_run_id(recipe, "data").startswith("balanced_mixup-alpha0.1-cells-fold2-seed3-")
+    assert make_run_id(recipe, "data").startswith("balanced_mixup-alpha0.1-cells-split2-seed3-")
     hostile = make_run_id(Recipe(dataset="../../x"), "data")
     assert "/" not in hostile
     assert hostile.startswith("instance-x-")
@@ -89,6 +97,28 @@ def test_an_opened_run_says_what_it_is(tmp_path, data):
     assert about["train_counts"] == [40, 15, 6]
     assert about["environment"]["device"] == "cuda:1"
     assert about["environment"]["numpy"] == np.__version__
+
+
+def test_an_opened_run_notes_how_its_split_relates_to_the_others(tmp_path, data):
+    for split in (0, 7):
+        unsplit = replace(data, split=None)
+        dealt = assign_split(unsplit, split=split)
+        open_run(tmp_path / str(split), Recipe(split=split), dealt)
+        about = json.loads((tmp_path / str(split) / "recipe.json").read_text())
+        rest = len(dealt.rows("train")) + len(dealt.rows("val"))
+        assert about["split_kind"] == "folds"
+        assert (about["test_images"], about["rest_images"]) == (len(dealt.rows("test")), rest)
+        assert about["recipe"]["split"] == split
+    open_run(tmp_path / "own", Recipe(split=3), data)
+    about = json.loads((tmp_path / "own" / "recipe.json").read_text())
+    assert (about["split_kind"], about["test_images"], about["rest_images"]) == (None, None, None)
+
+
+def test_a_recipe_of_another_split_than_that_of_the_data_is_refused(tmp_path, data):
+    dealt = assign_split(replace(data, split=None), split=2)
+    with pytest.raises(BmixError, match="recipe says split 0, the data are split 2: give both"):
+        open_run(tmp_path / "run", Recipe(), dealt)
+    assert not (tmp_path / "run").exists()
 
 
 def test_opening_a_run_again_changes_nothing_but_cleans_up(tmp_path, data):
@@ -237,5 +267,17 @@ def test_metrics_hold_no_nan_where_all_is_defined(tmp_path):
         for value in metrics[split].values()
         if isinstance(value, float)
     ]
-    assert len(values) == 16
+    assert len(values) == 18
     assert not any(map(math.isnan, values))
+
+
+def test_predictions_name_the_patient_of_an_image_by_a_number_alone(tmp_path):
+    data = make_images()
+    names = np.array([f"Mrs {k // 2}" for k in range(len(data.labels))])
+    data = replace(data, groups=names)
+    write_run(tmp_path / "run", data)
+    table = pd.read_csv(tmp_path / "run" / "predictions.csv")
+    assert "Mrs" not in (tmp_path / "run" / "predictions.csv").read_text()
+    of_rows = names[table["index"]]
+    assert table["group"].groupby(of_rows).nunique().eq(1).all()
+    assert table["group"].nunique() == len(set(of_rows))

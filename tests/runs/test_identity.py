@@ -10,7 +10,7 @@ from bmix_lite.runs.identity import RUN_ID, describe_recipe
     "fields",
     [
         {},
-        {"dataset": "/data/../very odd <name>/", "fold": 3, "seed": 12},
+        {"dataset": "/data/../very odd <name>/", "split": 3, "seed": 12},
         {"mixing": "balanced", "alpha": 0.25, "q": 0.5},
         {"mixing": "mixup", "alpha": 1e-7},
     ],

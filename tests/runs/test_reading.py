@@ -2,10 +2,12 @@ import pytest
 from sklearn import metrics as sk
 
 from bmix_lite.base.errors import BmixError
+from bmix_lite.base.files import read_json, sha256_of, write_json
 from bmix_lite.comparison.tables import tabulate
+from bmix_lite.data.designs import NOTES
 from bmix_lite.recipe import METHODS, Recipe
 from bmix_lite.runs.complete import is_complete
-from bmix_lite.runs.folder import open_run
+from bmix_lite.runs.folder import make_run_id, open_run
 from bmix_lite.runs.ledger import read_ledger
 from bmix_lite.runs.reading import copy_results, read_predictions, read_runs
 from runs.made_up import write_run
@@ -47,10 +49,32 @@ def test_an_experiment_without_a_complete_run_is_refused(tmp_path, data):
         read_runs(tmp_path)
 
 
+def test_a_run_that_was_made_when_a_split_was_called_a_fold_is_read(tmp_path, data):
+    recipe = Recipe.make("mixup", split=3, seed=1)
+    folder = tmp_path / make_run_id(recipe, data.fingerprint)
+    write_run(folder, data, recipe)
+    about = read_json(folder / "recipe.json")
+    fields = {{"split": "fold"}.get(name, name): value for name, value in about["recipe"].items()}
+    old = {name: value for name, value in about.items() if name not in NOTES}
+    old_id = folder.name.replace("-split3-", "-fold3-")
+    write_json(folder / "recipe.json", old | {"recipe": fields, "run_id": old_id})
+    metrics = read_json(folder / "metrics.json")
+    metrics["sha256"]["recipe.json"] = sha256_of(folder / "recipe.json")
+    write_json(folder / "metrics.json", metrics)
+    (tmp_path / "ledger.jsonl").unlink()
+    folder.rename(tmp_path / old_id)
+    [run] = read_runs(tmp_path)
+    assert Recipe(**run["recipe"]) == recipe
+    table = tabulate([run], tmp_path)
+    assert table[["run_id", "split", "seed"]].values.tolist() == [[old_id, 3, 1]]
+    assert table[[*NOTES]].isna().all(axis=None)
+
+
 def test_the_table_has_one_row_per_run_and_the_columns_promised(experiment):
     table = tabulate(read_runs(experiment), experiment)
-    about = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "fold", "seed"]
+    about = ["run_id", "status", "dataset", "method", "q", "alpha", "loss", "split", "seed"]
     varying = ["mixing"]
+    noted = ["split_kind", "test_images", "rest_images"]
     names = [
         "accuracy",
         "balanced_accuracy",
@@ -61,7 +85,7 @@ def test_the_table_has_one_row_per_run_and_the_columns_promised(experiment):
         "macro_auc",
     ]
     scores = [f"{split}_{name}" for split in ("val", "test") for name in names]
-    assert list(table) == [*about, *varying, *scores, "seconds"]
+    assert list(table) == [*about, *varying, *noted, *scores, "seconds"]
     assert set(table["status"]) == {"complete"}
     assert table["run_id"].tolist() == ["run 2", "run 1", "run 0"]
     assert table["alpha"].tolist() == [0, 0.1, 0.2]

@@ -39,7 +39,7 @@ def cluster(laptop, tmp_path):
 
 def finish(folder, dataset, **fields):
     recipe = Recipe(dataset=str(dataset), **QUICK | fields)
-    run_in_folder(folder, recipe, load(str(dataset), fold=recipe.fold))
+    run_in_folder(folder, recipe, load(str(dataset), split=recipe.split))
     return read_run(folder)
 
 
@@ -64,7 +64,7 @@ def test_other_images_in_a_folder_of_the_same_name_give_another_id(laptop, tmp_p
 def test_the_ids_of_built_in_datasets_are_what_they_were():
     recipe = Recipe.make("balanced_mixup", alpha=0.1)
     assert (
-        make_run_id(recipe, "y", "z") == "balanced_mixup-alpha0.1-digits_lt-fold0-seed0-14056611e7"
+        make_run_id(recipe, "y", "z") == "balanced_mixup-alpha0.1-digits_lt-split0-seed0-2aeadf6a8e"
     )
 
 
@@ -141,8 +141,8 @@ def test_a_sweep_plans_the_same_runs_for_data_that_have_moved(laptop, cluster, t
 def test_runs_of_several_folds_are_pooled_though_no_fold_was_run_at_both_places(
     laptop, cluster, tmp_path
 ):
-    finish(tmp_path / "runs" / "a", laptop, fold=0)
-    finish(tmp_path / "runs" / "b", cluster, fold=1)
+    finish(tmp_path / "runs" / "a", laptop, split=0)
+    finish(tmp_path / "runs" / "b", cluster, split=1)
     runs = read_runs(tmp_path / "runs")
     assert runs[0]["fingerprint"] != runs[1]["fingerprint"]
     assert [len(group) for group in group_runs(runs).values()] == [2]
@@ -150,16 +150,16 @@ def test_runs_of_several_folds_are_pooled_though_no_fold_was_run_at_both_places(
 
 def test_folders_of_one_name_with_other_images_are_not_pooled_over_folds(laptop, tmp_path):
     save_prepared(make_images(seed=1), tmp_path / "b" / "cells")
-    finish(tmp_path / "runs" / "a", laptop, fold=0)
-    finish(tmp_path / "runs" / "b", tmp_path / "b" / "cells", fold=1)
+    finish(tmp_path / "runs" / "a", laptop, split=0)
+    finish(tmp_path / "runs" / "b", tmp_path / "b" / "cells", split=1)
     with pytest.raises(BmixError, match="runs on different datasets cannot be compared"):
         group_runs(read_runs(tmp_path / "runs"))
 
 
 def test_a_folder_whose_images_were_changed_between_two_folds_is_not_pooled(laptop, tmp_path):
-    finish(tmp_path / "runs" / "a", laptop, fold=0)
+    finish(tmp_path / "runs" / "a", laptop, split=0)
     save_prepared(make_images(seed=1), laptop)
-    finish(tmp_path / "runs" / "b", laptop, fold=1)
+    finish(tmp_path / "runs" / "b", laptop, split=1)
     runs = read_runs(tmp_path / "runs")
     with pytest.raises(BmixError, match="made with other images or labels"):
         group_runs(runs)

@@ -10,7 +10,7 @@ def test_parameters_are_the_literals_of_the_tagged_cell(tmp_path):
     parameters, content = read_parameters(write_notebook(tmp_path / "one.ipynb", *CELLS))
     assert parameters == {
         "dataset": "digits_lt",
-        "fold": 0,
+        "split": 0,
         "method": "instance",
         "alpha": None,
         "lr": 0.01,

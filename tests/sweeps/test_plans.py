@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+from dataclasses import replace
 
 import nbformat
 import numpy as np
@@ -110,7 +111,7 @@ REFUSED = [
     ({"seed": "0"}, "seed must be of type int, got '0'"),
     ({"seed": None}, r"seed cannot be None in 05_train\.ipynb, where it is 0 by default"),
     ({"seed": 0.5}, r"seed must be of type int, got 0\.5"),
-    ({"fold": "1"}, "fold must be of type int, got '1'"),
+    ({"split": "1"}, "split must be of type int, got '1'"),
     ({"lr": "0.1"}, r"lr must be of type float, got '0\.1'"),
     ({"lr": {"lr": 0.1}}, "lr must be of type float, got {"),
     ({"dataset": 7}, r"dataset must be of type str, got 7 \(int\)"),
@@ -129,7 +130,7 @@ REFUSED = [
         r"method must be one of instance, .* did you mean 'balanced_mixup'\?",
     ),
     ({"method": ""}, "method must be one of instance"),
-    ({"fold": -1}, "fold must be at least 0, got -1"),
+    ({"split": -1}, "split must be at least 0, got -1"),
     ({"epochs": 0}, "epochs must be at least 1, got 0"),
     ({"batch_size": 1}, "batch_size must be at least 2, got 1"),
     ({"momentum": 1.0}, r"momentum must be below 1, got 1\.0"),
@@ -205,10 +206,17 @@ def test_a_grid_may_be_a_generator(tmp_path, notebook):
     assert len(plan_runs(notebook, ({"seed": seed} for seed in range(3)), tmp_path).tasks) == 3
 
 
-def test_a_fold_beyond_the_last_is_refused_with_the_range(tmp_path, notebook, no_kernel):
-    save_prepared(digits_lt(imbalance_ratio=5), tmp_path / "digits")
-    with pytest.raises(BmixError, match=r"fold must lie in 0\.\.4, got 5"):
-        run_grid(notebook, [{"dataset": str(tmp_path / "digits"), "fold": 5}], tmp_path / "out")
+def test_a_split_beyond_the_folds_that_data_came_with_stops_before_any_kernel(
+    tmp_path, notebook, no_kernel
+):
+    data = digits_lt(imbalance_ratio=5)
+    folds = np.arange(len(data.labels)) % 4
+    save_prepared(replace(data, split=None, folds=folds), tmp_path / "digits")
+    grid = [{"dataset": str(tmp_path / "digits"), "split": split} for split in range(5)]
+    with pytest.raises(BmixError, match=r"came with 4 folds .*split must lie in 0\.\.3, got 4"):
+        run_grid(notebook, grid, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    assert len(plan_runs(notebook, grid[:4], tmp_path / "out").tasks) == 4
 
 
 @pytest.mark.parametrize(
@@ -287,14 +295,14 @@ def test_a_run_is_told_its_folder_and_to_draw_nothing_and_its_name_says_what_it_
         "run_folder": str(task.folder),
     }
     assert task.folder == tmp_path.resolve() / run_id
-    assert run_id.startswith("mixup-alpha0.2-digits_lt-fold0-seed3-")
+    assert run_id.startswith("mixup-alpha0.2-digits_lt-split0-seed3-")
     assert task.cwd == os.getcwd()
 
 
 def test_the_run_id_is_stable_and_changes_with_every_parameter_and_with_the_notebook(
     tmp_path, notebook
 ):
-    grid = [{}, {"lr": 0.02}, {"epochs": 2}, {"fold": 1}, {"seed": 1}, {"method": "focal"}]
+    grid = [{}, {"lr": 0.02}, {"epochs": 2}, {"split": 1}, {"seed": 1}, {"method": "focal"}]
     planned = set(plan_runs(notebook, grid, tmp_path).tasks)
     assert len(planned) == len(grid)
     assert planned == set(plan_runs(notebook, grid, tmp_path).tasks)
@@ -419,6 +427,38 @@ def test_words_of_the_command_line_and_values_of_python_plan_the_same_runs(tmp_p
     assert list(plan_runs(notebook, words, tmp_path).tasks) == list(
         plan_runs(notebook, values, tmp_path).tasks
     )
+
+
+@pytest.fixture(scope="module")
+def with_parents(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("parents")
+    parameters = PARAMETERS + '\nparent_folder = ""'
+    return write_notebook(folder / "runs.ipynb", *CELLS, parameters=[parameters])
+
+
+def test_a_run_with_posthoc_comes_last_and_is_told_where_the_one_to_begin_with_lies(
+    tmp_path, with_parents
+):
+    grid = expand_grid(method=["tau_norm", "instance", "crt"], seed=range(2))
+    plan = plan_runs(with_parents, grid, tmp_path)
+    waiting = [task.parameters for task in plan.waiting]
+    assert [row["method"] for row in waiting] == ["instance"] * 2 + ["tau_norm"] * 2 + ["crt"] * 2
+    assert [row["seed"] for row in waiting] == [0, 1] * 3
+    instances = [row["run_folder"] for row in waiting[:2]]
+    assert [row.get("parent_folder") for row in waiting] == [None, None, *instances * 2]
+    assert "parent_folder" not in " ".join(map(" ".join, plan.table()))
+    others = plan_runs(with_parents, [grid[0] | {"lr": 0.1}], tmp_path).waiting
+    assert others[0].parameters["parent_folder"] not in instances  # of the same recipe else
+
+
+def test_a_notebook_that_knows_no_run_to_begin_with_is_told_none(tmp_path, notebook):
+    (task,) = plan_runs(notebook, [{"method": "crt"}], tmp_path).waiting
+    assert "parent_folder" not in task.parameters
+
+
+def test_the_run_to_begin_with_cannot_be_given_to_a_sweep(tmp_path, with_parents):
+    with pytest.raises(BmixError, match="parent_folder cannot be given: each run has its own"):
+        plan_runs(with_parents, [{"method": "crt", "parent_folder": "here"}], tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -212,10 +212,12 @@ class Dask:
             try:
                 client.wait_for_workers(count, timeout=PATIENCE)
             except TimeoutError as error:
-                logs = sorted(self.file.parent.glob("*-worker.log"))
-                raise AssertionError(
-                    "\n".join(path.read_text()[-2000:] for path in logs)
-                ) from error
+                raise AssertionError(self.read_logs()) from error
+
+    def read_logs(self):
+        """The ends of what scheduler and workers have written."""
+        logs = sorted(self.file.parent.glob("*.log"))
+        return "\n".join(f"{path.name}: {path.read_text()[-2000:]}" for path in logs)
 
     def _address(self):
         with contextlib.suppress(OSError, ValueError):
@@ -257,6 +259,11 @@ class Sweep(threading.Thread):
         except BaseException as error:
             self.outcome = error
 
+    def wait_until(self, holds, what):
+        """Wait for a condition; a sweep that ends first is told at once, with its outcome."""
+        wait_until(lambda: holds() or not self.is_alive(), what)
+        assert holds(), f"the sweep ended before {what}: {self.outcome}"
+
     def endings(self, seconds=PATIENCE):
         self.join(seconds)
         assert not self.is_alive(), f"the sweep did not end within {seconds} s"
@@ -275,9 +282,14 @@ def shared_out(dask, notebook):
     dask.wait_for_workers(2)
     grid = [{"how": "wait", "gate": str(gate), "seed": seed} for seed in range(4)]
     sweep = Sweep(notebook, grid, out, scheduler=dask.address)
-    wait_until(
-        lambda: len({parent for _, parent in kernels(out)}) == 2, "both workers have begun a run"
-    )
+    try:
+        sweep.wait_until(
+            lambda: len({parent for _, parent in kernels(out)}) == 2,
+            "both workers have begun a run",
+        )
+    except AssertionError as late:
+        begun = f"kernels and workers: {kernels(out)}, {lost.pid}, {kept.pid}"
+        raise AssertionError(f"{late}\n{begun}\n{dask.read_logs()}") from late
     (orphan,) = [pid for pid, parent in kernels(out) if parent == lost.pid]
     lost.kill()
     lost.wait()
@@ -330,8 +342,9 @@ def test_a_scheduler_that_dies_costs_nothing_that_is_finished_and_nobody_waits(
         {"how": "wait", "gate": str(gate), "seed": 1},
     ]
     sweep = Sweep(notebook, grid, tmp_path / "out", scheduler=dask.address)
-    wait_until(lambda: "complete" in statuses(tmp_path / "out").values(), "one run is complete")
-    wait_until(lambda: len(kernels(tmp_path / "out")) == 2, "the next one has begun")
+    out = tmp_path / "out"
+    sweep.wait_until(lambda: "complete" in statuses(out).values(), "one run is complete")
+    sweep.wait_until(lambda: len(kernels(out)) == 2, "the next one has begun")
     dask.scheduler.kill()
     dask.scheduler.wait()
     good, *others = sweep.endings(60)

@@ -353,7 +353,7 @@ def test_a_hundred_failing_runs_of_two_hundred_are_listed_and_harm_no_other(
             "method": "instance",
             "alpha": None,
         }
-        namespace |= {"dataset": f"{notebook.parent}/cells", "fold": 0, "lr": 0.1, "epochs": 1}
+        namespace |= {"dataset": f"{notebook.parent}/cells", "split": 0, "lr": 0.1, "epochs": 1}
         namespace["seed"] = parameters["seed"]
         exec("\n".join([CELLS[0], CELLS[-2]]), namespace)
         return new_notebook()
@@ -462,6 +462,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_runs_are_kept(
     tmp_path, notebook, monkeypatch, capsys
 ):
     from bmix_lite import __main__
+    from bmix_lite.pages import sweep_command
     from bmix_lite.sweeps import sweep as batch
 
     ending = Ending(tmp_path / "run", "complete")
@@ -470,7 +471,7 @@ def test_a_report_that_cannot_be_written_is_told_and_the_runs_are_kept(
     def full(_):
         raise OSError(28, "No space left on device", "report.html")
 
-    monkeypatch.setattr(__main__, "_write_report", full)
+    monkeypatch.setattr(sweep_command, "_write_report", full)
     before = signal.getsignal(signal.SIGTERM)
     try:
         assert __main__.main(["sweep", str(notebook), "--out", str(tmp_path)]) == 1

@@ -70,19 +70,25 @@ def test_without_a_kernel_it_is_a_plotly_figure_of_the_alpha_it_stands_at():
     assert MODULE_MIME not in bundle
 
 
-@pytest.fixture
-def page(tmp_path, browser_page):
-    """The widget in an exported page, without kernel and network."""
+@pytest.fixture(scope="module")
+def lesson(tmp_path_factory):
+    """An exported page with the widget."""
+    folder = tmp_path_factory.mktemp("alpha")
     with precomputing():
         bundle, _ = AlphaExplorer(
             COUNTS, class_names=[ATTACK, "$a_$", "糖尿病"], draw=shares
         )._repr_mimebundle_()
     output = new_output("display_data", data=json.loads(json.dumps(bundle)))
     nbformat.write(
-        new_notebook(cells=[new_code_cell("alpha", outputs=[output])]), tmp_path / "lesson.ipynb"
+        new_notebook(cells=[new_code_cell("alpha", outputs=[output])]), folder / "lesson.ipynb"
     )
-    export_html(tmp_path / "lesson.ipynb", tmp_path / "lesson.html")
-    browser_page.goto((tmp_path / "lesson.html").as_uri())
+    return export_html(folder / "lesson.ipynb", folder / "lesson.html")
+
+
+@pytest.fixture
+def page(lesson, browser_page):
+    """The page, without kernel and network."""
+    browser_page.goto(lesson.as_uri())
     browser_page.wait_for_selector(".bmix-alpha svg")
     yield browser_page
     assert browser_page.evaluate("window.hit") is None

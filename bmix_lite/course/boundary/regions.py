@@ -38,7 +38,8 @@ def train_boundary(data, recipe, every=1):
     rows = data.rows("test")
     if not len(rows):
         raise BmixError(f"dataset {data.name!r} has no 'test' rows")
-    model = make_model(recipe.model, len(data.class_names), data.images.shape[3], seed=recipe.seed)
+    classes, channels = len(data.class_names), data.images.shape[3]
+    model = make_model(recipe.model, classes, channels, seed=recipe.seed, head=recipe.head)
     for record in train(model, data, recipe, device="cpu"):
         if record["epoch"] in chosen_epochs:
             probabilities = predict(model, data.images, rows, device="cpu", batch_size=len(rows))

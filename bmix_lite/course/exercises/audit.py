@@ -39,7 +39,7 @@ MATRIX = [[80, 15, 5], [6, 10, 4], [1, 3, 6]]
 SWEEP = {
     "methods": ["instance", "class_balanced", "balanced_mixup"],
     "alphas_of_balanced_mixup": [0.1, 0.2, 0.3, 0.5],
-    "folds": 5,
+    "splits": 5,
     "seeds": 3,
     "minutes_of_a_run": 4,
     "at_a_time": 2,
@@ -170,7 +170,7 @@ def check_plan_sweep(answer):
     if chooses != "val":
         raise Mistake("chooses: then no test images are left that took no part in the choice")
     if reports != "test":
-        raise Mistake("reports: the split that chose gives a best score that is too high")
+        raise Mistake("reports: the part that chose gives a best score that is too high")
 
 
 def _count_settings():
@@ -178,26 +178,26 @@ def _count_settings():
 
 
 def _judge_runs(runs):
-    folds = SWEEP["folds"]
+    splits = SWEEP["splits"]
     seeds = SWEEP["seeds"]
     alphas = len(SWEEP["alphas_of_balanced_mixup"])
     settings = _count_settings()
     mistakes = {
         "alpha is crossed with methods that have none: these have one setting each": (
-            3 * alphas * folds * seeds
+            3 * alphas * splits * seeds
         ),
-        "the two rivals without alpha are missing": alphas * folds * seeds,
-        "the four alphas are four settings, not one": 3 * folds * seeds,
-        "the folds are missing: each setting runs once per fold and seed": settings * seeds,
-        "the seeds are missing: one seed does not show how far runs scatter": settings * folds,
-        "folds and seeds are added: each seed runs in each fold": settings * (folds + seeds),
-        "these are the settings: each runs once per fold and seed": settings,
+        "the two rivals without alpha are missing": alphas * splits * seeds,
+        "the four alphas are four settings, not one": 3 * splits * seeds,
+        "the splits are missing: each setting runs once per split and seed": settings * seeds,
+        "the seeds are missing: one seed does not show how far runs scatter": settings * splits,
+        "splits and seeds are added: each seed runs on each split": settings * (splits + seeds),
+        "these are the settings: each runs once per split and seed": settings,
     }
-    _recognise_count(runs, settings * folds * seeds, "runs", mistakes)
+    _recognise_count(runs, settings * splits * seeds, "runs", mistakes)
 
 
 def _judge_minutes(minutes):
-    one_by_one = _count_settings() * SWEEP["folds"] * SWEEP["seeds"] * SWEEP["minutes_of_a_run"]
+    one_by_one = _count_settings() * SWEEP["splits"] * SWEEP["seeds"] * SWEEP["minutes_of_a_run"]
     mistakes = {
         "two runs go at a time, so the clock shows half of that": one_by_one,
         "that is in hours": one_by_one / 120,

@@ -74,7 +74,7 @@ HINTS = {
     ],
     "plan_sweep": [
         "First list the settings: which methods have an alpha, and which do not?",
-        "Each setting runs once for each combination of fold and seed. Two runs go in parallel.",
+        "Each setting runs once for each combination of split and seed. Two runs go in parallel.",
         "Which images may be used to choose alpha,"
         " and which must be unseen when you report the result?",
     ],

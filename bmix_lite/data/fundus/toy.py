@@ -4,6 +4,7 @@ A toy: no eye was photographed. Training on them shows how a method behaves on o
 rare, small lesions, and nothing about patients.
 """
 
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,39 +12,44 @@ import numpy as np
 
 from bmix_lite.base.errors import BmixError, require_integer
 from bmix_lite.base.randomness import stream
+from bmix_lite.data.folds import FOLDS
 from bmix_lite.data.fundus.anatomy import paint_background, place_eyes, ramp, take
 from bmix_lite.data.fundus.lesions import BEADING, draw_lesions, draw_mimics, paint_lesions
 from bmix_lite.data.fundus.vessels import VESSEL, draw_vessels
 from bmix_lite.data.imageset import ImageSet
 from bmix_lite.data.known_counts import read_counts
-from bmix_lite.data.splits import FOLDS, assign_split
+from bmix_lite.data.splits import assign_split
 
 GRADES = ("no retinopathy", "mild", "moderate", "severe", "proliferative")
 SOURCE = (
     "drawn by bmix_lite.data.fundus.toy, not photographs; class shares of EyePACS (Kaggle, 2015)"
 )
 FEWEST = 2 * FOLDS  # images per class, so that each fold has some
+MOST_KEPT = 64 * 2**20  # bytes of pixels that may stay in memory for the next split
 LARGEST_SEED = 2**63 - 1
 EYES_AT_ONCE = 16  # drawn together, from the same streams; another number draws other eyes
 APART = 0.75  # grades: how far a severity may lie from the grade when eyes are paired by severity
 
 
-def fundus_toy(*, fold=0, n=2000, size=64, seed=0):
+def fundus_toy(*, split=0, n=2000, size=64, seed=0):
     """Drawn pictures of the back of the eye as an ImageSet, split by patient. A toy.
 
     images (n, size, size, 3). Classes are the five grades in their order, with EyePACS' shares
     (Kaggle, Diabetic Retinopathy Detection, 2015) rounded and at least 10 images each.
     Rows 2p and 2p + 1 are the right and the left eye of one patient, at most a grade or so apart.
-    fold: 0 to 4, changes the split only; n: 100 to 100,000; size: 64 to 224 pixels
+    split: any number from 0, changes the parts only; n: 100 to 100,000; size: 64 to 224 pixels
     seed: another one draws everything anew
     Raises BmixError for an argument out of range.
     """
-    require_integer("fold", fold, 0, FOLDS - 1)
+    split = require_integer("split", split, 0)
     require_integer("n", n, 100, 100_000)
     require_integer("seed", seed, 0, LARGEST_SEED)
+    require_integer("size", size, 64, 224)
     labels = _pair_grades(_count_grades(n), stream(seed, "fundus grades"))
+    is_small = n * size**2 * 3 <= MOST_KEPT
+    draw = _draw_once if is_small else draw_fundus
     data = ImageSet(
-        images=draw_fundus(labels, size, seed),
+        images=draw(tuple(labels.tolist()), size, seed),
         labels=labels,
         class_names=GRADES,
         groups=np.array([f"p{row // 2:04d}" for row in range(n)]),
@@ -51,7 +57,7 @@ def fundus_toy(*, fold=0, n=2000, size=64, seed=0):
         source=SOURCE,
         ordered=True,
     )
-    return assign_split(data, fold=int(fold))
+    return assign_split(data, split=split)
 
 
 def draw_fundus(grades, size=64, seed=0):
@@ -74,6 +80,14 @@ def draw_fundus(grades, size=64, seed=0):
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(draw, range(len(batches))))
     return images.reshape(-1, size, size, 3)[: len(grades)]
+
+
+@functools.lru_cache(maxsize=1)
+def _draw_once(grades, size, seed):
+    """The same, kept and read-only: the splits of one set differ in no pixel."""
+    images = draw_fundus(grades, size, seed)
+    images.setflags(write=False)
+    return images
 
 
 def _draw_batch(grades, size, seed, number):

@@ -432,7 +432,7 @@ WRONG_ANSWERS = [
     ("plan_sweep", PLANNED | {"runs": 180}, "crossed with methods that have none"),
     ("plan_sweep", PLANNED | {"runs": 60}, "rivals without alpha are missing"),
     ("plan_sweep", PLANNED | {"runs": 45}, "four settings, not one"),
-    ("plan_sweep", PLANNED | {"runs": 18}, "folds are missing"),
+    ("plan_sweep", PLANNED | {"runs": 18}, "splits are missing"),
     ("plan_sweep", PLANNED | {"runs": 30}, "seeds are missing"),
     ("plan_sweep", PLANNED | {"runs": 48}, "are added"),
     ("plan_sweep", PLANNED | {"runs": 6}, "these are the settings"),
@@ -501,7 +501,7 @@ def test_the_checks_agree_with_the_tables_they_print():
         assert weigh_kappa(power) == pytest.approx(cohen_kappa_score(TRUE, ANSWERED, weights=name))
     assert len(PHOTOS) == len(SIDES) == len(set(PHOTOS))
     settings = 2 + len(SWEEP["alphas_of_balanced_mixup"])
-    assert settings * SWEEP["folds"] * SWEEP["seeds"] == PLANNED["runs"]
+    assert settings * SWEEP["splits"] * SWEEP["seeds"] == PLANNED["runs"]
 
 
 def test_checking_leaves_the_global_generators_alone():

@@ -193,10 +193,10 @@ def test_two_eyes_of_a_patient_have_like_grades(toy):
     assert 0 < (right > left).sum() < (right != left).sum()
 
 
-def test_a_patient_is_in_one_split_and_every_grade_in_each_of_all_folds(toy):
+def test_a_patient_is_in_one_part_and_every_grade_in_each_of_a_repeat_of_splits(toy):
     tested = np.zeros(600, int)
-    for fold in range(5):
-        data = fundus_toy(n=600, fold=fold)
+    for number in range(5, 10):
+        data = fundus_toy(n=600, split=number)
         assert np.array_equal(data.images, toy.images)
         parts = [set(data.groups[data.rows(split)]) for split in SPLITS]
         assert sum(map(len, parts)) == len(set.union(*parts)) == 300
@@ -214,7 +214,7 @@ def test_an_odd_number_leaves_one_eye_alone():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("fold", value) for value in (5, -1, 0.0)),
+        *(("split", value) for value in (-1, 0.0)),
         *(("n", value) for value in (99, 200.0)),
         *(("size", value) for value in (63, 225, True)),
         *(("seed", value) for value in (-1, "0")),
