@@ -92,8 +92,7 @@ def list_table(
       of columns, one of 0 and 1 for each class
     group_from: a regular expression with one group, which finds the group in the path, such as
       r"(\\d+)_(?:left|right)"
-    suffix: what the paths lack, such as ".jpeg"
-    search: True looks for the file names in all folders below `images`
+    suffix: what the paths lack, ".jpeg"; search: True looks for the names in all folders below
     leave_out: a LeaveOut, which also leaves out rows
     Raises BmixError where columns or all files are missing; other faults are in the Listing.
     """

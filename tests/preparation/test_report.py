@@ -22,7 +22,7 @@ REPORT = Report("labels.csv", 363, 355, {"none": (261, 255), "severe": (101, 100
 
 def test_a_report_is_shown_in_one_line():
     assert repr(REPORT) == (
-        "Report 'labels.csv': 362 images listed, 355 without fault, 2 classes; "
+        "Report 'labels.csv': 363 images listed, 355 without fault, 2 classes; "
         "faults: 2 bad, 1 note; stopped"
     )
     assert repr(replace(REPORT, on_bad="skip")).endswith("; faults: 2 bad, 1 note")
