@@ -13,7 +13,6 @@ from bmix_lite.base.files import read_json, remove_leftovers, sha256_of, write_a
 from bmix_lite.base.locks import drop_lock, take_lock
 from bmix_lite.base.sameness import hash_weights
 from bmix_lite.data.designs import NOTES, describe_split, note_split
-from bmix_lite.distribution import require_parts
 from bmix_lite.runs.complete import HASHED, RESULT
 from bmix_lite.runs.identity import (
     ABOUT,
@@ -66,14 +65,13 @@ def open_run(folder, recipe, data, *, device="cpu"):
     """Create a run folder with its recipe.json, or go on in that of an interrupted run.
 
     A folder whose name is a run id must be that of this run. Until `save_run`, or its end, this
-    process alone may write the run. Raises BmixError if another process has it, if the folder holds
-    another run, or if a class is missing in validation or test.
+    process alone may write the run. Raises BmixError if another process has it, or if the folder
+    holds another run.
     """
     folder = Path(folder)
     if folder.is_symlink():
         raise BmixError(f"{folder} is a link: nothing is written through it")
     take_lock(_lock_of(folder), f"the run {folder}", wait=PATIENCE)
-    require_parts(data)
     about = _describe_run(recipe, data)
     if not is_named_for(folder, about):
         readable = describe_recipe(recipe.method, recipe.asdict())
