@@ -299,3 +299,15 @@ def test_a_cut_progressive_jpeg_is_refused_although_its_thumbnail_is_whole(save,
     decode_image(path, 16)
     path.write_bytes(whole[:2] + segment + whole[2:-2])
     check_refused(path, "")  # how, depends on the version of Pillow
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+def test_boxes_in_a_photograph_that_exif_turns_are_asked_for(save, photo, ending):
+    exif = Image.Exif()
+    for orientation, is_turned in ((1, False), (6, True)):
+        exif[0x0112] = orientation
+        path = save(f"{orientation}.{ending}", Image.fromarray(photo), exif=exif)
+        if is_turned:
+            check_refused(path, "EXIF turns this photograph", box=(0, 0, 20, 20))
+        else:
+            assert decode_image(path, 16, box=(0, 0, 20, 20)).shape == (16, 16, 3)
