@@ -66,11 +66,15 @@ def strip_labels(listed):
 
 
 def find_same_groups(items, rows):
-    """A fault for each set of groups that read the same, and of file names in one folder."""
+    """A fault for each set of groups that read the same, a warning of each that reads as none."""
     rows_of = defaultdict(list)
     for row in rows:
         if items[row].group:
             rows_of[items[row].group].append(row)
+    for group, members in rows_of.items():
+        if strip_invisible(group).strip().casefold() in MISSING:
+            found = f"{len(members)} images of one group"
+            yield Fault("nobody", repr(group), found, tuple(members[:20]))
     for alike in group_same(rows_of, joined=False):
         ways = [f"{show(group)} ({len(rows_of[group])} images)" for group in alike]
         images = tuple(rows_of[group][0] for group in alike)

@@ -17,6 +17,8 @@ FITS = ("crop", "pad", "stretch")
 LARGEST = 50_000_000  # pixels of a file; a larger one is refused before it is decoded
 NARROWEST = 8  # pixels of a side; less is a spacer or a line, not a photograph
 LONGEST = 20  # times as long as wide
+ORIENTATION = 0x0112  # EXIF's entry
+METADATA = {bytes([0xFF, mark]) for mark in (*range(0xE0, 0xF0), 0xFE)}  # segments of a JPEG
 HALF_TONES = {bits: 2**bits - 1 for bits in range(8, 17)}  # bits per channel: white
 PHOTOGRAPHS = ("JPEG", "MPO")  # MPO: a camera's JPEG with its thumbnail
 LAYERED = ("P", "PA", "LA", "La", "RGBa")  # Pillow's modes that may hold transparent parts
@@ -94,6 +96,9 @@ def _open_whole(path, size=None):
         if size is not None:
             # a JPEG is decoded at a half, a quarter … of its size, never below this one
             image.draft("RGB", (2 * size, 2 * size))
+        elif image.getexif().get(ORIENTATION, 1) > 1:
+            words = "do boxes and points fit it as stored, or turned? Save it upright"
+            raise BmixError(f"EXIF turns this photograph: {words}")
         upright = ImageOps.exif_transpose(image)
         if image.format in PHOTOGRAPHS:
             _check_end(file)
@@ -116,9 +121,16 @@ def _check_shape(image):
 
 
 def _check_end(file):
-    """A progressive JPEG that was cut decodes without a word: what it lacks is its end mark."""
+    """A progressive JPEG that was cut decodes without a word: what it lacks is its end mark.
+
+    That of a thumbnail among the metadata, which come first, is another one.
+    """
     file.seek(0)
-    require(b"\xff\xd9" in file.read()[2:], "the JPEG has no end: the file is cut")
+    content = file.read()
+    at = 2
+    while content[at : at + 2] in METADATA:
+        at += 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    require(content.find(b"\xff\xd9", at) > 0, "the JPEG has no end: the file is cut")
 
 
 def _cut(image, box):

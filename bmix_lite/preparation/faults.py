@@ -7,7 +7,7 @@ LEVELS = ("stop", "bad", "warning", "note")
 # kind: (level, rule). "stop" always ends the preparation; "bad" does unless on_bad="skip" leaves
 # the images out
 KINDS = {
-    "path": ("stop", "A path must lie inside the folder of the images."),
+    "path": ("stop", "A path must lie inside the folder of the images, and be plain text."),
     "spelling": (
         "stop",
         "Labels that read the same are one class: write them alike, or give them one name by "
@@ -113,6 +113,10 @@ KINDS = {
         "A class is missing from a part: a split that is dealt so is not loaded, and with a part "
         "that came so nothing is trained.",
     ),
+    "nobody": (
+        "warning",
+        "A group that looks like a missing value is taken for one patient or lesion: is it one?",
+    ),
     "unused": ("warning", "A class that was named has no image: it is left out."),
     "names": ("warning", "An odd class name: is it meant?"),
     "grades": (
@@ -145,6 +149,11 @@ KINDS = {
 }
 
 
+def as_text(name):
+    """A name whose bytes are no UTF-8, as text that can be printed and written."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
 @dataclass(frozen=True)
 class Fault:
     """One fault.
@@ -161,6 +170,10 @@ class Fault:
     images: tuple = ()
     drop: tuple = ()
     asides: tuple = ()
+
+    def __post_init__(self):
+        for name in ("where", "found"):  # names of files whose bytes are no text come as surrogates
+            object.__setattr__(self, name, as_text(getattr(self, name)))
 
     @property
     def level(self):

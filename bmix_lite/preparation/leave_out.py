@@ -31,13 +31,10 @@ class LeaveOut:
 
     def __call__(self, path):
         """Whether the file or folder `path`, written from the source on, is left out."""
-        parts = path.split("/")
-        for pattern in self.patterns:
-            names = [path, f"{path}/"] if "/" in pattern else parts
-            if any(fnmatchcase(name, pattern) for name in names):
-                self.left_out[pattern].append(path)
-                return True
-        return False
+        fitting = [pattern for pattern in self.patterns if _fits(pattern, path)]
+        for pattern in fitting:
+            self.left_out[pattern].append(path)
+        return bool(fitting)
 
     def scan(self, below=""):
         """As `scan` of a folder below the source, "" for itself, without what is left out."""
@@ -62,9 +59,17 @@ class LeaveOut:
             return False
         return all(self._is_written(os.path.join(path, name)) for name in folders)
 
+    def _list_inside(self, pattern):
+        """What a pattern fits in folders that another pattern leaves out."""
+        tree = os.walk(self.root) if any(self.left_out.values()) else ()
+        paths = [os.path.join(folder, name) for folder, _, files in tree for name in files]
+        paths = [os.path.relpath(path, self.root).replace(os.sep, "/") for path in paths]
+        return [path for path in paths if _fits(pattern, path)]
+
     def note(self, listing):
         """Add to the listing what was left out. Raises BmixError where a pattern fits nothing."""
         for pattern, paths in self.left_out.items():
+            paths = paths or self._list_inside(pattern)
             if not paths:
                 raise BmixError(
                     f"leave_out: {pattern!r} fits no file or folder of {listing.source}: "
@@ -72,6 +77,12 @@ class LeaveOut:
                 )
             paths = sorted(set(paths))
             listing.fault("left_out", repr(pattern), f"{len(paths)}: {shorten(paths)}")
+
+
+def _fits(pattern, path):
+    """Whether a pattern fits a path, or the name of a file or folder on it."""
+    names = [path, f"{path}/"] if "/" in pattern else path.split("/")
+    return any(fnmatchcase(name, pattern) for name in names)
 
 
 def _list_patterns(patterns):

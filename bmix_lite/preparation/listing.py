@@ -13,7 +13,14 @@ from bmix_lite.base.errors import BmixError, require
 from bmix_lite.preparation.faults import Fault, shorten
 from bmix_lite.preparation.groups import compile_group, warn_of_columns
 from bmix_lite.preparation.paths import FileFinder, begins_like_image, is_image
-from bmix_lite.preparation.rows import check_columns, check_row, read_fold, read_rows, read_split
+from bmix_lite.preparation.rows import (
+    check_columns,
+    check_row,
+    read_fold,
+    read_rows,
+    read_split,
+    refuse_unnamed_split,
+)
 from bmix_lite.preparation.sameness import is_blank
 from bmix_lite.preparation.table import read_table
 
@@ -81,17 +88,19 @@ def list_table(
     """The images of a CSV or TSV, whose paths lie below `images` (unless given, its own folder).
 
     columns: names of the columns "path", "label", "group", "split", "fold"; the last three only
-      where there are such; "label" may be a list of columns, one of 0 and 1 for each class
+      where there are such, and "split": None where one shall not be used; "label" may be a list
+      of columns, one of 0 and 1 for each class
     group_from: a regular expression with one group, which finds the group in the path, such as
       r"(\\d+)_(?:left|right)"
-    suffix: what the paths lack, such as ".jpeg"
-    search: True looks for the file names in all folders below `images`
+    suffix: what the paths lack, ".jpeg"; search: True looks for the names in all folders below
     leave_out: a LeaveOut, which also leaves out rows
     Raises BmixError where columns or all files are missing; other faults are in the Listing.
     """
+    given = columns
     columns = check_columns(columns)
     pattern = None if group_from is None else compile_group(group_from)
     table = read_table(path)
+    refuse_unnamed_split(table, given)
     root = Path(images) if images is not None else table.path.parent
     require(root.is_dir(), f"images: {root}: there is no such folder")
     find = FileFinder(root, suffix, search, leave_out)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from bmix_lite.base.files import name_special
-from bmix_lite.preparation.faults import shorten
+from bmix_lite.preparation.faults import as_text, shorten
 from bmix_lite.preparation.sameness import as_shown, reads_as, reads_as_file, show
 
 SUFFIXES = {
@@ -63,6 +63,10 @@ class FileFinder:
 
     def __call__(self, text):
         """The FoundFile of a path in a table."""
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            return FoundFile(as_text(text), kind="path", fault="the name is no UTF-8: rename it")
         name = text.replace("\\", "/")
         if not name.endswith(self.suffix):
             name += self.suffix
@@ -85,8 +89,10 @@ class FileFinder:
             return "no path"
         if name.startswith("/") or re.match("[A-Za-z]:", name):
             return f"{text!r} is an absolute path: write it from the images' folder on"
-        if ".." in parts or re.search(r"[\x00-\x1f]", name):
+        if ".." in parts:
             return f"{text!r} leads out of the folder of the images"
+        if re.search(r"[\x00-\x1f]", name):
+            return f"{text!r} holds a line break or another control character: rename it"
         return ""
 
     def _find(self, text, name):

@@ -22,6 +22,7 @@ from bmix_lite.preparation.checks import find_faults
 from bmix_lite.preparation.class_faults import order_classes, strip_labels
 from bmix_lite.preparation.class_names import check_names, merge_labels, name_labels
 from bmix_lite.preparation.decode import FITS, HALF_TONES, decode_image
+from bmix_lite.preparation.faults import as_text
 from bmix_lite.preparation.grades import find_grades
 from bmix_lite.preparation.leave_out import refuse_same
 from bmix_lite.preparation.listing import Listing
@@ -154,7 +155,7 @@ def _report(images, faults, left, on_bad, class_names):
     kept = Counter(images.items[row].class_label for row in left)
     listed = strip_labels(images.labels)
     classes = {
-        _name_class(label, class_names): (listed[label], kept[label])
+        as_text(_name_class(label, class_names)): (listed[label], kept[label])
         for label in order_classes(listed)
     }
     return make_report(images, faults, left, classes, on_bad)

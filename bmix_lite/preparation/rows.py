@@ -32,7 +32,7 @@ def read_fold(text):
 
 
 def check_columns(columns):
-    """{what: name of its column}, with the usual ones. Raises BmixError."""
+    """{what: name of its column}, with the usual ones and None for none. Raises BmixError."""
     if columns is not None and not isinstance(columns, Mapping):
         raise BmixError(f"columns must be a dict such as {{'path': 'file'}}, got {columns!r}")
     columns = USUAL_COLUMNS | dict(columns or {})
@@ -47,6 +47,25 @@ def check_columns(columns):
         if not all(isinstance(text, str) for text in texts):
             raise BmixError(f"columns: {name!r} must be the name of a column, got {column!r}")
     return columns
+
+
+def refuse_unnamed_split(table, columns):
+    """Raise BmixError where a split came with the table and nobody said whether it is used.
+
+    columns: as they were given; {"split": None} says that the images shall be dealt
+    """
+    columns = columns or {}
+    if {"split", "fold"} & set(columns):
+        return
+    for number, name in enumerate(table.header):
+        cells = {row[number] for row in table.rows} if name not in columns.values() else set()
+        parts = {read_split(cell) for cell in cells}
+        if "" not in parts and len(parts) > 1:
+            raise BmixError(
+                f"{table.path}: the column {name!r} holds {', '.join(sorted(parts))}: "
+                f"columns={{'split': {name!r}}} keeps that split, "
+                "columns={'split': None} deals the images anew"
+            )
 
 
 def read_rows(table, columns):

@@ -6,7 +6,7 @@ import unicodedata
 from collections import defaultdict
 from fractions import Fraction
 
-NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?")
+NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)([eE][+-]?\d{1,2})?(\s*%)?")
 THOUSANDS = re.compile(r"\d{1,3}([,.' ’]\d{3})+")
 LONGEST = 200  # characters of a number
 DASHES = dict.fromkeys(map(ord, "‐‑‒–—―−﹘﹣－"), "-")
@@ -21,12 +21,13 @@ VISIBLE = dict.fromkeys(map(ord, FILLERS))
 
 
 def read_number(text):
-    """The number that a text writes, a Fraction: "0", "00", " 0.0", "0,0", "1E+00"; else None."""
+    """The number that a text writes, a Fraction: "0", " 0.0", "0,0", "1E+00", "5 %"; else None."""
     text = strip_invisible(text).strip().translate(QUOTES).translate(DASHES).strip()
     if len(text) > LONGEST or not NUMBER.fullmatch(text):
         return None
-    mantissa, _, power = text.lower().replace(",", ".").partition("e")
-    return Fraction(mantissa.rstrip(".")) * Fraction(10) ** int(power or 0)
+    unit = Fraction(1, 100) if text.endswith("%") else 1
+    mantissa, _, power = text.lower().rstrip("% ").replace(",", ".").partition("e")
+    return Fraction(mantissa.rstrip(".")) * Fraction(10) ** int(power or 0) * unit
 
 
 def strip_invisible(text):

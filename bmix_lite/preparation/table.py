@@ -135,7 +135,8 @@ def _check_header(path, rows):
         raise BmixError(
             f"{path}: the header has no name for column {', '.join(blank)}: name or remove it"
         )
-    double = sorted({name for name in header if header.count(name) > 1})
+    shown = list(map(as_shown, header))
+    double = sorted({name for name in header if shown.count(as_shown(name)) > 1})
     if double:
         names = ", ".join(map(repr, double))
         raise BmixError(f"{path}: the header has the column {names} more than once")

@@ -177,7 +177,9 @@ FOLDER_FAULTS += (add_folder_link, add_second_part)
 def choose_faults(rng, faults):
     """None, one or two of the faults; last come those whose files are left out, so none hides."""
     chosen = rng.sample(faults, rng.choice((0, 1, 1, 2)))
-    return sorted(chosen, key=lambda fault: fault.__name__.startswith(("add_mask", "add_aside")))
+    last = {"add_mask": 1, "add_aside": 2}
+    names = {fault: fault.__name__.removesuffix("_in_table") for fault in chosen}
+    return sorted(chosen, key=lambda fault: last.get(names[fault], 0))
 
 
 def plant_files(source, root, rng, deck, faults):

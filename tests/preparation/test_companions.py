@@ -230,3 +230,17 @@ def test_a_row_of_a_file_that_is_left_out_is_left_out_where_files_are_searched_t
     listing = list_images(table, images=tmp_path / "photos", search=True, leave_out="old")
     assert [item.id for item in listing.items] == ["x/1.png", "x/2.png", "y/3.png"]
     assert [fault.kind for fault in listing.faults] == ["left_out"]
+
+
+def test_a_pattern_whose_files_another_one_leaves_out_already_fits_all_the_same(tmp_path):
+    names = ["a/1.png", "a/old/1_thumb.png", "b/2.png", "b/3.png"]
+    put(tmp_path / "in", *names)
+    table = tmp_path / "t.csv"
+    table.write_text("path,label\na/1.png,a\nb/2.png,b\nb/3.png,b\n")
+    for patterns in (["old", "*_thumb*"], ["*_thumb*", "old"]):
+        listing = list_images(tmp_path / "in", leave_out=patterns)
+        assert [item.id for item in listing.items] == ["a/1.png", "b/2.png", "b/3.png"]
+        listing = list_images(table, images=tmp_path / "in", leave_out=patterns)
+        assert [fault.kind for fault in listing.faults] == ["left_out", "left_out"]
+    with pytest.raises(BmixError, match=r"leave_out: '\*_mask\*' fits no file or folder"):
+        list_images(tmp_path / "in", leave_out=["old", "*_mask*"])

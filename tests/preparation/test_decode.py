@@ -286,3 +286,28 @@ def test_decoding_a_jpeg_at_a_fraction_changes_little(save):
 def test_bad_arguments_are_named(save, name, value):
     with pytest.raises(BmixError, match=name):
         decode_image(save("a.png"), **({"size": 32} | {name: value}))
+
+
+def test_a_cut_progressive_jpeg_is_refused_although_its_thumbnail_is_whole(save, photo):
+    thumbnail = io.BytesIO()
+    Image.fromarray(photo).resize((16, 16)).save(thumbnail, "JPEG")
+    note = b"Exif\0\0" + thumbnail.getvalue()  # whose end mark comes before the image's
+    segment = b"\xff\xe1" + (len(note) + 2).to_bytes(2, "big") + note
+    path = save("p.jpg", Image.fromarray(photo), progressive=True, quality=95)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:2] + segment + whole[2:])
+    decode_image(path, 16)
+    path.write_bytes(whole[:2] + segment + whole[2:-2])
+    check_refused(path, "")  # how, depends on the version of Pillow
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
+def test_boxes_in_a_photograph_that_exif_turns_are_asked_for(save, photo, ending):
+    exif = Image.Exif()
+    for orientation, is_turned in ((1, False), (6, True)):
+        exif[0x0112] = orientation
+        path = save(f"{orientation}.{ending}", Image.fromarray(photo), exif=exif)
+        if is_turned:
+            check_refused(path, "EXIF turns this photograph", box=(0, 0, 20, 20))
+        else:
+            assert decode_image(path, 16, box=(0, 0, 20, 20)).shape == (16, 16, 3)

@@ -183,3 +183,18 @@ def test_images_of_a_given_test_need_no_fold(tmp_path):
         data = load(tmp_path / "a", split=fold)
         assert data.rows("test").tolist() == list(range(20, 30))
         assert data.rows("val").tolist() == [n for n in range(20) if n // 2 % 5 == fold]
+
+
+def test_a_column_that_holds_a_split_is_asked_for_and_never_dealt_over(tmp_path):
+    parts = ["train"] * 10 + ["Validation"] * 4
+    rows = [(f"{n}.png", "ab"[n % 2], part) for n, part in enumerate(parts)]
+    for number, row in enumerate(rows):
+        put(tmp_path / row[0], number)
+    table = write_table(tmp_path / "t.csv", rows, ("path", "label", "Set"))
+    words = r"the column 'Set' holds train, val: columns=\{'split': 'Set'\} keeps that split"
+    for columns in (None, {"label": "label"}):
+        with pytest.raises(BmixError, match=words):
+            prepare(table, tmp_path / "a", columns=columns, **QUIET)
+    kept = prepare(table, tmp_path / "b", columns={"split": "Set"}, **QUIET)
+    assert Counter(kept.split) == {"train": 10, "val": 4}
+    assert prepare(table, tmp_path / "c", columns={"split": None}, **QUIET).split is None

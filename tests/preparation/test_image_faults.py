@@ -1,9 +1,12 @@
+import os
 from dataclasses import replace
 
 import pytest
 
+from bmix_lite.base.errors import BmixError
 from bmix_lite.preparation.image_faults import find_copies, find_leaks
-from field import make_facts, make_items
+from bmix_lite.preparation.report import read_report
+from field import make_facts, make_items, prepare_small, put
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -55,3 +58,20 @@ def test_official_folds_are_sides_too():
     items = make_items([""] * 3, group=["p", "p", "q"], fold=["0", "1", "1"])
     [fault] = find_leaks(items, range(3))
     assert fault.drop == (1,)
+
+
+@pytest.mark.parametrize("place", ["a/{}.png", "{}/1.png", "a/{}"])
+def test_a_name_whose_bytes_are_no_text_is_named_and_breaks_no_report(tmp_path, place):
+    root = put(tmp_path / "in", *(f"{label}/{n}.png" for label in "ab" for n in range(6)))
+    name = os.fsencode(root / place).replace(b"{}", b"x\xff\xfe")
+    os.makedirs(os.path.dirname(name), exist_ok=True)
+    with open(name, "wb") as file:
+        file.write((root / "a/0.png").read_bytes())
+    if place == "a/{}":  # no image by its name
+        prepare_small(root, tmp_path / "out")
+    else:
+        with pytest.raises(BmixError, match="the name is no UTF-8: rename it") as caught:
+            prepare_small(root, tmp_path / "out")
+        str(caught.value).encode()
+    faults = read_report(tmp_path / "out").faults
+    assert any("x\\udcff\\udcfe" in fault["where"] + fault["found"] for fault in faults)

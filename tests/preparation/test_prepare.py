@@ -279,6 +279,9 @@ def test_every_kind_of_fault_can_be_found(planted, tmp_path):
     masked = [f"{label}/{number}.png" for label in "ab" for number in range(6)]
     put(tmp_path / "15", *masked, "a/1_mask.png", "a/z.png")
     look(tmp_path / "16", tmp_path / "15", leave_out="z.png")
+    nobody = [(*row[:2], "unknown" if n < 9 else row[2]) for n, row in enumerate(rows)]
+    nobody = write_table(tmp_path / "nobody.csv", nobody, ("path", "label", "patient"))
+    look(tmp_path / "17", nobody, images=tmp_path / "c/images", columns={"group": "patient"})
     assert seen == set(KINDS)
 
 
@@ -401,7 +404,8 @@ def test_the_same_call_again_reads_what_is_there_and_another_is_refused(tmp_path
 def test_the_order_of_the_rows_changes_neither_folds_nor_report(tmp_path):
     table, rows = make_clinic(tmp_path)
     mixed = [rows[number] for number in np.random.default_rng(0).permutation(len(rows))]
-    options = dict(images=tmp_path / "images", columns={"group": "patient"}, **QUIET)
+    columns = {"group": "patient", "split": None}
+    options = dict(images=tmp_path / "images", columns=columns, **QUIET)
     one = prepare(table, tmp_path / "one", **options)
     two = prepare(write_table(tmp_path / "mixed.csv", mixed), tmp_path / "two", **options)
     for fold in range(5):

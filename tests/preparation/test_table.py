@@ -49,6 +49,7 @@ def test_text_stays_text_in_every_usual_form_of_table(tmp_path, content):
         ("image,level\n", "only a header, no rows"),
         (",,\n", "only a header, no rows"),
         ("image,image\na,1\n", "the column 'image' more than once"),
+        ("image,image \na,1\n", "the column 'image', 'image ' more than once"),
         ("image,\na,1\n", "no name for column 2"),
         ("a,b\nx,y\0z\n", "row 2 holds a NUL"),
         ("a,b\nx,é\n".encode("cp1252"), "row 2 holds the byte 0xe9, which is not utf-8"),
