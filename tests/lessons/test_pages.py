@@ -15,7 +15,7 @@ from bmix_lite.base.ipynb import QUIET, read_notebook
 from bmix_lite.pages.export import export_html
 from bmix_lite.preparation.report import read_report
 from bmix_lite.widgets.explore import precomputing
-from clinic import plant
+from clinic import CLASSES, plant
 from conftest import ROOT, SWEEPS, only_one, picture, printed
 from lab import EXPLORERS
 
@@ -60,6 +60,7 @@ SETTINGS = {
         "label": "label",
         "group": "patient",
         "part": "split",
+        "class_names": dict(CLASSES),  # the code 99 is none of them: no validation image has it
     },
     "10": {"seed": 1, "epochs": 10, "batch_size": 32},
     "11": {"alpha": 0.4},
