@@ -76,8 +76,11 @@ class Forks:
             _die_with(parent)
             self._forget(link)
             _become_kernel(request, parent)
-        link.send(b"%d" % pid)
         self.links[pid] = link
+        try:
+            link.send(b"%d" % pid)
+        except OSError:  # who asked has waited long enough, and starts a kernel of another kind
+            os.kill(pid, signal.SIGKILL)
         return True
 
     def _forget(self, link):

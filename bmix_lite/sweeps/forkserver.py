@@ -59,7 +59,10 @@ class ForkServer:
                 ours.close()
                 return None
         kernel = ForkedKernel(ours)
-        return kernel if kernel.pid else None
+        if kernel.pid is None:
+            ours.close()  # a server that is late finds nobody, and ends what it forked
+            return None
+        return kernel
 
     def retire(self):
         """Fork nothing more, and end with the last kernel that still runs."""
