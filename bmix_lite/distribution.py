@@ -35,24 +35,6 @@ def count_classes(labels, num_classes=None):
     return counts
 
 
-def require_parts(data):
-    """Raise BmixError unless val and test have images of every class, as a training needs them.
-
-    data: an ImageSet, or what is like one
-    """
-    for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
-        counts = data.counts(part)
-        if not counts.any():
-            raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
-        missing = [name for name, count in zip(data.class_names, counts, strict=True) if not count]
-        if missing:
-            raise BmixError(
-                f"dataset {data.name!r} has no {part!r} images of "
-                f"{', '.join(map(repr, missing))} {use}: prepare it with the class merged with "
-                "another or left out, or without that part, which a fold of train then replaces"
-            )
-
-
 def class_probabilities(counts: ArrayLike, q: float) -> np.ndarray:
     """Probability that a drawn image belongs to each class: p_j = n_j**q / sum_i n_i**q.
 

@@ -79,9 +79,7 @@ class PairSampler(Sampler[list[int]]):
     def __len__(self) -> int:
         """Steps of a whole epoch."""
         _, world_size = self.share()
-        if self.drop_last:
-            return len(self.base) // (self.pairs * world_size)
-        return count_batches(len(self.base), self.pairs, world_size)
+        return count_batches(len(self.base), self.pairs, world_size, self.drop_last)
 
     def __iter__(self) -> Iterator[list[int]]:
         # with the first batch, not before: a DataLoader with workers asks for two iterators
@@ -92,12 +90,11 @@ class PairSampler(Sampler[list[int]]):
         yield from itertools.islice(self._draw(epoch, rank, world_size), step, None)
 
     def _draw(self, epoch, rank, world_size):
-        base = self.base.batches(epoch, self.pairs, world_size)
-        balanced = self.balanced.batches(epoch, self.pairs, world_size)
-        longest = self.pairs * world_size if self.drop_last else None
-        for pair in itertools.islice(zip(base, balanced, strict=True), len(self)):
-            ours = [indices[:longest][rank::world_size] for indices in pair]
-            yield np.concatenate(ours).tolist()
+        shape = (self.pairs, world_size, self.drop_last)
+        base = self.base.batches(epoch, *shape)
+        balanced = self.balanced.batches(epoch, *shape)
+        for pair in zip(base, balanced, strict=True):
+            yield np.concatenate([indices[rank::world_size] for indices in pair]).tolist()
 
     def share(self) -> tuple[int, int]:
         """(rank, world size) that this process draws for. Raises BmixError where none is right."""

@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 import torch
+from scipy.special import softmax
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require, require_choice
@@ -50,9 +51,7 @@ def choose_norm(model, data, recipe, taus=TAUS, *, device=None):
     lengths = measure_weights(layer.weight.detach()).double().cpu().numpy()
 
     def predict_with(tau):
-        scaled = (logits - bias) / lengths**tau + bias
-        powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        return softmax((logits - bias) / lengths**tau + bias, axis=1)
 
     return choose_tau(data.labels[rows], predict_with, taus, recipe.monitor)
 

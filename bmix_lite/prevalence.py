@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import softmax
 
 from bmix_lite.base.errors import BmixError, require
 from bmix_lite.base.numbers import from_torch
@@ -51,12 +52,11 @@ def adjust_probabilities(
         logits = np.log(given) - tau * np.log(_checked_prior(prior, classes))
         if target is not None:
             logits += np.log(_checked_target(target, classes))
-    highest = logits.max(axis=1, keepdims=True)
+    highest = logits.max(axis=1)
     if not np.isfinite(highest).all():
         row = int(np.argmin(highest))
         raise BmixError(f"target is 0 for every class that image {row} can be of")
-    powers = np.exp(logits - highest)
-    return powers / powers.sum(axis=1, keepdims=True)
+    return softmax(logits, axis=1)
 
 
 def estimate_prevalence(probabilities: ArrayLike, prior: ArrayLike) -> np.ndarray:

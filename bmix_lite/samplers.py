@@ -142,9 +142,8 @@ class BatchSampler:
         self.epoch = epoch
 
     def __len__(self):
-        if self.drop_last:
-            return len(self.stream) // (self.batch_size * self.world_size)
-        return count_batches(len(self.stream), self.batch_size, self.world_size)
+        shape = (self.batch_size, self.world_size, self.drop_last)
+        return count_batches(len(self.stream), *shape)
 
     def __iter__(self):
         self.epoch += 1  # with the first batch: a DataLoader with workers asks for two iterators
@@ -153,10 +152,12 @@ class BatchSampler:
             yield batch[self.rank :: self.world_size].tolist()
 
 
-def count_batches(draws, batch_size, world_size=1):
-    """Steps in an epoch; a remainder below two images per process joins the step before it."""
+def count_batches(draws, batch_size, world_size=1, drop_last=False):
+    """Steps in an epoch, as `IndexStream.batches` makes them."""
     whole_batch = batch_size * world_size
     steps, remainder = divmod(draws, whole_batch)
+    if drop_last:
+        return steps
     if remainder >= _fewest(batch_size, world_size):
         steps += 1
     return max(1, steps)

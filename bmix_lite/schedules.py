@@ -9,9 +9,8 @@ from bmix_lite.recipe import CHOICES
 
 PLATEAU_PATIENCE = 2  # epochs; Galdran et al., MICCAI 2021, section 3.2, like the factor
 PLATEAU_FACTOR = 0.1
-VAL_THRESHOLD = (
-    1e-4  # what counts as better, relative to the best: torch's default, the authors' too
-)
+# what counts as better, relative to the best: torch's default, the authors' too
+VAL_THRESHOLD = 1e-4
 # on clean training images: the same number for every method
 PLATEAU_METRIC = "train_balanced_accuracy"
 TRAIN_SCORES = ("clean", "mixed")  # what a schedule can ask training to score besides validation

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from bmix_lite.base.errors import BmixError, require
+from bmix_lite.base.parts import require_rows
 from bmix_lite.batches import NEEDS_PLACES, TrainingImages
 from bmix_lite.epochs import Epochs
 from bmix_lite.heads import check_head, last_layer
@@ -143,9 +144,7 @@ def _check_fit(model, data, recipe, device):
     rows = data.rows("train")
     if len(rows) < recipe.batch_size:
         raise BmixError(f"batch_size must be at most {len(rows)} images, got {recipe.batch_size}")
-    for part, use in {"val": "to choose an epoch with", "test": "to report a score on"}.items():
-        if len(data.rows(part)) == 0:
-            raise BmixError(f"dataset {data.name!r} has no {part!r} rows {use}")
+    require_rows(data)
     if recipe.monitor in NEED_ORDER and not getattr(data, "ordered", False):
         words = f'monitor={recipe.monitor!r} needs grades, and {data.name!r} is not "ordered"'
         raise BmixError(f"{words}: prepare it with ordered=True and class_names in their order")

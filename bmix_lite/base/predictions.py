@@ -12,22 +12,30 @@ def check_predictions(labels: ArrayLike, probabilities: ArrayLike) -> tuple[np.n
 
     Tensors, lists and half precision are understood.
     """
-    # a float32 softmax over 1,000 classes stays within 1e-5
-    tolerance = max(1e-4, 2 * rounding(probabilities))
     labels = np.asarray(from_torch(labels))
-    probabilities = np.asarray(from_torch(probabilities), dtype=float)
-    _check_shapes(labels, probabilities)
-    highest = probabilities.shape[1] - 1
+    numbers = np.asarray(from_torch(probabilities), dtype=float)
+    _check_shapes(labels, numbers)
+    highest = numbers.shape[1] - 1
     bad = np.flatnonzero((labels < 0) | (labels > highest))[:1]
     if bad.size:
         raise BmixError(f"row {bad}: label {labels[bad]} is not in 0..{highest}")
+    return labels, check_probabilities(probabilities)
+
+
+def check_probabilities(probabilities: ArrayLike) -> np.ndarray:
+    """Probabilities (N, C) as floats, or a BmixError that names the row that is no distribution."""
+    # a float32 softmax over 1,000 classes stays within 1e-5
+    tolerance = max(1e-4, 2 * rounding(probabilities))
+    probabilities = np.asarray(from_torch(probabilities), dtype=float)
+    if probabilities.ndim != 2 or not probabilities.size:
+        raise BmixError(f"probabilities must be (N, C), got {probabilities.shape}")
     in_range = np.isfinite(probabilities).all(axis=1) & (probabilities >= 0).all(axis=1)
     sums_to_one = np.abs(probabilities.sum(axis=1) - 1) < tolerance
     bad = np.flatnonzero(~(in_range & sums_to_one))[:1]
     if bad.size:
         rule = "probabilities must be finite, >= 0 and sum to 1"
         raise BmixError(f"row {bad}: {rule}: {probabilities[bad]}; logits need a softmax first")
-    return labels, probabilities
+    return probabilities
 
 
 def _check_shapes(labels, probabilities):

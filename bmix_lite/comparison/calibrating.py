@@ -5,7 +5,7 @@ from scipy.optimize import brentq
 from scipy.special import softmax
 
 from bmix_lite.base.errors import BmixError, require_type
-from bmix_lite.base.predictions import check_predictions
+from bmix_lite.base.predictions import check_predictions, check_probabilities
 
 COLDEST = 0.01
 HOTTEST = 100.0
@@ -48,9 +48,7 @@ def apply_temperature(probabilities, temperature):
     number = require_type("temperature", temperature, "float")
     if number <= 0:
         raise BmixError(f"temperature must be above 0, got {temperature!r}")
-    any_labels = np.zeros(np.shape(probabilities)[:1], dtype=int)  # which the check asks for
-    _, probabilities = check_predictions(any_labels, probabilities)
-    return softmax(_read_logits(probabilities) / number, axis=1)
+    return softmax(_read_logits(check_probabilities(probabilities)) / number, axis=1)
 
 
 def _read_logits(probabilities):

@@ -115,12 +115,19 @@ def recall_intervals(confusion, level=0.95):
     it is no matrix of counts.
     """
     matrix = _check_counts(confusion)
-    right = np.diag(matrix)
-    total = matrix.sum(axis=1)
+    return np.column_stack(exact_interval(np.diag(matrix), matrix.sum(axis=1), level))
+
+
+def exact_interval(hits, n, level=0.95):
+    """(low, high) of a share of which `hits` of `n` were seen (Clopper and Pearson, 1934).
+
+    Numbers or arrays, which may be fractions; NaN where n is 0.
+    """
+    hits, n = np.broadcast_arrays(np.asarray(hits, dtype=float), n)
     tail = (1 - level) / 2
-    low = np.where(right == 0, 0.0, stats.beta.ppf(tail, right, total - right + 1))
-    high = np.where(right == total, 1.0, stats.beta.isf(tail, right + 1, total - right))
-    return np.where(total[:, None] > 0, np.column_stack([low, high]), np.nan)
+    low = np.where(hits <= 0, 0.0, stats.beta.ppf(tail, hits, n - hits + 1))
+    high = np.where(hits >= n, 1.0, stats.beta.isf(tail, hits + 1, n - hits))
+    return np.where(n > 0, low, np.nan)[()], np.where(n > 0, high, np.nan)[()]
 
 
 def _draw_recall_metrics(labels, probabilities, groups, metrics, draws, seed):

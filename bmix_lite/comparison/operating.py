@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from bmix_lite.base.predictions import check_probabilities
 from bmix_lite.comparison.rates import Estimate, estimate_rates, read_groups
 from bmix_lite.comparison.thresholds import (
     choose_threshold,
@@ -17,6 +18,7 @@ from bmix_lite.comparison.thresholds import (
     read_scores,
     read_share,
     require_both,
+    sum_scores,
 )
 
 
@@ -39,9 +41,7 @@ class OperatingPoint:
 
     def call(self, probabilities: ArrayLike) -> np.ndarray:
         """Which images are called positive, (N,) bool, of probabilities (N, C)."""
-        any_labels = np.zeros(np.shape(probabilities)[:1], dtype=int)  # which the check asks for
-        scores, _, _ = read_scores(probabilities, any_labels, self.positive)
-        return scores >= self.threshold
+        return sum_scores(check_probabilities(probabilities), self.positive) >= self.threshold
 
     def report(
         self,

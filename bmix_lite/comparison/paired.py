@@ -11,7 +11,7 @@ from scipy import stats
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.base.randomness import stream
-from bmix_lite.comparison.estimates import POWER, Estimate, bound, find_detectable, find_p
+from bmix_lite.comparison.estimates import Estimate, find_p
 
 PATTERNS = 2**15  # of signs that are counted one by one; beyond that as many are drawn
 
@@ -23,12 +23,6 @@ def compare_means(gaps, overlap=0.0):
     Learning 52, 2003).
     """
     return find_p(estimate_mean(gaps, overlap))
-
-
-def bound_mean(gaps, level=0.95, overlap=0.0):
-    """Mean difference and its Student-t interval, (mean, low, high), to go with `compare_means`."""
-    estimate = estimate_mean(gaps, overlap)
-    return estimate.mean, *bound(estimate, level)
 
 
 def flip_signs(gaps, *, seed=0):
@@ -91,14 +85,6 @@ def correct_holm(p):
     corrected = np.full(p.shape, np.nan)
     corrected[ascending] = np.minimum(1, np.maximum.accumulate(steps))
     return corrected
-
-
-def smallest_detectable(gaps, *, overlap=0.0, limit=0.05, power=POWER):
-    """The true mean difference (...) that the t test at `limit` finds with probability `power`.
-
-    With the spread of these gaps taken for the true one: see `estimates.range_detectable`.
-    """
-    return find_detectable(estimate_mean(gaps, overlap), limit=limit, power=power)
 
 
 def estimate_mean(gaps, overlap=0.0, variances=None, freedom=None):

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from bmix_lite.base.errors import BmixError, require_integer
 from bmix_lite.base.numbers import from_torch
 from bmix_lite.base.randomness import stream
+from bmix_lite.comparison.intervals import exact_interval
 
 
 class Estimate(NamedTuple):
@@ -48,19 +48,6 @@ def predictive_values(sensitivity, specificity, prevalence):
     alarms = (1 - prevalence) * (1 - specificity)
     with np.errstate(invalid="ignore"):  # 0/0
         return found / (found + alarms), cleared / (cleared + missed)
-
-
-def exact_interval(hits, n, level=0.95):
-    """Binomial interval of hits out of n (Clopper and Pearson, Biometrika 26, 1934).
-
-    Both may be fractions; NaN where n is 0.
-    """
-    if n == 0:
-        return np.nan, np.nan
-    tail = (1 - level) / 2
-    low = 0.0 if hits <= 0 else float(stats.beta.ppf(tail, hits, n - hits + 1))
-    high = 1.0 if hits >= n else float(stats.beta.isf(tail, hits + 1, n - hits))
-    return low, high
 
 
 def estimate_rates(truth, called, prevalence, groups=None, *, level=0.95, resamples=2000, seed=0):

@@ -27,7 +27,19 @@ def read_scores(probabilities, labels, positive):
         rule = f"positive must be some of the classes 0..{classes - 1}, not none and not all"
         raise BmixError(f"{rule}, got {sorted(chosen)}")
     numbers = sorted(chosen)
-    return probabilities[:, numbers].sum(axis=1), np.isin(labels, numbers), tuple(numbers)
+    return sum_scores(probabilities, numbers), np.isin(labels, numbers), tuple(numbers)
+
+
+def sum_scores(probabilities, positive):
+    """The score of each image, (N,): its probabilities (N, C) of the positive classes together.
+
+    Raises BmixError where there are not so many classes.
+    """
+    classes = probabilities.shape[1]
+    if max(positive) >= classes:
+        rule = f"positive must be some of the classes 0..{classes - 1}"
+        raise BmixError(f"{rule}, got {list(positive)}")
+    return probabilities[:, list(positive)].sum(axis=1)
 
 
 def require_both(truth, positive):

@@ -44,12 +44,12 @@ def embed(
 ) -> ImageSet:
     """Make a prepared dataset of the features that a frozen network makes of images; return it.
 
-    data: a prepared folder (all its folds stay), a built-in name or an ImageSet, saved as it is
+    data: a prepared folder (all its splits stay), a built-in name or an ImageSet, saved as it is
     model, weights, size: see `embedding.make_embedder`
     out: the new folder; by default beside the images, NAME-MODEL
     threads: of the CPU, None for all cores; scheduler: address or Client of a Dask cluster, whose
       workers then do the work; they must see the folders alike
-    Labels, groups, ids, split and folds are those of the images; `load(out, fold=…)` splits them
+    Labels, groups, ids, split and folds are those of the images; `load(out, split=…)` splits them
     alike, and a head trains on them as on images: `Recipe.on_features(out, method)`.
     The same call again returns what is there, and after a kill it goes on where it stopped.
     Raises BmixError, also where the folder holds something else.

@@ -11,9 +11,9 @@ from bmix_lite.base.errors import BmixError, require_choice
 from bmix_lite.base.files import hash_json, read_json, write_atomic, write_json
 from bmix_lite.base.ipynb import read_notebook
 from bmix_lite.base.numbers import plain_number
+from bmix_lite.base.parts import require_parts
 from bmix_lite.base.registry import run_own
 from bmix_lite.data.datasets import BUILT_IN, load
-from bmix_lite.distribution import require_parts
 from bmix_lite.recipe import Recipe
 from bmix_lite.runs.complete import list_complete, read_wall
 from bmix_lite.runs.folder import LOCKS, make_run_id

@@ -7,14 +7,13 @@ from scipy import integrate, stats
 
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.paired import (
-    bound_mean,
     compare_means,
     correct_holm,
     flip_signs,
     lowest_p,
     rank_signs,
-    smallest_detectable,
 )
+from comparison.in_one import bound_mean, smallest_detectable
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 FIVE = [0.03, -0.01, 0.04, 0.02, 0.05]

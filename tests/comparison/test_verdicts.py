@@ -6,7 +6,7 @@ from scipy import stats
 from bmix_lite.base.errors import BmixError
 from bmix_lite.comparison.estimates import range_detectable
 from bmix_lite.comparison.moderated import share_variances
-from bmix_lite.comparison.paired import correct_holm, estimate_mean, smallest_detectable
+from bmix_lite.comparison.paired import correct_holm, estimate_mean
 from bmix_lite.comparison.pairing import pair_up
 from bmix_lite.comparison.tables import REPORTED
 from bmix_lite.comparison.verdicts import (
@@ -16,6 +16,7 @@ from bmix_lite.comparison.verdicts import (
     explain_tests,
 )
 from bmix_lite.recipe import Recipe
+from comparison.in_one import smallest_detectable
 
 pytestmark = pytest.mark.filterwarnings("error", "ignore::pytest.PytestUnraisableExceptionWarning")
 BASE = [0.80, 0.84, 0.82, 0.90, 0.79]
